@@ -40,7 +40,7 @@ pub enum HangAt {
 pub struct NumberedCall {
     /// Counts from 1.
     pub n: u64,
-    /// When it came.
+    /// The wall clock's time when it came.
     pub time: Timestamp,
     /// To which side.
     pub side: Side,

@@ -58,6 +58,9 @@ pub const DEFAULT_API_URL: &str = "https://slack.com/api/";
 /// How long a whole call may take. Slack mostly answers within a second.
 pub const DEFAULT_CALL_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// How long a call that posts, edits or deletes a message may take.
+pub const DEFAULT_MESSAGE_TIMEOUT: Duration = Duration::from_secs(6);
+
 /// How long name lookup, TCP and TLS may take together.
 pub const DEFAULT_CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -75,6 +78,8 @@ pub struct ClientOptions {
     pub token: Secret,
     /// The deadline of a call, including its answer.
     pub call_timeout: Duration,
+    /// The deadline of a call that posts, edits or deletes a message, if it is shorter.
+    pub message_timeout: Duration,
     /// The deadline of a new connection, within that of the call.
     pub connect_timeout: Duration,
     /// Gets a report of each call.
@@ -88,6 +93,7 @@ impl ClientOptions {
             api_url: DEFAULT_API_URL.into(),
             token,
             call_timeout: DEFAULT_CALL_TIMEOUT,
+            message_timeout: DEFAULT_MESSAGE_TIMEOUT,
             connect_timeout: DEFAULT_CONNECT_TIMEOUT,
             observer: Arc::new(NoObserver),
         }
@@ -150,7 +156,7 @@ impl Client {
     fn with_roots(options: ClientOptions, base: String, roots: RootCertStore) -> Result<Self, SetupError> {
         let token = Tokens::new(&options.token)?;
         let transport = Transport::new(roots, options.connect_timeout, options.call_timeout)?;
-        let transport = LimitedTransport::new(transport);
+        let transport = LimitedTransport::new(transport, options.message_timeout);
         Ok(Self { shared: Arc::new(Shared { transport, base, token, observer: options.observer }) })
     }
 

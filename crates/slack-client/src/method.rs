@@ -112,8 +112,8 @@ impl Method {
     }
 
     /// The most a call may take where the client's own deadline would be too long: a person waits, or what the
-    /// call needs expires.
-    pub(super) fn timeout(self) -> Option<Duration> {
+    /// call needs expires. `message_timeout` is that of posts, edits and deletions.
+    pub(super) fn timeout(self, message_timeout: Duration) -> Option<Duration> {
         match self {
             // A trigger lives for 3 s, some of which have passed.
             Self::ViewsOpen => Some(Duration::from_secs(2)),
@@ -121,10 +121,7 @@ impl Method {
             | Self::Respond
             | Self::UsergroupsUsersList
             | Self::AppsConnectionsOpen => Some(Duration::from_secs(5)),
-            // A claim covers them for so long.
-            Self::ChatPostMessage | Self::ChatUpdate | Self::ChatDelete => {
-                Some(access_core::record::claim::CALL_TIMEOUT)
-            }
+            Self::ChatPostMessage | Self::ChatUpdate | Self::ChatDelete => Some(message_timeout),
             Self::AuthTest
             | Self::UsersLookupByEmail
             | Self::UsersInfo

@@ -116,11 +116,13 @@ impl RateLimits {
 pub(super) struct LimitedTransport {
     transport: Transport,
     limits: RateLimits,
+    message_timeout: Duration,
 }
 
 impl LimitedTransport {
-    pub(super) fn new(transport: Transport) -> Self {
-        Self { transport, limits: RateLimits::default() }
+    /// `message_timeout`: the deadline of posts, edits and deletions.
+    pub(super) fn new(transport: Transport, message_timeout: Duration) -> Self {
+        Self { transport, limits: RateLimits::default(), message_timeout }
     }
 
     /// Makes the call, or fails at once while the `Retry-After` of an earlier one lasts ([`SlackError::was_sent`]).
@@ -133,7 +135,7 @@ impl LimitedTransport {
     ) -> Result<(HeaderMap, Fields), SlackError> {
         let limited = Limited::of(method, request.uri());
         self.limits.check(&limited)?;
-        let outcome = self.transport.call(request, method.timeout(), read, scrub).await;
+        let outcome = self.transport.call(request, method.timeout(self.message_timeout), read, scrub).await;
         outcome.map_err(|failure| {
             let error = SlackError::new(method, failure);
             self.limits.record(limited, &error);

@@ -231,7 +231,7 @@ impl Client {
 /// What the server said of itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pong {
-    /// The cluster's name.
+    /// The cluster's name, as certificates and messages have it.
     pub cluster_name: String,
     /// The server's release, such as `6.2.1` or `18.0.0-dev`.
     pub server_version: String,

@@ -43,7 +43,7 @@ const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(20);
 pub struct ConnectError {
     /// The address, as configured.
     pub addr: String,
-    /// What is wrong.
+    /// The cause, with what the operator can do about it.
     pub kind: ConnectErrorKind,
     /// The underlying error's words.
     pub detail: String,

@@ -32,11 +32,11 @@ fn to_proto(decision: Decision) -> wire::RequestState {
 /// A person's review, sent by the plugin.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SubmitReview {
-    /// The request.
+    /// The id of the request, a UUID.
     pub id: RequestId,
     /// The Teleport user whose review it is; never empty, which would mean the plugin's own.
     pub author: String,
-    /// What it says.
+    /// Whether the review approves or denies.
     pub decision: Decision,
     /// Why; may be empty. At most 4096 bytes on newer servers.
     pub reason: String,
@@ -55,9 +55,9 @@ impl SubmitReview {
 /// A change of state in a person's name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SetState {
-    /// The request.
+    /// The id of the request, a UUID.
     pub id: RequestId,
-    /// What it becomes.
+    /// The state to set: approved or denied.
     pub decision: Decision,
     /// The Teleport user in whose name, for the audit log; never empty.
     pub delegator: String,
@@ -73,9 +73,9 @@ pub enum DecideError {
     /// Teleport refused; nothing was changed.
     #[error("Teleport refused {call} for request {id}: {message}{}", remedy(*.call, *.refusal))]
     Refused {
-        /// The method.
+        /// The gRPC method that was called.
         call: Call,
-        /// The request.
+        /// The id of the request, a UUID.
         id: RequestId,
         /// What the refusal means.
         refusal: Refusal,
@@ -86,9 +86,9 @@ pub enum DecideError {
     /// Teleport answered, but did not show the decision; it must not be reported as done.
     #[error("Teleport answered {call} for request {id}, but the decision is not confirmed: {cause}")]
     NotConfirmed {
-        /// The method.
+        /// The gRPC method that was called.
         call: Call,
-        /// The request.
+        /// The id of the request, a UUID.
         id: RequestId,
         /// What was found instead.
         cause: String,

@@ -87,7 +87,7 @@ pub enum TeleportError {
     /// The call was answered with an error, or broke off.
     #[error("Teleport call {call} failed with {code}: {message}{}", remedy(*.call, *.denied))]
     Call {
-        /// The method.
+        /// The gRPC method that was called.
         call: Call,
         /// The gRPC status code's name.
         code: &'static str,
@@ -105,7 +105,7 @@ pub enum TeleportError {
         .limit.as_secs()
     )]
     Deadline {
-        /// The method.
+        /// The gRPC method that was called.
         call: Call,
         /// How long we waited.
         limit: Duration,
@@ -114,7 +114,7 @@ pub enum TeleportError {
     /// The answer makes no sense.
     #[error("Teleport call {call} was answered with {what}; is this a Teleport auth server?")]
     InvalidResponse {
-        /// The method.
+        /// The gRPC method that was called.
         call: Call,
         /// What was wrong with the answer.
         what: &'static str,
@@ -123,7 +123,7 @@ pub enum TeleportError {
     /// The answer is longer than anything we expect.
     #[error("Teleport call {call} lists more than {limit} items; {}", .call.reduce_hint())]
     TooManyItems {
-        /// The method.
+        /// The gRPC method that was called.
         call: Call,
         /// The most that we accept.
         limit: usize,
@@ -132,7 +132,7 @@ pub enum TeleportError {
     /// One message of the answer is larger than we accept.
     #[error("Teleport call {call} is answered with a message of more than {} MiB; {}", .limit / 1_048_576, .call.reduce_size_hint())]
     ResponseTooLarge {
-        /// The method.
+        /// The gRPC method that was called.
         call: Call,
         /// The most that we accept, in bytes.
         limit: usize,
@@ -141,7 +141,7 @@ pub enum TeleportError {
     /// What is not listed and not found may be there all the same.
     #[error("{}", describe_visibility(.visibility))]
     NotVisible {
-        /// What we see.
+        /// What the plugin's roles let it list and read.
         visibility: Visibility,
     },
 
@@ -163,7 +163,7 @@ pub enum TeleportError {
         "plugin data of request {id} changed under each of {attempts} attempts to write it; do too many copies of the plugin run?"
     )]
     Contended {
-        /// The request.
+        /// The id of the request, a UUID.
         id: RequestId,
         /// How often we tried.
         attempts: u32,
@@ -172,7 +172,7 @@ pub enum TeleportError {
     /// The server is too old, or did not say what it is.
     #[error("the auth server's version is {found:?}, but {}.{} or later is needed; upgrade Teleport", .oldest.0, .oldest.1)]
     ServerVersion {
-        /// What it said.
+        /// The version that the server named.
         found: String,
         /// The oldest that will do: major, minor.
         oldest: (u32, u32),

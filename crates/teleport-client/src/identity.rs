@@ -140,7 +140,7 @@ pub enum IdentityError {
     /// The file cannot be read.
     #[error("cannot read {}; does it exist, and may the daemon's user read it?", .file.display())]
     Unreadable {
-        /// The file.
+        /// The path of the file.
         file: PathBuf,
         /// The system's reason.
         source: io::Error,
@@ -149,23 +149,23 @@ pub enum IdentityError {
     /// The file is far too large to be right.
     #[error("{} is larger than 1 MiB and cannot be a key or certificate file; check the path", .file.display())]
     TooLarge {
-        /// The file.
+        /// The path of the file.
         file: PathBuf,
     },
 
     /// The file's PEM text is broken.
     #[error("{}: {what}; {}", .file.display(), RENEW_REMEDY)]
     Damaged {
-        /// The file.
+        /// The path of the file.
         file: PathBuf,
-        /// What is wrong.
+        /// What is wrong with its PEM text.
         what: &'static str,
     },
 
     /// No private key.
     #[error("{} holds no private key in PEM format; {}", .file.display(), RENEW_REMEDY)]
     NoKey {
-        /// The file.
+        /// The path of the file.
         file: PathBuf,
     },
 
@@ -194,23 +194,23 @@ pub enum IdentityError {
     /// A private key of a kind that we cannot use.
     #[error("{} holds {}, which this daemon cannot use; {}", .file.display(), describe_key(*.label), RENEW_REMEDY)]
     UnsupportedKey {
-        /// The file.
+        /// The path of the file.
         file: PathBuf,
-        /// The kind.
+        /// The kind of key that it holds.
         label: UnusableKey,
     },
 
     /// A private key that does not parse.
     #[error("the private key in {} is damaged or neither RSA, ECDSA nor Ed25519; {}", .file.display(), RENEW_REMEDY)]
     BadKey {
-        /// The file.
+        /// The path of the file.
         file: PathBuf,
     },
 
     /// No client certificate.
     #[error("{} holds no certificate in PEM format; {}", .file.display(), RENEW_REMEDY)]
     NoCertificate {
-        /// The file.
+        /// The path of the file.
         file: PathBuf,
     },
 
@@ -220,16 +220,16 @@ pub enum IdentityError {
         .file.display()
     )]
     ManyCertificates {
-        /// The file.
+        /// The path of the file.
         file: PathBuf,
-        /// How many.
+        /// How many certificates it holds.
         count: usize,
     },
 
     /// A certificate that does not parse.
     #[error("certificate number {number} in {} is damaged; {}", .file.display(), RENEW_REMEDY)]
     BadCertificate {
-        /// The file.
+        /// The path of the file.
         file: PathBuf,
         /// Which one, from 1.
         number: usize,
@@ -238,7 +238,7 @@ pub enum IdentityError {
     /// No CA certificate.
     #[error("{} holds no CA certificate, so the auth server could not be verified; {}", .file.display(), RENEW_REMEDY)]
     NoCa {
-        /// The file.
+        /// The path of the file.
         file: PathBuf,
     },
 
@@ -248,7 +248,7 @@ pub enum IdentityError {
         .file.display(), RENEW_REMEDY
     )]
     NoUser {
-        /// The file.
+        /// The path of the file.
         file: PathBuf,
     },
 
@@ -258,9 +258,9 @@ pub enum IdentityError {
         .key.display(), .crt.display()
     )]
     KeyMismatch {
-        /// The key's file.
+        /// The path of the private key.
         key: PathBuf,
-        /// The certificate's file.
+        /// The path of the certificate.
         crt: PathBuf,
     },
 
@@ -270,29 +270,29 @@ pub enum IdentityError {
         .file.display()
     )]
     NotYetValid {
-        /// The file.
+        /// The path of the file.
         file: PathBuf,
-        /// Its first moment.
+        /// From when on it is valid.
         from: Timestamp,
-        /// The present.
+        /// The wall clock's time.
         now: Timestamp,
     },
 
     /// The certificate is over.
     #[error("the certificate in {} expired at {at}; {}", .file.display(), RENEW_REMEDY)]
     Expired {
-        /// The file.
+        /// The path of the file.
         file: PathBuf,
-        /// Its last moment.
+        /// Until when it was valid.
         at: Timestamp,
     },
 
     /// rustls will not take it.
     #[error("the identity in {} cannot be used for TLS ({reason}); {}", .file.display(), RENEW_REMEDY)]
     Tls {
-        /// The certificate's file.
+        /// The path of the certificate.
         file: PathBuf,
-        /// Its reason.
+        /// What rustls says is wrong.
         reason: String,
     },
 }
@@ -415,7 +415,7 @@ fn attributes<'a>(name: &'a X509Name<'_>, oid: &'a str) -> impl Iterator<Item = 
         .filter(|value| !value.is_empty())
 }
 
-/// A certificate's time; those beyond jiff's years are for ever, or since ever.
+/// A certificate's time; one beyond jiff's years counts as jiff's last or first moment.
 fn to_timestamp(seconds: i64) -> Timestamp {
     let far = if seconds < 0 { Timestamp::MIN } else { Timestamp::MAX };
     Timestamp::from_second(seconds).unwrap_or(far)
@@ -430,7 +430,7 @@ fn read(file: &Path) -> Result<Bundle, IdentityError> {
     pem::read(&bytes).map_err(|what| IdentityError::Damaged { file: file.to_path_buf(), what })
 }
 
-/// The first private key. Labels may lie about the encoding, so all three are tried, the labelled one first.
+/// The first private key. Labels may lie about the encoding, so all three are tried, the labeled one first.
 fn usable_key(
     bundle: &Bundle,
     file: &Path,

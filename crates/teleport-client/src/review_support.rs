@@ -50,7 +50,7 @@ impl Client {
         }
     }
 
-    /// Whether a role of ours names anybody, or there are more roles than we look at.
+    /// Whether a role of ours names any user, or there are more roles than we look at.
     async fn has_submit_permission(&self) -> Result<Response<bool>, Status> {
         let mut roles = self.rpc().get_current_user_roles(()).await?.into_inner();
         for _ in 0..MAX_ROLES {

@@ -11,7 +11,7 @@ pub enum Signer {
     Bot,
     /// This user, for the plugin's.
     User(String),
-    /// It names no one else: the plugin's user logged in, or an old release signed it.
+    /// It names no other user: the plugin's user logged in, or an old release signed it.
     Unnamed,
 }
 

@@ -28,7 +28,7 @@ const PAGE_SIZE: i32 = 500;
 pub struct TeleportUser {
     /// The name, exactly as Teleport has it.
     pub name: String,
-    /// Names of roles.
+    /// The names of the user's roles.
     pub roles: Vec<String>,
     /// Named lists of values, for instance a Slack user id.
     pub traits: BTreeMap<String, Vec<String>>,

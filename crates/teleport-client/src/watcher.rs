@@ -57,14 +57,14 @@ pub enum WatchUpdate {
     Changed(Box<AccessRequest>),
     /// A request was deleted or expired.
     Removed {
-        /// Which.
+        /// The id of the request that Teleport deleted.
         id: RequestId,
         /// How it changed just before, where that was not reported on its own.
         last_change: Option<Box<AccessRequest>>,
     },
     /// The connection is lost or could not be made; the next update is a snapshot or another loss.
     Disconnected {
-        /// Why.
+        /// Why the stream ended.
         error: TeleportError,
     },
 }
@@ -193,7 +193,7 @@ async fn watch_forever<Opening, Probing, Events, Parts>(
                     losses = 0;
                 }
                 match ended {
-                    Ended::Unheard => return,
+                    Ended::NoReceiver => return,
                     Ended::Replaced(watch) => {
                         opened = Some(watch);
                         continue;
@@ -254,7 +254,7 @@ fn log_watch_failure(error: &TeleportError, wait: Duration, is_news: bool) {
 /// How a watch ended.
 enum Ended<Watch> {
     /// The receiver is gone.
-    Unheard,
+    NoReceiver,
     /// The identity was renewed, and this watch is open in its place.
     Replaced(Watch),
     Lost(TeleportError),
@@ -304,14 +304,14 @@ where
                 continue;
             }
             room = sink.reserve(), if has_updates => {
-                let Ok(room) = room else { return Ended::Unheard };
+                let Ok(room) = room else { return Ended::NoReceiver };
                 if let Some(update) = lists.pop().or_else(|| waiting.pop()) {
                     room.send(update);
                 }
                 continue;
             }
             error = &mut silent => error,
-            () = sink.closed(), if !has_updates => return Ended::Unheard,
+            () = sink.closed(), if !has_updates => return Ended::NoReceiver,
             () = identity_renewed(renewed) => {
                 next.set(Some(open()).into());
                 continue;

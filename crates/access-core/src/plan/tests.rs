@@ -11,7 +11,7 @@ use crate::domain::role_pattern::RolePattern;
 use crate::policy::voters::samples::voters;
 use crate::policy::{Approver, ReasonPolicy, Rule, VoteResult, add_vote};
 use crate::record::Outcome;
-use crate::record::claim::Claim;
+use crate::record::claim::{Claim, ClaimTimings};
 use crate::render::request_message::{Edition, request_message};
 
 /// A Teleport, a Slack and a record as plain values; carries plans out as the daemon does.
@@ -88,7 +88,7 @@ impl Fixture {
         let offset = SignedDuration::from_nanos(self.generation.cast_signed());
         let claim =
             Claim { holder: "us".into(), generation: self.generation, acquired_at: self.now + offset };
-        self.record.acquire(claim.clone(), plan.posts());
+        self.record.acquire(claim.clone(), plan.posts(), &ClaimTimings::default());
         let (mut lines, mut outcomes) = (Vec::new(), Vec::new());
         for (operation, steps) in plan.operations {
             let resolved =

@@ -6,7 +6,8 @@
 //! them in Slack before it posts again (`plan`).
 //!
 //! Two machines' clocks need not agree. A claim expires when a daemon that watches it has seen no change for
-//! [`CLAIM_TIMEOUT`] by its own clock. The holder starts no call later than [`CLAIM_BUDGET`] after it acquired the claim.
+//! [`ClaimTimings::timeout`] by its own clock. The holder starts no call later than [`ClaimTimings::budget`] after it acquired
+//! the claim.
 //! `claim/tests.rs` tries the protocol in every order of events.
 
 use std::time::Duration;
@@ -18,22 +19,9 @@ use super::delivery::Operation;
 use crate::domain::ids::{ChannelId, MessageTs};
 use crate::domain::recipients::RecipientKey;
 
-/// A claim that did not change for this long may be taken over.
-pub const CLAIM_TIMEOUT: Duration = Duration::from_secs(13);
-/// How long after it began to write the claim the holder may start a call to Slack. A call lasts [`CALL_TIMEOUT`] at
-/// most, so all calls have ended before another daemon starts one. If Teleport needs longer than this for one write, no
-/// work is done.
-pub const CLAIM_BUDGET: Duration = Duration::from_secs(6);
-/// The most that a call under a claim may take.
-pub const CALL_TIMEOUT: Duration = Duration::from_secs(6);
-/// An in-doubt post arrives within this time after its daemon acquired the claim, or never: [`CLAIM_BUDGET`] and
-/// [`CALL_TIMEOUT`], and nearly as much again for clocks that differ and a Slack that is slow.
-pub(super) const IN_DOUBT_AFTER_CLAIM: SignedDuration = SignedDuration::from_secs(20);
-/// A post without an answer arrives within this time after its daemon gave it up, or never.
-pub const IN_DOUBT_AFTER_TIMEOUT: SignedDuration = SignedDuration::from_secs(9);
-/// A claim this old by the wall clock is over without being watched: its daemon died long ago. Clocks of
-/// replicas may differ by this much, less [`CLAIM_TIMEOUT`].
-const STALE_CLAIM_AGE: SignedDuration = SignedDuration::from_secs(120);
+mod timings;
+pub use timings::ClaimTimings;
+
 /// Longer destinations are not ours, in bytes; channel names have at most 80 characters of four bytes, ids far fewer.
 const MAX_DESTINATION_LEN: usize = 320;
 /// Attempts at one post where the history cannot be read, before Slack shows that it answers there.
@@ -227,16 +215,21 @@ pub enum Acquire {
 }
 
 /// Whether `me` may take the claim, having watched what is there without a change for `watched`.
-pub fn may_acquire(claim: Option<&Claim>, me: &str, watched: Duration, now: Timestamp) -> Acquire {
+pub fn may_acquire(
+    claim: Option<&Claim>,
+    me: &str,
+    watched: Duration,
+    now: Timestamp,
+    timings: &ClaimTimings,
+) -> Acquire {
+    let is_stale = |claim: &Claim| {
+        Duration::try_from(now.duration_since(claim.acquired_at)).is_ok_and(|age| age > timings.stale_after)
+    };
     match claim {
         None => Acquire::Free,
         Some(claim) if claim.holder == me => Acquire::Free,
-        Some(claim)
-            if now.duration_since(claim.acquired_at) > STALE_CLAIM_AGE || watched >= CLAIM_TIMEOUT =>
-        {
-            Acquire::Expired
-        }
-        Some(_) => Acquire::Wait(CLAIM_TIMEOUT - watched),
+        Some(claim) if is_stale(claim) || watched >= timings.timeout => Acquire::Expired,
+        Some(_) => Acquire::Wait(timings.timeout - watched),
     }
 }
 

@@ -23,7 +23,7 @@ mod outcome;
 
 use bounds::MAX_TEXT;
 pub use bounds::truncated;
-use claim::IN_DOUBT_AFTER_CLAIM;
+use claim::ClaimTimings;
 use delivery::DeliveryJson;
 pub use delivery::{Delivery, DisplayedState, Operation, RepliesPosted};
 pub use outcome::Outcome;
@@ -294,10 +294,15 @@ impl Record {
     }
 
     /// Sets the claim and notes the posts that are about to be made.
-    pub fn acquire(&mut self, claim: Claim, posts: impl IntoIterator<Item = (Operation, String)>) {
+    pub fn acquire(
+        &mut self,
+        claim: Claim,
+        posts: impl IntoIterator<Item = (Operation, String)>,
+        timings: &ClaimTimings,
+    ) {
         let attempted_at = claim.acquired_at;
         let final_at = attempted_at
-            .saturating_add(IN_DOUBT_AFTER_CLAIM)
+            .saturating_add(timings.in_doubt_after_claim)
             .expect("a duration of seconds is no calendar span");
         for (operation, destination) in posts {
             match self.in_doubt.iter_mut().find(|post| post.operation == operation) {

@@ -362,7 +362,7 @@ fn record() -> impl Strategy<Value = Record> {
                     });
                     let posts: Vec<_> =
                         operations.map(|operation| (operation, "C0TEAM".to_owned())).collect();
-                    record.acquire(claim, posts);
+                    record.acquire(claim, posts, &ClaimTimings::default());
                 }
             }
             record

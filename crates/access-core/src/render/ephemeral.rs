@@ -37,15 +37,8 @@ pub enum Accepted {
 
 impl Accepted {
     /// Every word of [`Accepted::kind`].
-    pub const KINDS: [&'static str; 7] = [
-        "reviewed",
-        "counted",
-        "resolved",
-        "to_be_resolved",
-        "not_carried_out",
-        "lacks_second_factor",
-        "unsure",
-    ];
+    pub const KINDS: [&'static str; 7] =
+        ["reviewed", "counted", "resolved", "pending", "not_applied", "lacks_second_factor", "unconfirmed"];
 
     /// A word for logs and metrics, from a closed list.
     pub fn kind(&self) -> &'static str {
@@ -53,10 +46,10 @@ impl Accepted {
             Self::Reviewed(_) => "reviewed",
             Self::Counted(..) => "counted",
             Self::Resolved(_) => "resolved",
-            Self::Pending(_) => "to_be_resolved",
-            Self::NotApplied(_) => "not_carried_out",
+            Self::Pending(_) => "pending",
+            Self::NotApplied(_) => "not_applied",
             Self::LacksSecondFactor(_) => "lacks_second_factor",
-            Self::Unconfirmed(_) => "unsure",
+            Self::Unconfirmed(_) => "unconfirmed",
         }
     }
 }

@@ -50,9 +50,9 @@ pub struct Call {
 /// The act that a `response_url` answers.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ResponseTarget {
-    /// The user.
+    /// The id of the user: `U…` or `W…`.
     pub user: String,
-    /// The message.
+    /// The message's `ts`.
     pub ts: String,
 }
 

@@ -41,7 +41,7 @@ pub struct Effects {
 /// A link.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Link {
-    /// Where it leads.
+    /// The address that the link leads to.
     pub url: String,
     /// What users read instead, if anything; it can lie.
     pub label: Option<String>,

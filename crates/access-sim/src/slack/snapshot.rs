@@ -36,9 +36,9 @@ pub struct MessageView {
     pub metadata: Option<Value>,
     /// How the text is to be treated.
     pub formatting: Formatting,
-    /// As sent.
+    /// The argument `unfurl_links`, if it was sent.
     pub unfurl_links: Option<bool>,
-    /// As sent.
+    /// The argument `unfurl_media`, if it was sent.
     pub unfurl_media: Option<bool>,
     /// Whether a reply also shows in the channel.
     pub reply_broadcast: bool,
@@ -107,7 +107,7 @@ pub struct SlackUserView {
     pub name: String,
     /// The full name.
     pub real_name: String,
-    /// If known.
+    /// The e-mail address, if there is one.
     pub email: Option<String>,
     /// What sort of account.
     pub kind: SlackUserKind,
@@ -124,9 +124,9 @@ pub struct ConversationView {
     pub id: String,
     /// Empty for direct conversations.
     pub name: String,
-    /// What sort.
+    /// A public or private channel, or a direct message.
     pub kind: ChannelKind,
-    /// Archived.
+    /// Whether the conversation is archived.
     pub archived: bool,
     /// Shared with another organization.
     pub ext_shared: bool,

@@ -42,9 +42,9 @@ impl AuditKind {
 /// One line of the audit log; fields that do not belong to the kind are empty.
 #[derive(Clone, Debug, Serialize)]
 pub struct AuditEvent {
-    /// When.
+    /// The cluster's time of the event.
     pub time: Timestamp,
-    /// What.
+    /// The kind of event.
     #[serde(rename = "event")]
     pub kind: AuditKind,
     /// Teleport's code for it.

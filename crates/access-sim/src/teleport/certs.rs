@@ -69,7 +69,7 @@ pub(super) fn host_name(cluster: &str) -> String {
 /// What a client certificate should be like.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct CertOptions {
-    /// The key.
+    /// The kind of key.
     pub key: KeyKind,
     /// Start of validity; a minute ago if absent.
     pub not_before: Option<Timestamp>,

@@ -60,7 +60,7 @@ impl From<Decision> for RequestState {
 pub struct AccessRequest {
     /// Opaque id.
     pub id: String,
-    /// Who asked.
+    /// The name of the requester.
     pub user: String,
     /// Roles asked for; after a partial approval, those granted.
     pub roles: Vec<String>,
@@ -123,11 +123,11 @@ pub struct Raw {
 /// A review.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Review {
-    /// Whose it is.
+    /// The name of the reviewer.
     pub author: String,
     /// What was proposed.
     pub proposed: RequestState,
-    /// Why.
+    /// The reason, as the bytes that came.
     #[serde(serialize_with = "lossy")]
     pub reason: Vec<u8>,
     /// When the server got it.

@@ -27,7 +27,7 @@ fn enterprise(version: ServerVersion) -> Options {
     Options { advanced_access_workflows: true, ..Options::new(version, Fixture::golden()) }
 }
 
-/// A newest Enterprise cluster whose plugin may submit reviews for everybody.
+/// A newest Enterprise cluster whose plugin may submit reviews for every user.
 async fn reviewer() -> (TeleportSim, Client) {
     let (sim, client) = sim_client(enterprise(ServerVersion::V18), PLUGIN).await;
     sim.edit_fixture(|fixture| fixture.role_mut(PLUGIN).unwrap().allow.submit_for_users = vec!["*".into()]);

@@ -297,7 +297,7 @@ proptest! {
         bytes in proptest::collection::vec(any::<u8>(), 0..200), place in any::<prop::sample::Index>(),
     ) {
         let _ = load_identity_file(&bytes);
-        // And the same bytes in the middle of a real certificate.
+        // And the same bytes within a real certificate.
         let real = fs::read(format!("{VECTORS}/access-plugin.crt")).unwrap();
         let place = place.index(real.len());
         let damaged = [&real[..place], &bytes, &real[place..]].concat();

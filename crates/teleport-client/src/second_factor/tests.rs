@@ -44,7 +44,7 @@ async fn it_is_asked_of_a_certificate_that_a_person_signed_where_webauthn_is_the
         (ServerVersion::V15, On, alice, SecondFactor::NotAsked),
         (ServerVersion::V18, On, alice, SecondFactor::NotAsked),
         (ServerVersion::V18, Off, alice, SecondFactor::NotAsked),
-        // Before 15 Teleport asks no one.
+        // Before 15 Teleport asks no user.
         (ServerVersion::V13, WebAuthn, alice, SecondFactor::NotAsked),
     ] {
         let (_sim, client) = signed_by(version, factor, signer).await;

@@ -21,9 +21,6 @@ use teleport_client::Credentials;
 use teleport_client::error::{ErrorKind, TeleportError};
 use teleport_client::identity::{Identity, IdentityError, RENEW_REMEDY};
 
-/// How often the daemon looks at the files: the certificate has minutes at least, and a look costs nothing.
-pub const POLL_INTERVAL: Duration = Duration::from_secs(10);
-
 /// How long before a certificate's end it is warned of, longest first. None of these may be more than a quarter
 /// of the certificate's life, or tbot's, which last an hour, would be warned of from their beginning.
 const EXPIRY_NOTICES: [SignedDuration; 3] =

@@ -7,6 +7,7 @@ mod review;
 pub(crate) mod token_reloader;
 mod preflight;
 mod startup;
+pub mod timings;
 pub mod identity_reloader;
 use std::sync::Arc;
 
@@ -15,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::info;
 
 use crate::app::identity_reloader::Reloader;
+use crate::app::timings::Timings;
 use crate::causes::Cause;
 use crate::config::Config;
 use crate::controller::{Context, Controller};
@@ -27,7 +29,7 @@ use crate::supervise::tasks::Tasks;
 use slack_client::directory::Directory;
 use slack_client::history::Author;
 use slack_client::{self, ClientOptions};
-use teleport_client::watcher::{Watcher, WatcherTimings};
+use teleport_client::watcher::Watcher;
 
 /// Updates that wait for the controller; the watcher coalesces what does not fit.
 const UPDATES_CAPACITY: usize = 256;
@@ -51,24 +53,26 @@ impl App {
     /// `insecure_no_tls`: callbacks may be listened for without TLS, behind a proxy that does it.
     pub async fn start(
         config: &Config,
+        timings: Timings,
         insecure_no_tls: bool,
         stop: CancellationToken,
     ) -> Result<Option<Self>, ExitError> {
         tokio::select! {
             () = stop.cancelled() => Ok(None),
-            app = Self::connect(config, insecure_no_tls, &stop) => app.map(Some),
+            app = Self::connect(config, timings, insecure_no_tls, &stop) => app.map(Some),
         }
     }
 
     async fn connect(
         config: &Config,
+        timings: Timings,
         insecure_no_tls: bool,
         stop: &CancellationToken,
     ) -> Result<Self, ExitError> {
         if let Some(review) = &config.review {
             review::check_tls(review, insecure_no_tls)?;
         }
-        let metrics = Metrics::new();
+        let metrics = Metrics::with_scope(config.review.as_ref().into());
         let mut tasks = Tasks::new(stop.clone());
         if let Some(address) = config.diagnostics {
             // From the beginning, to show what the start waits for.
@@ -77,20 +81,21 @@ impl App {
                 .map_err(|error| ExitError::from_cause(error.cause(), error))?;
             tasks.start("diagnostics", bound.run(metrics.clone(), stop.clone()));
         }
-        let identity = startup::wait_for_identity(&config.teleport.credentials).await?;
+        let identity = startup::wait_for_identity(&config.teleport.credentials, timings.startup).await?;
         info!(user = identity.user(), certificate_until = %identity.not_after(), "Identity loaded");
         let teleport =
             teleport_client::Client::new(&config.teleport.addr, &identity, Arc::new(metrics.clone()));
         // From the beginning, because the certificate may be renewed while Teleport or Slack is waited for.
         let reloader =
             Reloader::new(teleport.clone(), config.teleport.credentials.clone(), identity, metrics.clone());
-        tasks.start("identity", reloader.run(identity_reloader::POLL_INTERVAL, stop.clone()));
-        let pong = startup::wait_for_teleport(&teleport).await?;
+        tasks.start("identity", reloader.run(timings.identity_poll, stop.clone()));
+        let pong = startup::wait_for_teleport(&teleport, timings.startup).await?;
         metrics.stage_reached(Stage::Slack);
         info!(cluster = %pong.cluster_name, version = %pong.server_version, enterprise = pong.enterprise, "Teleport answers");
 
         let slack = slack_client::Client::new(ClientOptions {
             api_url: config.slack.api_url.as_str().to_owned(),
+            message_timeout: timings.controller.claim.call,
             observer: Arc::new(metrics.clone()),
             ..ClientOptions::new(config.slack.token.clone())
         })
@@ -100,11 +105,11 @@ impl App {
         tasks.start("bot token", {
             let (stop, token) = (stop.clone(), config.slack.token.clone());
             let renewing =
-                token_reloader::keep_bot_token_current(slack.clone(), token, known, metrics.clone());
+                token_reloader::keep_bot_token_current(slack.clone(), token, known, metrics.clone(), timings);
             async move { stop.run_until_cancelled(renewing).await.unwrap_or_default() }
         });
         let rules = config.rules();
-        let auth = startup::wait_for_slack(&slack, &rules).await?;
+        let auth = startup::wait_for_slack(&slack, &rules, timings.startup).await?;
         known_tx.send_replace(Some(auth.clone()));
         info!(team = %auth.team, bot = %auth.user_id, "Slack answers");
 
@@ -112,7 +117,7 @@ impl App {
             Some(review) => {
                 let slack = (&slack, &auth);
                 let teleport = (&teleport, pong.cluster_name.as_str());
-                Some(review::start(review, slack, teleport, &metrics, &mut tasks, stop).await?)
+                Some(review::start(review, &timings, slack, teleport, &metrics, &mut tasks, stop).await?)
             }
             None => None,
         };
@@ -120,7 +125,7 @@ impl App {
         let directory = Directory::new(slack.clone());
         let (ready_tx, ready) = watch::channel(false);
         let (updates_tx, updates) = mpsc::channel(UPDATES_CAPACITY);
-        let watcher = Watcher::new(teleport.clone(), WatcherTimings::default());
+        let watcher = Watcher::new(teleport.clone(), timings.watcher);
         tasks.start("watcher", watcher.run(updates_tx, stop.clone()));
         tasks.start("recipient check", {
             let (slack, directory, auth) = (slack.clone(), directory.clone(), auth.clone());
@@ -145,6 +150,7 @@ impl App {
                 review,
                 metrics,
                 clock: Clock::system(),
+                timings: timings.controller,
             },
             ready_tx,
         );

@@ -4,6 +4,7 @@
 
 use std::sync::Arc;
 
+use access_core::domain::backoff::Backoff;
 use access_core::interaction::AppInstallation;
 use access_core::policy::{ModeSetting, Rules};
 use tokio::sync::{mpsc, watch as latest};
@@ -12,6 +13,7 @@ use tracing::{info, warn};
 
 use super::preflight;
 use super::startup;
+use super::timings::Timings;
 use super::token_reloader;
 use crate::causes::Cause;
 use crate::config::{ReviewConfig, ReviewTransport, TokenKind};
@@ -61,13 +63,14 @@ pub(crate) fn check_tls(config: &ReviewConfig, insecure_no_tls: bool) -> Result<
 /// If Slack does not say which app this is, or the address for callbacks cannot be had.
 pub(crate) async fn start(
     config: &ReviewConfig,
+    timings: &Timings,
     (slack, auth): (&slack_client::Client, &AuthTest),
     (teleport, cluster): (&teleport_client::Client, &str),
     metrics: &Metrics,
     tasks: &mut Tasks,
     stop: &CancellationToken,
 ) -> Result<ReviewHandles, ExitError> {
-    let installation = fetch_installation(slack, auth).await?;
+    let installation = fetch_installation(slack, auth, timings.startup).await?;
     if let ReviewTransport::SocketMode { app_token } = &config.transport {
         check_same_app(&installation, app_token)?;
     }
@@ -76,7 +79,8 @@ pub(crate) async fn start(
     log_review_mode(config, &rules);
     let (interactions_tx, interactions_rx) = mpsc::channel(INTERACTIONS_CAPACITY);
     let (enqueue_tx, enqueued) = mpsc::channel(ENQUEUE_CAPACITY);
-    let review_support = Arc::new(ReviewSupport::new(teleport.clone(), setting, rules.0.len()));
+    let review_support =
+        Arc::new(ReviewSupport::new(teleport.clone(), setting, rules.0.len(), timings.permission_poll));
     if setting != ModeSetting::Resolver {
         // Before the first message, so that none gets buttons that lead nowhere.
         review_support.check().await;
@@ -132,7 +136,10 @@ pub(crate) async fn start(
             let socket = SocketMode::new(slack.clone(), token.subscribe(), installation.app_id.clone());
             tasks.start(
                 "app-level token",
-                run_until_stopped(stop, token_reloader::keep_secret_current(TokenKind::App, token)),
+                run_until_stopped(
+                    stop,
+                    token_reloader::keep_secret_current(TokenKind::App, token, timings.secret_poll),
+                ),
             );
             let handler = move |envelope| {
                 let receiver = Arc::clone(&receiver);
@@ -146,12 +153,16 @@ pub(crate) async fn start(
         }
         ReviewTransport::Http { signing_secret, listener } => {
             let bound = Listener::bind(listener.listen_addr, listener.tls.as_ref()).await;
-            let bound = bound.map_err(|error| ExitError::from_cause(error.cause(), error))?;
+            let mut bound = bound.map_err(|error| ExitError::from_cause(error.cause(), error))?;
+            bound.reload_every = timings.callback_certificate_poll;
             let renewed = latest::Sender::new(signing_secret.clone());
             let secret = renewed.subscribe();
             tasks.start(
                 "signing secret",
-                run_until_stopped(stop, token_reloader::keep_secret_current(TokenKind::Signing, renewed)),
+                run_until_stopped(
+                    stop,
+                    token_reloader::keep_secret_current(TokenKind::Signing, renewed, timings.secret_poll),
+                ),
             );
             let handler = move |headers, body: bytes::Bytes| {
                 let (receiver, secret) = (Arc::clone(&receiver), secret.borrow().clone());
@@ -178,7 +189,7 @@ pub(crate) async fn start(
         enqueue: enqueue_tx,
         metrics: metrics.clone(),
     };
-    tasks.start("interactions", handler.run(interactions_rx, stop.clone()));
+    tasks.start("interactions", handler.run(interactions_rx, stop.clone(), timings.click_drain));
     Ok(review)
 }
 
@@ -215,10 +226,11 @@ async fn report_connections(
 async fn fetch_installation(
     slack: &slack_client::Client,
     auth: &AuthTest,
+    retry: Backoff,
 ) -> Result<AppInstallation, ExitError> {
     let app_id = match (&auth.app_id, &auth.bot_id) {
         (Some(app), _) => Some(app.clone()),
-        (None, Some(bot)) => startup::call_slack(slack, Cause::Scope, || slack.bot_app(bot)).await?,
+        (None, Some(bot)) => startup::call_slack(slack, Cause::Scope, retry, || slack.bot_app(bot)).await?,
         (None, None) => None,
     };
     let Some(app_id) = app_id else {

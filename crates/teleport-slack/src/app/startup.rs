@@ -21,16 +21,13 @@ use teleport_client::Pong;
 use teleport_client::error::{ErrorKind as TeleportKind, TeleportError};
 use teleport_client::identity::{Identity, IdentityError};
 
-/// What is waited for at start is tried again soon, then each half minute.
-const RETRY_BACKOFF: Backoff = Backoff { first: Duration::from_secs(1), cap: Duration::from_secs(30) };
-
 /// While the cause stays the same, so many tries make one line.
 const TRIES_PER_LINE: u64 = 10;
 
 /// Reads the identity. One that has expired or is not valid yet is waited for: it is about to be renewed, or the
 /// clock to be set.
-pub(crate) async fn wait_for_identity(source: &Credentials) -> Result<Identity, ExitError> {
-    let mut retry = StartupRetry::default();
+pub(crate) async fn wait_for_identity(source: &Credentials, backoff: Backoff) -> Result<Identity, ExitError> {
+    let mut retry = StartupRetry::new(backoff);
     loop {
         let source = source.clone();
         // The files may lie on a drive that hangs.
@@ -51,8 +48,11 @@ pub(crate) async fn wait_for_identity(source: &Credentials) -> Result<Identity, 
 }
 
 /// Asks Teleport until it answers and lets us in; refuses a server that is too old.
-pub(crate) async fn wait_for_teleport(teleport: &teleport_client::Client) -> Result<Pong, ExitError> {
-    let mut retry = StartupRetry::default();
+pub(crate) async fn wait_for_teleport(
+    teleport: &teleport_client::Client,
+    backoff: Backoff,
+) -> Result<Pong, ExitError> {
+    let mut retry = StartupRetry::new(backoff);
     let mut renewed = teleport.identity_renewals();
     loop {
         let error = match teleport.ping().await {
@@ -96,11 +96,12 @@ fn cause_of(error: &TeleportError) -> Cause {
 pub(crate) async fn wait_for_slack(
     slack: &slack_client::Client,
     rules: &Rules,
+    backoff: Backoff,
 ) -> Result<AuthTest, ExitError> {
-    let mut retry = StartupRetry::default();
+    let mut retry = StartupRetry::new(backoff);
     loop {
         // What refuses the question is not Slack: something else answers at slack.api_url.
-        let auth = call_slack(slack, Cause::Address, || slack.auth_test()).await?;
+        let auth = call_slack(slack, Cause::Address, backoff, || slack.auth_test()).await?;
         let Some(missing) = preflight::missing_scope(&auth) else {
             preflight::warn_missing_scopes(&auth, rules);
             return Ok(auth);
@@ -118,9 +119,10 @@ pub(crate) async fn wait_for_slack(
 pub(crate) async fn call_slack<T>(
     slack: &slack_client::Client,
     refused: Cause,
+    backoff: Backoff,
     ask: impl AsyncFn() -> Result<T, SlackError>,
 ) -> Result<T, ExitError> {
-    let mut retry = StartupRetry::default();
+    let mut retry = StartupRetry::new(backoff);
     let mut token_status = slack.token_status();
     loop {
         let error = match ask().await {
@@ -153,13 +155,17 @@ pub(crate) async fn call_slack<T>(
 }
 
 /// Logs what the start waits for: each new cause at once, the same one every tenth time.
-#[derive(Default)]
 pub(crate) struct StartupRetry {
+    backoff: Backoff,
     failures: u32,
     log_once: LogOnce,
 }
 
 impl StartupRetry {
+    fn new(backoff: Backoff) -> Self {
+        Self { backoff, failures: 0, log_once: LogOnce::default() }
+    }
+
     /// How long to wait before the next try.
     ///
     /// # Errors
@@ -177,7 +183,7 @@ impl StartupRetry {
             ErrorPolicy::Retries => {}
         }
         self.failures += 1;
-        let delay = RETRY_BACKOFF.delay(self.failures, fastrand::u64(..));
+        let delay = self.backoff.delay(self.failures, fastrand::u64(..));
         if let Some(suppressed) = self.log_once.every(TRIES_PER_LINE, "start", words) {
             error!(retry_in_s = seconds(delay), suppressed, "{words}");
         }

@@ -13,6 +13,7 @@ use tokio::sync::watch as latest;
 use tokio::time::{Instant, sleep};
 use tracing::{error, info, warn};
 
+use crate::app::timings::Timings;
 use crate::config::{TokenKind, reread};
 use crate::observe::metrics::Metrics;
 use access_core::domain::log_once::LogOnce;
@@ -20,12 +21,8 @@ use access_core::domain::secret::Secret;
 use slack_client::error::{Retry, SlackError};
 use slack_client::objects::AuthTest;
 
-/// How often a file is looked at.
-const POLL_INTERVAL: Duration = Duration::from_secs(2);
 /// How soon a new secret that was not accepted is tried again.
 const RETRY_INTERVAL: Duration = Duration::from_secs(60);
-/// How soon it is asked whether Slack takes the refused token again.
-const PROBE_BACKOFF: Backoff = Backoff { first: Duration::from_secs(5), cap: Duration::from_secs(60) };
 
 /// Whose token it was when the daemon started; a new one must be of the same bot.
 pub(crate) type KnownBot = latest::Receiver<Option<AuthTest>>;
@@ -36,15 +33,16 @@ pub(crate) async fn keep_bot_token_current(
     token: Secret,
     known: KnownBot,
     metrics: Metrics,
+    timings: Timings,
 ) {
-    let reporting = report_token_state(slack.clone(), token.clone(), metrics);
-    tokio::join!(watch_file(SecretConsumer::Client { slack, known }, token), reporting);
+    let reporting = report_token_state(slack.clone(), token.clone(), metrics, timings.token_probe);
+    tokio::join!(watch_file(SecretConsumer::Client { slack, known }, token, timings.secret_poll), reporting);
 }
 
 /// Keeps a secret that is merely passed on as new as its file. Does not end.
-pub(crate) async fn keep_secret_current(kind: TokenKind, secret: latest::Sender<Secret>) {
+pub(crate) async fn keep_secret_current(kind: TokenKind, secret: latest::Sender<Secret>, poll: Duration) {
     let first = secret.borrow().clone();
-    watch_file(SecretConsumer::Receiver { kind, first: first.clone(), secret }, first).await;
+    watch_file(SecretConsumer::Receiver { kind, first: first.clone(), secret }, first, poll).await;
 }
 
 /// Who uses a secret.
@@ -108,7 +106,7 @@ pub(crate) fn app_id_of(token: &Secret) -> Option<&str> {
 }
 
 /// Says once that Slack refuses the token, and that it takes it again.
-async fn report_token_state(slack: slack_client::Client, token: Secret, metrics: Metrics) {
+async fn report_token_state(slack: slack_client::Client, token: Secret, metrics: Metrics, probe: Backoff) {
     let remedy = match token.file() {
         Some(file) => format!("a new one in {} is taken up within seconds, without a restart", file.display()),
         None => "the token stands in the configuration itself, so a new one needs a restart; name a file that holds it in slack.token to do without".to_owned(),
@@ -126,7 +124,7 @@ async fn report_token_state(slack: slack_client::Client, token: Secret, metrics:
         while status.borrow_and_update().rejection.is_some() {
             failures += 1;
             tokio::select! {
-                () = sleep(PROBE_BACKOFF.delay(failures, fastrand::u64(..))) => drop(slack.auth_test().await),
+                () = sleep(probe.delay(failures, fastrand::u64(..))) => drop(slack.auth_test().await),
                 _ = status.changed() => {}
             }
         }
@@ -136,12 +134,12 @@ async fn report_token_state(slack: slack_client::Client, token: Secret, metrics:
 }
 
 /// Watches the file of a secret and never returns; without a file it only waits.
-async fn watch_file(user: SecretConsumer, secret: Secret) {
+async fn watch_file(user: SecretConsumer, secret: Secret, poll: Duration) {
     let (kind, file) = (user.kind(), secret.file().map(Path::to_owned));
     let Some(file) = file else { return pending().await };
     let mut looks = FileState::new(secret.clone());
     loop {
-        sleep(POLL_INTERVAL).await;
+        sleep(poll).await;
         let (path, shown) = (file.clone(), file.display());
         // It may lie on a drive that hangs.
         let read = tokio::task::spawn_blocking(move || reread(kind, &path)).await;

@@ -7,6 +7,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info, warn};
 
 use crate::app::App;
+use crate::app::timings::Timings;
 use crate::causes::Cause;
 use crate::config::{self, Loaded};
 use crate::exit::ExitError;
@@ -130,7 +131,7 @@ async fn run_daemon(args: &Args, loaded: &Loaded, stop: CancellationToken) -> Re
     for warning in &loaded.warnings {
         warn!(file = %args.config.display(), "Configuration: {warning}");
     }
-    match App::start(&loaded.config, args.insecure_no_tls, stop).await? {
+    match App::start(&loaded.config, Timings::default(), args.insecure_no_tls, stop).await? {
         Some(app) => app.run().await,
         None => Ok(()),
     }

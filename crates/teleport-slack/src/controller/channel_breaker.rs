@@ -11,17 +11,18 @@ use access_core::domain::ids::RequestId;
 use access_core::record::Operation;
 use tokio::time::Instant;
 
-/// The minimum time between two probes of any operations. It is shorter than the first wait, so an operation that
-/// waited does not run into it.
-pub(super) const PROBE_INTERVAL: Duration = Duration::from_secs(7);
-/// How long after the next probe the others come.
-const STAGGER: Duration = Duration::from_secs(1);
+use super::timings::ControllerTimings;
+
 /// A channel without a probe for this long after its last wait is forgotten.
 const FORGET_AFTER: Duration = Duration::from_secs(3_600);
 
 /// The channels that refuse.
-#[derive(Debug, Default)]
-pub(super) struct ChannelBreaker(HashMap<String, Circuit>);
+#[derive(Debug)]
+pub(super) struct ChannelBreaker {
+    channels: HashMap<String, Circuit>,
+    probe_interval: Duration,
+    stagger: Duration,
+}
 
 /// A channel that refuses.
 #[derive(Debug)]
@@ -37,6 +38,15 @@ struct Circuit {
 }
 
 impl ChannelBreaker {
+    /// No channel has refused yet.
+    pub(super) fn new(timings: &ControllerTimings) -> Self {
+        Self {
+            channels: HashMap::new(),
+            probe_interval: timings.refused_probe_interval,
+            stagger: timings.refused_stagger,
+        }
+    }
+
     /// `None` if the operation may run, as the only one for this channel; else how long it must wait.
     pub(super) fn required_wait(
         &mut self,
@@ -45,14 +55,14 @@ impl ChannelBreaker {
         operation: &Operation,
         now: Instant,
     ) -> Option<Duration> {
-        let circuit = self.0.get_mut(channel)?;
+        let circuit = self.channels.get_mut(channel)?;
         let prober = (id.clone(), operation.clone());
         if circuit.probing.as_ref() == Some(&prober) {
             return None;
         }
-        let probe_allowed_at = circuit.last_attempt + PROBE_INTERVAL;
+        let probe_allowed_at = circuit.last_attempt + self.probe_interval;
         if now < probe_allowed_at {
-            return Some(circuit.next_attempt.max(probe_allowed_at) + STAGGER - now);
+            return Some(circuit.next_attempt.max(probe_allowed_at) + self.stagger - now);
         }
         // A new operation, too: a user who fixed the channel and makes a request sees at once that it helped.
         circuit.probing = Some(prober);
@@ -67,17 +77,17 @@ impl ChannelBreaker {
         now: Instant,
         delay: impl FnOnce(u32) -> Duration,
     ) -> Duration {
-        self.0.retain(|_, circuit| circuit.next_attempt + FORGET_AFTER > now);
-        let failures = match self.0.get(channel) {
+        self.channels.retain(|_, circuit| circuit.next_attempt + FORGET_AFTER > now);
+        let failures = match self.channels.get(channel) {
             // It was in flight already when the channel first refused.
             Some(circuit) if circuit.probing.is_none() && now < circuit.next_attempt => {
-                return circuit.next_attempt + STAGGER - now;
+                return circuit.next_attempt + self.stagger - now;
             }
             Some(circuit) => circuit.failures.saturating_add(1),
             None => 1,
         };
         let wait = delay(failures);
-        self.0.insert(
+        self.channels.insert(
             channel.to_owned(),
             Circuit { last_attempt: now, failures, next_attempt: now + wait, probing: None },
         );
@@ -86,7 +96,7 @@ impl ChannelBreaker {
 
     /// The channel accepted a message.
     pub(super) fn close(&mut self, channel: &str) {
-        self.0.remove(channel);
+        self.channels.remove(channel);
     }
 }
 
@@ -97,6 +107,10 @@ mod tests {
     use super::*;
 
     const CHANNEL: &str = "C1";
+
+    fn breaker() -> ChannelBreaker {
+        ChannelBreaker::new(&ControllerTimings::default())
+    }
 
     fn seconds(seconds: u64) -> Duration {
         Duration::from_secs(seconds)
@@ -114,7 +128,7 @@ mod tests {
 
     #[test]
     fn only_a_channel_that_refused_is_probed_by_one_operation_at_a_time() {
-        let (mut breaker, start) = (ChannelBreaker::default(), Instant::now());
+        let (mut breaker, start) = (breaker(), Instant::now());
         assert_eq!((ask(&mut breaker, "a", start), ask(&mut breaker, "b", start)), (None, None));
         assert_eq!(refuse(&mut breaker, start), 10);
         assert_eq!(refuse(&mut breaker, start), 11, "it was in flight, too, and comes after the first");
@@ -131,10 +145,10 @@ mod tests {
 
     #[test]
     fn a_new_operation_may_probe_and_an_abandoned_probe_does_not_block_others() {
-        let (mut breaker, start) = (ChannelBreaker::default(), Instant::now());
+        let (mut breaker, start) = (breaker(), Instant::now());
         refuse(&mut breaker, start);
         assert_eq!(ask(&mut breaker, "new", start + seconds(6)), Some(5));
-        assert_eq!(ask(&mut breaker, "new", start + PROBE_INTERVAL), None);
+        assert_eq!(ask(&mut breaker, "new", start + seconds(7)), None);
         // The probe never ends.
         assert_eq!(ask(&mut breaker, "b", start + seconds(11)), Some(4));
         assert_eq!(ask(&mut breaker, "b", start + seconds(15)), None);
@@ -143,10 +157,10 @@ mod tests {
 
     #[test]
     fn channels_without_probes_are_forgotten() {
-        let (mut breaker, start) = (ChannelBreaker::default(), Instant::now());
+        let (mut breaker, start) = (breaker(), Instant::now());
         for n in 0..10_000 {
             breaker.on_refused(&format!("C{n}"), start + n * seconds(60), |_| seconds(10));
         }
-        assert!(breaker.0.len() < 100, "{}", breaker.0.len());
+        assert!(breaker.channels.len() < 100, "{}", breaker.channels.len());
     }
 }

@@ -10,8 +10,8 @@ use access_core::record::claim::LastResponses;
 use jiff::Timestamp;
 use tokio::time::Instant;
 
-/// The minimum time between two probes of one destination.
-const PROBE_INTERVAL: Duration = Duration::from_secs(5);
+use super::timings::ControllerTimings;
+
 /// A destination unused for this long is forgotten. Then nothing is certain about it, which delays an in-doubt message but
 /// duplicates none.
 const FORGET_AFTER: Duration = Duration::from_secs(3_600);
@@ -19,8 +19,11 @@ const FORGET_AFTER: Duration = Duration::from_secs(3_600);
 const MAX_CHANNELS: usize = 10_000;
 
 /// The destinations of posts.
-#[derive(Debug, Default)]
-pub(super) struct ChannelStates(HashMap<String, ChannelState>);
+#[derive(Debug)]
+pub(super) struct ChannelStates {
+    channels: HashMap<String, ChannelState>,
+    probe_interval: Duration,
+}
 
 #[derive(Debug)]
 struct ChannelState {
@@ -30,6 +33,11 @@ struct ChannelState {
 }
 
 impl ChannelStates {
+    /// Nothing is known of any destination yet.
+    pub(super) fn new(timings: &ControllerTimings) -> Self {
+        Self { channels: HashMap::new(), probe_interval: timings.no_access_probe_interval }
+    }
+
     /// Remembers the outcome of a post that can be recorded.
     pub(super) fn on_posted(&mut self, destination: &str, outcome: &Outcome) {
         let now = Timestamp::now();
@@ -51,14 +59,15 @@ impl ChannelStates {
 
     /// The last certain answers of a destination.
     pub(super) fn last_responses(&self, destination: &str) -> LastResponses {
-        self.0.get(destination).map(|destination| destination.last_responses).unwrap_or_default()
+        self.channels.get(destination).map(|destination| destination.last_responses).unwrap_or_default()
     }
 
     /// Whether the destination may be probed now; if so, it counts as probed.
     pub(super) fn may_probe(&mut self, destination: &str) -> bool {
+        let interval = self.probe_interval;
         let destination = self.entry(destination);
         let now = Instant::now();
-        let may = destination.probed_at.is_none_or(|probed| probed + PROBE_INTERVAL <= now);
+        let may = destination.probed_at.is_none_or(|probed| probed + interval <= now);
         if may {
             destination.probed_at = Some(now);
         }
@@ -67,15 +76,15 @@ impl ChannelStates {
 
     fn entry(&mut self, destination: &str) -> &mut ChannelState {
         let now = Instant::now();
-        if self.0.len() >= MAX_CHANNELS && !self.0.contains_key(destination) {
-            self.0.retain(|_, destination| destination.last_used + FORGET_AFTER > now);
-            if self.0.len() >= MAX_CHANNELS {
-                self.0.clear();
+        if self.channels.len() >= MAX_CHANNELS && !self.channels.contains_key(destination) {
+            self.channels.retain(|_, destination| destination.last_used + FORGET_AFTER > now);
+            if self.channels.len() >= MAX_CHANNELS {
+                self.channels.clear();
             }
         }
         let answers = LastResponses::default();
         let new = ChannelState { last_responses: answers, last_used: now, probed_at: None };
-        let found = self.0.entry(destination.to_owned()).or_insert(new);
+        let found = self.channels.entry(destination.to_owned()).or_insert(new);
         found.last_used = now;
         found
     }
@@ -90,7 +99,7 @@ mod tests {
 
     #[test]
     fn an_accepted_message_counts_for_the_channels_name_and_id() {
-        let mut states = ChannelStates::default();
+        let mut states = ChannelStates::new(&ControllerTimings::default());
         assert_eq!(states.last_responses("team"), LastResponses::default());
         let (key, shown) = (RecipientKey::new("#team"), None);
         let (channel, ts) = (ChannelId::new("C1"), MessageTs::new("1.1"));
@@ -108,22 +117,22 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn probes_of_a_destination_are_rate_limited() {
-        let mut states = ChannelStates::default();
+        let mut states = ChannelStates::new(&ControllerTimings::default());
         assert_eq!(
             (states.may_probe("C1"), states.may_probe("C1"), states.may_probe("C2")),
             (true, false, true)
         );
-        tokio::time::advance(PROBE_INTERVAL).await;
+        tokio::time::advance(states.probe_interval).await;
         assert!(states.may_probe("C1"));
         assert!(!states.may_probe("C1"));
     }
 
     #[tokio::test(start_paused = true)]
     async fn destinations_are_forgotten() {
-        let mut states = ChannelStates::default();
+        let mut states = ChannelStates::new(&ControllerTimings::default());
         for n in 0..3 * MAX_CHANNELS {
             states.on_refused(&format!("C{n}"));
-            assert!(states.0.len() <= MAX_CHANNELS);
+            assert!(states.channels.len() <= MAX_CHANNELS);
         }
     }
 }

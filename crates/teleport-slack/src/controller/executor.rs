@@ -8,14 +8,15 @@ use std::sync::Arc;
 use std::task::Poll;
 
 use access_core::domain::ids::{ChannelId, RequestId};
-use access_core::domain::lifecycle::is_stale;
+use access_core::domain::lifecycle::{Phase, is_stale};
 use access_core::domain::request::AccessRequest;
 use access_core::plan::Step;
-use access_core::record::claim::{Acquire, CLAIM_BUDGET, Claim, may_acquire};
+use access_core::record::claim::{Acquire, Claim, may_acquire};
 use access_core::record::{Operation, Outcome, Record};
 use futures_util::stream::FuturesUnordered;
 use futures_util::{StreamExt, poll};
 use jiff::Timestamp;
+use tokio::time::Instant;
 use tracing::{debug, info, warn};
 
 use super::channel_queue::QueuedOperation;
@@ -42,6 +43,8 @@ pub(super) struct PlannedWrite<'a> {
     pub(super) posts: Vec<(Operation, String)>,
     /// When the request was made.
     pub(super) created: Option<Timestamp>,
+    /// When Teleport last reported it.
+    pub(super) observed_at: Option<Instant>,
 }
 
 /// Whether the claim was taken.
@@ -82,7 +85,8 @@ impl Executor {
     ) -> Result<ClaimResult, ReconcileError> {
         let now = self.clock.now();
         let watched = retry_state.observe_claim(record.claim.as_ref());
-        let acquire = may_acquire(record.claim.as_ref(), self.holder.name(), watched, now);
+        let acquire =
+            may_acquire(record.claim.as_ref(), self.holder.name(), watched, now, &self.holder.timings);
         if let Acquire::Wait(left) = acquire {
             return Ok(ClaimResult::HeldByOther(later(now, left)));
         }
@@ -101,7 +105,7 @@ impl Executor {
             unsaved.iter().for_each(|outcome| record.apply(outcome));
             // The lease starts at the write, not at the read before it.
             lease = self.holder.lease();
-            record.acquire(lease.claim.clone(), intent.posts.iter().cloned());
+            record.acquire(lease.claim.clone(), intent.posts.iter().cloned(), &self.holder.timings);
             Some(record.encode())
         })
         .await;
@@ -117,7 +121,7 @@ impl Executor {
                 if lease.may_start_call() {
                     self.log_once.clear(STAGE_WRITE);
                 } else if self.log_once.should_log(STAGE_WRITE, "slow") {
-                    warn!(request = %id, "Teleport took longer than {} s to write a record; nothing is sent to Slack until it is faster, because another daemon could be at work by then", CLAIM_BUDGET.as_secs());
+                    warn!(request = %id, "Teleport took longer than {} s to write a record; nothing is sent to Slack until it is faster, because another daemon could be at work by then", self.holder.timings.budget.as_secs());
                 }
                 Ok(ClaimResult::Acquired(lease))
             }
@@ -187,6 +191,9 @@ impl Executor {
                 }
                 if let Some(place) = place {
                     outcomes.iter().for_each(|outcome| self.sender.on_posted(place, &caller, outcome));
+                }
+                if record.deliveries.is_empty() {
+                    self.measure_notification(&outcomes, intent.created, intent.observed_at);
                 }
                 outcomes.iter().for_each(|outcome| record.apply(outcome));
                 outcomes.iter().for_each(|outcome| self.remember_channel_id(outcome));
@@ -304,6 +311,21 @@ impl Executor {
         retry_state.unrecorded.clear();
         self.log_once.clear(STAGE_WRITE);
         Ok(exists)
+    }
+
+    /// Measures how long the first message of a request took, if one was posted now and shows a pending request. A message that
+    /// is found in the history was posted earlier.
+    fn measure_notification(
+        &self,
+        outcomes: &[Outcome],
+        created: Option<Timestamp>,
+        observed_at: Option<Instant>,
+    ) {
+        let is_first_message = |outcome: &Outcome| matches!(outcome, Outcome::Posted { displayed: Some(shown), .. } if shown.phase == Phase::Pending);
+        let created = created.filter(|_| outcomes.iter().any(is_first_message));
+        if let (Some(created), Some(observed_at)) = (created, observed_at) {
+            self.metrics.request_notified(created, self.clock.now(), observed_at.elapsed());
+        }
     }
 
     /// A post by channel name returns the channel's id; remembers it.

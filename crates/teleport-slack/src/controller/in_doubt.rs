@@ -5,7 +5,6 @@
 
 use std::time::Duration;
 
-use access_core::domain::backoff::Backoff;
 use access_core::domain::ids::RequestId;
 use access_core::plan::HistoryQuery;
 use access_core::record::{Operation, Outcome};
@@ -18,12 +17,10 @@ use super::history_check::{self, HistoryResult};
 use super::lease::Lease;
 use super::retry_state::{Deferred, Effect};
 use super::sender::SlackSender;
-use crate::observe::metrics::InDoubtResult;
+use crate::observe::metrics::{InDoubtResult, SlackOperation};
 use access_core::domain::error_chain::seconds;
+use slack_client::error::SlackError;
 use slack_client::method::Method;
-
-/// The bot cannot read the history, and Slack has not answered posts to that destination since.
-const NO_ACCESS_BACKOFF: Backoff = Backoff { first: Duration::from_secs(2), cap: Duration::from_secs(60) };
 
 /// The minimum time between two log lines about in-doubt messages of one destination, and the cause of these lines.
 const LOG_INTERVAL: Duration = Duration::from_secs(60);
@@ -58,6 +55,8 @@ impl SlackSender {
                         return Err(Deferred::not_attempted(Duration::ZERO));
                     }
                     let deleted = self.delete(id, channel.clone(), ts).await;
+                    let result = deleted.as_ref().map(drop).map_err(SlackError::retry);
+                    self.metrics.operation_ended(SlackOperation::Delete, result);
                     deleted.map_err(|error| self.on_error(caller, destination, &error, failures))?;
                 }
                 // The next check finds the rest.
@@ -122,7 +121,7 @@ impl SlackSender {
             return Ok(vec![Outcome::RetryAllowed { operation, attempted_at: in_doubt.attempted_at }]);
         }
         let next_attempt = in_doubt.next_attempt_at().map(|at| until(at, now));
-        let delay = NO_ACCESS_BACKOFF.delay(failures.max(attempts) + 1, fastrand::u64(..));
+        let delay = self.timings.no_access.delay(failures.max(attempts) + 1, fastrand::u64(..));
         let delay = next_attempt.map_or(delay, |next| delay.min(next));
         let retry_in_s = seconds(delay);
         match self.log_once.at_most_each(LOG_INTERVAL, destination, IN_DOUBT) {
@@ -155,7 +154,7 @@ impl SlackSender {
         since: Timestamp,
         failures: u32,
     ) -> (Vec<Outcome>, Deferred) {
-        let delay = NO_ACCESS_BACKOFF.delay(failures + 1, fastrand::u64(..));
+        let delay = self.timings.no_access.delay(failures + 1, fastrand::u64(..));
         let retry_in_s = seconds(delay);
         warn!(request = %id, destination, retry_in_s, "Slack names another message's address for a message, so it cannot be kept current; please report this together with what answers at slack.api_url");
         let unclear = destination.map(|destination| Outcome::InDoubt {

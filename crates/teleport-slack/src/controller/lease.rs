@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use access_core::record::claim::{CLAIM_BUDGET, CLAIM_TIMEOUT, Claim};
+use access_core::record::claim::{Claim, ClaimTimings};
 use jiff::Timestamp;
 use tokio::time::Instant;
 
@@ -12,6 +12,7 @@ use tokio::time::Instant;
 pub(super) struct Holder {
     name: String,
     next_generation: AtomicU64,
+    pub(super) timings: ClaimTimings,
 }
 
 /// A claim that is being taken, and from when on its time runs.
@@ -19,12 +20,13 @@ pub(super) struct Holder {
 pub(super) struct Lease {
     pub(super) claim: Claim,
     started_at: Instant,
+    timings: ClaimTimings,
 }
 
 impl Holder {
     /// A name that no other process has.
-    pub(super) fn new() -> Self {
-        Self { name: format!("{:016x}", fastrand::u64(..)), next_generation: AtomicU64::new(0) }
+    pub(super) fn new(timings: ClaimTimings) -> Self {
+        Self { name: format!("{:016x}", fastrand::u64(..)), next_generation: AtomicU64::new(0), timings }
     }
 
     pub(super) fn name(&self) -> &str {
@@ -35,7 +37,7 @@ impl Holder {
     pub(super) fn lease(&self) -> Lease {
         let generation = self.next_generation.fetch_add(1, Ordering::Relaxed);
         let claim = Claim { holder: self.name.clone(), generation, acquired_at: Timestamp::now() };
-        Lease { claim, started_at: Instant::now() }
+        Lease { claim, started_at: Instant::now(), timings: self.timings }
     }
 }
 
@@ -43,12 +45,12 @@ impl Lease {
     /// Whether a call may still begin. Both clocks must agree: the monotonic clock stops while the machine sleeps, and the
     /// wall clock jumps when it is set.
     pub(super) fn may_start_call(&self) -> bool {
-        self.is_younger_than(CLAIM_BUDGET)
+        self.is_younger_than(self.timings.budget)
     }
 
     /// Whether another daemon may have taken the claim over since and applied the same operations.
     pub(super) fn has_expired(&self) -> bool {
-        !self.is_younger_than(CLAIM_TIMEOUT)
+        !self.is_younger_than(self.timings.timeout)
     }
 
     fn is_younger_than(&self, age: Duration) -> bool {
@@ -65,9 +67,13 @@ mod tests {
 
     const TICK: Duration = Duration::from_millis(1);
 
+    fn holder() -> Holder {
+        Holder::new(ClaimTimings::default())
+    }
+
     #[test]
     fn no_two_claims_are_the_same() {
-        let (one, two) = (Holder::new(), Holder::new());
+        let (one, two) = (holder(), holder());
         assert_ne!(one.name(), two.name());
         let [first, second, other] = [one.lease(), one.lease(), two.lease()].map(|lease| lease.claim);
         assert_eq!((first.holder.as_str(), other.holder.as_str()), (one.name(), two.name()));
@@ -76,20 +82,20 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn its_time_ends_by_the_monotonic_clock() {
-        let lease = Holder::new().lease();
-        tokio::time::advance(CLAIM_BUDGET - TICK).await;
+        let lease = holder().lease();
+        tokio::time::advance(lease.timings.budget - TICK).await;
         assert!(lease.may_start_call());
         tokio::time::advance(TICK).await;
         assert!(!lease.may_start_call() && !lease.has_expired());
-        tokio::time::advance(CLAIM_TIMEOUT - CLAIM_BUDGET).await;
+        tokio::time::advance(lease.timings.timeout - lease.timings.budget).await;
         assert!(lease.has_expired());
     }
 
     #[tokio::test(start_paused = true)]
     async fn its_time_ends_by_the_wall_clock_and_when_the_wall_clock_was_set_back() {
-        let work = SignedDuration::try_from(CLAIM_BUDGET).unwrap();
+        let work = SignedDuration::try_from(ClaimTimings::default().budget).unwrap();
         for (ago, is_good) in [(work / 2, true), (work, false), (-work / 2, true), (-work * 2, false)] {
-            let mut lease = Holder::new().lease();
+            let mut lease = holder().lease();
             lease.claim.acquired_at -= ago;
             assert_eq!(lease.may_start_call(), is_good, "taken {ago:#} ago");
         }

@@ -28,6 +28,7 @@ mod send_turns;
 mod lease;
 mod reconcile_error;
 mod reconciler;
+mod timings;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -49,6 +50,7 @@ use tracing::{debug, error, info, warn};
 use self::lease::Holder;
 use self::pending_decision::ReviewContext;
 use self::reconciler::Reconciler;
+pub use self::timings::ControllerTimings;
 use crate::controller::executor::Executor;
 use crate::controller::lag::Lag;
 use crate::controller::recipient_lookup::RecipientLookup;
@@ -57,12 +59,11 @@ use crate::controller::sender::SlackSender;
 use crate::controller::work_queue::WorkQueue;
 use crate::observe::health::Stage;
 use crate::observe::log_once::SharedLogOnce;
-use crate::observe::metrics::{self, Metrics};
+use crate::observe::metrics::Metrics;
 use crate::observe::skew::Side;
 use crate::review::resolver::Resolver;
 use crate::review::users::UserLookup;
 use crate::supervise::clock::{CLOCK_CHECK_INTERVAL, Clock, ClockPair};
-use crate::supervise::shutdown;
 use crate::supervise::worker_pool::MAX_RECONCILES;
 use slack_client::TokenStatus;
 use slack_client::directory::Directory;
@@ -104,6 +105,8 @@ pub struct Context {
     pub metrics: Metrics,
     /// Gives the wall clock's time.
     pub clock: Clock,
+    /// How long to wait.
+    pub timings: ControllerTimings,
 }
 
 /// What the controller needs for reviews in Slack.
@@ -170,15 +173,21 @@ impl Controller {
             review,
             metrics,
             clock,
+            timings,
         } = context;
         let (lookup_updates_tx, news) = mpsc::channel(LOOKUP_UPDATES_CAPACITY);
         let users = review.as_ref().map(|review| Arc::clone(&review.users));
-        let lookups = RecipientLookup::new(directory.clone(), users, lookup_updates_tx);
+        let lookups = RecipientLookup::new(directory.clone(), users, lookup_updates_tx, timings.lookup);
         // Without reviews in Slack these receivers never yield.
         let review = review.map(|r| {
             let can_submit = r.can_submit.clone();
-            let review_context =
-                ReviewContext { rules: r.rules, setting: r.setting, can_submit, resolver: r.resolver };
+            let review_context = ReviewContext {
+                rules: r.rules,
+                setting: r.setting,
+                can_submit,
+                resolver: r.resolver,
+                timings,
+            };
             (review_context, r.can_submit, r.enqueued)
         });
         let (review, can_submit, enqueued) = match review {
@@ -188,11 +197,11 @@ impl Controller {
         let (mut standing, admitted) = (slack.token_status(), teleport.readmissions());
         let turns = standing.borrow_and_update().recoveries;
         let (called_tx, called) = mpsc::channel(NEXT_IN_QUEUE_CAPACITY);
-        let sender = SlackSender::new(slack, directory.clone(), author, called_tx, metrics.clone());
+        let sender = SlackSender::new(slack, directory.clone(), author, called_tx, metrics.clone(), timings);
         let log_once = Arc::new(SharedLogOnce::default());
         let executor = Executor {
             teleport: teleport.clone(),
-            holder: Holder::new(),
+            holder: Holder::new(timings.claim),
             sender,
             directory: directory.clone(),
             log_once: Arc::clone(&log_once),
@@ -213,6 +222,7 @@ impl Controller {
             review,
             metrics,
             clock,
+            timings,
         };
         Self {
             reconciler: Arc::new(reconciler),
@@ -236,7 +246,7 @@ impl Controller {
         }
     }
 
-    /// Runs until `stop`, then lets the reconciles in progress finish, for at most 15 s.
+    /// Runs until `stop`, then lets the reconciles in progress finish, for at most [`ControllerTimings::drain`].
     pub async fn run(mut self, mut updates: mpsc::Receiver<WatchUpdate>, stop: CancellationToken) {
         let mut resync = tokio::time::interval_at(Instant::now() + RESYNC_PERIOD, RESYNC_PERIOD);
         resync.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -409,7 +419,7 @@ impl Controller {
             }
             Err(_) => {
                 self.retry_when_done.remove(&id);
-                self.reconciler.metrics.reconcile_ended(metrics::ReconcileResult::Panic);
+                self.reconciler.metrics.reconcile_panicked();
                 self.lag.record(&id, true, Instant::now());
                 self.stalled.record(&id, true, Instant::now());
                 error!(request = %id, retry_in_s = PANIC_BACKOFF.as_secs(), "A reconcile of this request panicked; this is a bug in teleport-slack; please report it");
@@ -457,7 +467,7 @@ impl Controller {
         }
         info!("Draining {left} reconciliations");
         let finish = async { while self.in_progress.join_next().await.is_some() {} };
-        if tokio::time::timeout(shutdown::WORK, finish).await.is_err() {
+        if tokio::time::timeout(self.reconciler.timings.drain, finish).await.is_err() {
             warn!(
                 left = self.in_progress.len(),
                 "Stopped before all reconciliations finished; the next start resumes them"

@@ -2,7 +2,6 @@
 //! may have died, Teleport may have been unavailable, or the last vote needed was a review in Teleport.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use access_core::domain::backoff::Backoff;
 use access_core::domain::ids::RequestId;
@@ -16,17 +15,15 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 use tracing::{debug, error, info, warn};
 
-use super::reconcile_error::{ReconcileError, TELEPORT_DENIED_BACKOFF, retry_policy};
+use super::reconcile_error::{ReconcileError, retry_policy};
 use super::retry_state::{DecisionRetry, RetryState, later};
+use super::timings::ControllerTimings;
 use crate::observe::log_once::SharedLogOnce;
 use crate::review::resolver::{ResolveError, ResolveResult, Resolver};
 use crate::review::voters::VoterSnapshot;
 use crate::supervise::clock::Clock;
 use access_core::domain::error_chain::seconds;
 use teleport_client::decisions::DecideError;
-
-/// Something that the verdict depends on cannot be read, or the votes do not suffice after all.
-const UNDECIDED_BACKOFF: Backoff = Backoff { first: Duration::from_secs(5), cap: Duration::from_secs(300) };
 
 /// The stage at which Teleport can fail beside reading and writing records.
 const DECIDING: &str = "deciding";
@@ -46,6 +43,7 @@ pub(super) struct ReviewContext {
     pub(super) setting: ModeSetting,
     pub(super) can_submit: watch::Receiver<CanSubmitForUsers>,
     pub(super) resolver: Arc<Resolver>,
+    pub(super) timings: ControllerTimings,
 }
 
 impl ReviewContext {
@@ -102,11 +100,11 @@ impl ReviewContext {
                 Ok(PendingDecision::CheckAt(None))
             }
             Ok(ResolveResult::NeedsMoreVotes(_) | ResolveResult::Refused(_)) => {
-                retry(UNDECIDED_BACKOFF, false);
+                retry(self.timings.undecided, false);
                 Ok(PendingDecision::RecordChanged)
             }
             Err(ResolveError::Unreadable(refusal)) => {
-                let (delay, next) = retry(UNDECIDED_BACKOFF, false);
+                let (delay, next) = retry(self.timings.undecided, false);
                 if log_once.should_log(id.as_str(), refusal.kind()) {
                     warn!(request = %id, why = refusal.kind(), retry_in_s = seconds(delay), "Votes in Slack may have decided this request, and what that depends on cannot be read; nothing is decided until it can");
                 }
@@ -117,11 +115,11 @@ impl ReviewContext {
             Err(ResolveError::Decide(error)) => {
                 let (backoff, place, is_refusal) = match &error {
                     DecideError::Failed(error) => {
-                        let (backoff, is_refusal) = retry_policy(error.kind());
+                        let (backoff, is_refusal) = retry_policy(error.kind(), &self.timings);
                         (backoff, DECIDING, is_refusal)
                     }
                     DecideError::Refused { .. } | DecideError::NotConfirmed { .. } => {
-                        (TELEPORT_DENIED_BACKOFF, id.as_str(), true)
+                        (self.timings.teleport_denied, id.as_str(), true)
                     }
                 };
                 let (delay, next) = retry(backoff, true);

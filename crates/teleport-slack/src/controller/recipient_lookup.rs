@@ -27,8 +27,6 @@ use teleport_client::error::TeleportError;
 
 /// A user who is not in Slack today may be tomorrow.
 const UNRESOLVED_RETRY: Duration = Duration::from_secs(600);
-/// The directory does not answer.
-const LOOKUP_BACKOFF: Backoff = Backoff { first: Duration::from_secs(1), cap: Duration::from_secs(60) };
 
 /// A recipient and their destination.
 pub(super) type ResolvedRecipient = (Recipient, ResolvedTo);
@@ -58,6 +56,8 @@ pub(super) struct RecipientLookup {
     users: Option<Arc<UserLookup>>,
     /// Requests whose look-ups have results.
     updates: mpsc::Sender<RequestId>,
+    /// The directory does not answer.
+    pub(super) backoff: Backoff,
 }
 
 type LookupResult = Result<ResolvedRecipient, LookupError>;
@@ -104,8 +104,9 @@ impl RecipientLookup {
         directory: Directory,
         users: Option<Arc<UserLookup>>,
         news: mpsc::Sender<RequestId>,
+        backoff: Backoff,
     ) -> Self {
-        Self { directory, users, updates: news }
+        Self { directory, users, updates: news, backoff }
     }
 
     /// Starts look-ups of these recipients; the flag says whether the configuration names them. Cached results are
@@ -228,16 +229,16 @@ impl RecipientLookup {
 }
 
 impl LookupError {
-    /// How long to wait before asking again.
-    pub(super) fn delay(&self, failures: u32) -> Duration {
+    /// How long to wait before asking again; `backoff` is for a directory that does not answer.
+    pub(super) fn delay(&self, failures: u32, backoff: Backoff) -> Duration {
         match &self.kind {
             LookupErrorKind::NoSuchUser | LookupErrorKind::Deactivated => UNRESOLVED_RETRY,
             LookupErrorKind::Slack(error) => match error.retry() {
                 Retry::After(delay) => delay,
-                Retry::Backoff => LOOKUP_BACKOFF.delay(failures + 1, fastrand::u64(..)),
+                Retry::Backoff => backoff.delay(failures + 1, fastrand::u64(..)),
                 Retry::Never | Retry::NeedsOperator => UNRESOLVED_RETRY,
             },
-            LookupErrorKind::Teleport(_) => LOOKUP_BACKOFF.delay(failures + 1, fastrand::u64(..)),
+            LookupErrorKind::Teleport(_) => backoff.delay(failures + 1, fastrand::u64(..)),
         }
     }
 

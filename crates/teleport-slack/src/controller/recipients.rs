@@ -133,7 +133,7 @@ impl RequestRecipients {
                     }
                     retry_state.resolved.push((recipient, found));
                 }
-                Err(missing) => self.record_unresolved(missing, log_once, retry_state),
+                Err(missing) => self.record_unresolved(missing, lookup, log_once, retry_state),
             }
         }
         retry_state.pending_lookups = progress.pending;
@@ -144,6 +144,7 @@ impl RequestRecipients {
     fn record_unresolved(
         &self,
         missing: LookupError,
+        lookup: &RecipientLookup,
         log_once: &SharedLogOnce,
         retry_state: &mut RetryState,
     ) {
@@ -153,7 +154,7 @@ impl RequestRecipients {
         let key = missing.recipient.key();
         let operation = Operation::Post(key.clone());
         let failures = retry_state.failures.get(&operation).copied().unwrap_or(0);
-        let delay = missing.delay(failures);
+        let delay = missing.delay(failures, lookup.backoff);
         let is_reviewer = matches!(missing.recipient, Recipient::Reviewer(_));
         if is_reviewer && matches!(missing.kind, LookupErrorKind::NoSuchUser | LookupErrorKind::Deactivated) {
             // One line names all of them (`record_unnotified_reviewers`).

@@ -1,17 +1,9 @@
 //! Failed calls to Teleport during a reconcile, and how long to wait after them.
 
-use std::time::Duration;
-
 use access_core::domain::backoff::Backoff;
 
+use super::timings::ControllerTimings;
 use teleport_client::error::{ErrorKind, TeleportError};
-
-/// Teleport does not answer. The watcher retries at once when its connection is back.
-const TELEPORT_UNAVAILABLE_BACKOFF: Backoff =
-    Backoff { first: Duration::from_secs(1), cap: Duration::from_secs(20) };
-/// Teleport refuses. An operator must act.
-pub(super) const TELEPORT_DENIED_BACKOFF: Backoff =
-    Backoff { first: Duration::from_secs(10), cap: Duration::from_secs(300) };
 
 /// The stages at which Teleport can fail; a success of one does not clear the errors of the other.
 pub(super) const STAGE_READ: &str = "reading records";
@@ -34,11 +26,11 @@ impl ReconcileError {
 }
 
 /// The backoff after a failed call to Teleport, and whether Teleport refuses, so that an operator must act.
-pub(super) fn retry_policy(kind: ErrorKind) -> (Backoff, bool) {
+pub(super) fn retry_policy(kind: ErrorKind, timings: &ControllerTimings) -> (Backoff, bool) {
     match kind {
-        ErrorKind::Retry | ErrorKind::Conflict => (TELEPORT_UNAVAILABLE_BACKOFF, false),
+        ErrorKind::Retry | ErrorKind::Conflict => (timings.teleport_unavailable, false),
         ErrorKind::Unauthorized | ErrorKind::NotFound | ErrorKind::Unimplemented | ErrorKind::Permanent => {
-            (TELEPORT_DENIED_BACKOFF, true)
+            (timings.teleport_denied, true)
         }
     }
 }

@@ -28,6 +28,7 @@ use super::refetch::{Presence, drop_unconfirmed, refetch_at, refetch_if_stale};
 use super::retry_state::{Observed, RetryState, later};
 use super::send_turns::Wait;
 use super::start_order::StartOrder;
+use super::timings::ControllerTimings;
 use crate::observe::log_once::SharedLogOnce;
 use crate::observe::metrics::{Metrics, ReconcileResult};
 use crate::supervise::clock::Clock;
@@ -56,6 +57,7 @@ pub(super) struct Reconciler {
     pub(super) review: Option<ReviewContext>,
     pub(super) metrics: Metrics,
     pub(super) clock: Clock,
+    pub(super) timings: ControllerTimings,
 }
 
 impl Reconciler {
@@ -67,11 +69,13 @@ impl Reconciler {
         observed: &Observed,
         retry_state: &mut RetryState,
     ) -> Option<Timestamp> {
+        let began = Instant::now();
         let result = self.run_passes(id, observed, retry_state).await;
         self.executor.sender.end_all(id);
+        let took = began.elapsed();
         match result {
             Ok(next) => {
-                self.metrics.reconcile_ended(ReconcileResult::Success);
+                self.metrics.reconcile_ended(ReconcileResult::Success, took);
                 retry_state.failed_reconciles = 0;
                 if next.is_none() {
                     retry_state.reset();
@@ -79,7 +83,7 @@ impl Reconciler {
                 next
             }
             Err(failure) => {
-                self.metrics.reconcile_ended(ReconcileResult::Error);
+                self.metrics.reconcile_ended(ReconcileResult::Error, took);
                 retry_state.failed_reconciles += 1;
                 Some(later(
                     self.clock.now(),
@@ -95,10 +99,12 @@ impl Reconciler {
         observed: &Observed,
         retry_state: &mut RetryState,
     ) -> Result<Option<Timestamp>, ReconcileError> {
-        let listed = match observed {
-            Observed::Present(observation) => Some(&observation.request),
+        let observation = match observed {
+            Observed::Present(observation) => Some(observation),
             Observed::Deleted(_) | Observed::Unlisted(_) => None,
         };
+        let listed = observation.map(|observation| &observation.request);
+        let observed_at = observation.map(|observation| observation.observed_at);
         let created = listed.and_then(|request| request.created);
         let mut ahead = listed.map(|_| self.start_order.begin(created, id));
         for _ in 0..MAX_PASSES {
@@ -183,7 +189,14 @@ impl Reconciler {
             }
             self.executor.sender.wait_for_capacity().await;
             let posts = plan.posts().collect();
-            let intent = PlannedWrite { expected: &data, known, operations: plan.operations, posts, created };
+            let intent = PlannedWrite {
+                expected: &data,
+                known,
+                operations: plan.operations,
+                posts,
+                created,
+                observed_at,
+            };
             let lease = match self.executor.acquire(id, &intent, &record, retry_state).await? {
                 ClaimResult::Acquired(lease) => lease,
                 ClaimResult::HeldByOther(until) => return Ok(Some(until)),
@@ -299,7 +312,7 @@ impl Reconciler {
 
     fn on_teleport_error(&self, id: &RequestId, failure: &ReconcileError, failures: u32) -> Duration {
         let ReconcileError { stage, source: error } = failure;
-        let (backoff, is_refusal) = retry_policy(error.kind());
+        let (backoff, is_refusal) = retry_policy(error.kind(), &self.timings);
         let delay = backoff.delay(failures, fastrand::u64(..));
         let retry_in_s = seconds(delay);
         let cause = access_core::domain::error_chain::chain(error);

@@ -272,6 +272,8 @@ pub(super) fn later(now: Timestamp, delay: Duration) -> Timestamp {
 
 #[cfg(test)]
 mod tests {
+    use access_core::record::claim::ClaimTimings;
+
     use super::*;
     use access_core::domain::ids::{ChannelId, MessageTs};
 
@@ -303,7 +305,7 @@ mod tests {
         let since = |second| Timestamp::from_second(second).unwrap();
         let mut record = Record::default();
         let claim = Claim { acquired_at: since(7), ..claim("us", 7) };
-        record.acquire(claim, [(operation.clone(), "C0TEAM".to_owned())]);
+        record.acquire(claim, [(operation.clone(), "C0TEAM".to_owned())], &ClaimTimings::default());
         let mut retry_state = RetryState::default();
         for second in 0..1_000 {
             retry_state.drop_resolved(&record);

@@ -5,11 +5,9 @@
 
 use std::time::Duration;
 
-use access_core::domain::backoff::Backoff;
 use access_core::domain::ids::{ChannelId, MessageTs, RequestId};
 use access_core::domain::recipients::RecipientKey;
 use access_core::plan::{HistoryQuery, Step};
-use access_core::record::claim::IN_DOUBT_AFTER_TIMEOUT;
 use access_core::record::{DisplayedState, Operation, Outcome, RepliesPosted};
 use access_core::render::Message;
 use jiff::Timestamp;
@@ -24,8 +22,9 @@ use super::channel_queue::{ChannelQueues, QueuedOperation};
 use super::history_check::{message_metadata, reply_metadata};
 use super::lease::Lease;
 use super::retry_state::{Deferred, Effect};
+use super::timings::ControllerTimings;
 use crate::observe::log_once::SharedLogOnce;
-use crate::observe::metrics::{Metrics, OperationResult};
+use crate::observe::metrics::{Metrics, SlackOperation};
 use access_core::domain::error_chain::seconds;
 use slack_client::directory::Directory;
 use slack_client::error::{Affects, Retry, SlackError};
@@ -36,16 +35,6 @@ use slack_client::{self, PostMessage};
 /// Calls to Slack in flight at once: well below Slack's limits for a second, and enough that one slow channel does not block
 /// the others.
 const MAX_CONCURRENT_CALLS: usize = 16;
-/// Transient errors: again soon, then a few times a minute.
-const TRANSIENT_BACKOFF: Backoff = Backoff { first: Duration::from_secs(1), cap: Duration::from_secs(20) };
-/// The outcome of a post is not known. It may be there already, so the retry need not hurry.
-const AMBIGUOUS_BACKOFF: Backoff = Backoff { first: Duration::from_secs(2), cap: Duration::from_secs(60) };
-/// Refused credentials: an operator must act, so retry now and then.
-const UNAUTHORIZED_BACKOFF: Backoff =
-    Backoff { first: Duration::from_secs(10), cap: Duration::from_secs(600) };
-/// Refused until a user changes something in Slack (invites the bot, unarchives the channel). That user sees the effect
-/// soon, and there is no tight retry loop.
-const REFUSED_BACKOFF: Backoff = Backoff { first: Duration::from_secs(15), cap: Duration::from_secs(600) };
 
 /// Sends messages to Slack.
 #[derive(Debug)]
@@ -63,6 +52,7 @@ pub(super) struct SlackSender {
     /// Notified when a post ended.
     pub(super) send_ended: Notify,
     pub(super) metrics: Metrics,
+    pub(super) timings: ControllerTimings,
 }
 
 /// Why a call was not made, or failed.
@@ -86,6 +76,7 @@ impl SlackSender {
         author: Author,
         turns: mpsc::Sender<RequestId>,
         metrics: Metrics,
+        timings: ControllerTimings,
     ) -> Self {
         Self {
             slack,
@@ -93,18 +84,19 @@ impl SlackSender {
             author,
             call_permits: Semaphore::new(MAX_CONCURRENT_CALLS),
             queues: Mutex::default(),
-            breaker: Mutex::default(),
-            channels: Mutex::default(),
+            breaker: Mutex::new(ChannelBreaker::new(&timings)),
+            channels: Mutex::new(ChannelStates::new(&timings)),
             log_once: SharedLogOnce::default(),
             next_in_queue: turns,
             send_ended: Notify::new(),
             metrics,
+            timings,
         }
     }
 
     /// Refusing channels may accept messages now.
     pub(super) fn reset_breaker(&self) {
-        *self.breaker() = ChannelBreaker::default();
+        *self.breaker() = ChannelBreaker::new(&self.timings);
     }
 
     /// Waits until a call could be made at once, so that the lease is not spent in a queue.
@@ -142,22 +134,26 @@ impl SlackSender {
             self.metrics.operation_retried();
         }
         let kept = message_of(&step);
-        let outcome = match step {
+        let (operation, outcome) = match step {
             Step::VerifyPost(search) => return self.verify_post(caller, &search, failures, lease).await,
             Step::Post { key, post_to, message, fallback: short, displayed: shown } => {
-                self.post(id, &key, &post_to, [&message, &short], shown, lease).await
+                let posted = self.post(id, &key, &post_to, [&message, &short], shown, lease).await;
+                (SlackOperation::Post, posted)
             }
             Step::Update { channel, ts, message, fallback: short, displayed: shown, .. } => {
-                self.update(id, (channel, ts), [&message, &short], shown, lease).await
+                let updated = self.update(id, (channel, ts), [&message, &short], shown, lease).await;
+                (SlackOperation::Update, updated)
             }
             Step::Reply { channel, ts, message, replies } => {
-                self.reply(id, channel, ts, &message, replies).await
+                (SlackOperation::Reply, self.reply(id, channel, ts, &message, replies).await)
             }
-            Step::Delete { channel, ts } => self.delete(id, channel, ts).await.map_err(SendError::from),
+            Step::Delete { channel, ts } => {
+                (SlackOperation::Delete, self.delete(id, channel, ts).await.map_err(SendError::from))
+            }
         };
         match outcome {
-            Ok((outcome, delivery)) => {
-                self.metrics.operation_ended(delivery);
+            Ok(outcome) => {
+                self.metrics.operation_ended(operation, Ok(()));
                 self.breaker().close(&log_scope(method, &destination));
                 if let Some(suppressed) = self.log_once.clear(&log_scope(method, &destination)) {
                     match method {
@@ -173,7 +169,7 @@ impl SlackSender {
             }
             Err(SendError::LeaseExpired) => Err(Deferred::not_attempted(Duration::ZERO)),
             Err(SendError::Slack(error)) => {
-                self.metrics.operation_ended(OperationResult::Failed(error.retry()));
+                self.metrics.operation_ended(operation, Err(error.retry()));
                 self.record_refusal(&destination, &error);
                 if error.retry() == Retry::Never && error.affects() != Affects::Channel {
                     // The cause is the message, so the channel takes others.
@@ -197,7 +193,7 @@ impl SlackSender {
         [message, short]: [&Message; 2],
         shown: DisplayedState,
         lease: &Lease,
-    ) -> Result<(Outcome, OperationResult), SendError> {
+    ) -> Result<Outcome, SendError> {
         let metadata = Some(message_metadata(id, key));
         let post = |message| PostMessage { channel, message, thread_ts: None, metadata: metadata.clone() };
         let posted = match self.slack.post_message(post(message)).await {
@@ -209,10 +205,7 @@ impl SlackSender {
         };
         info!(request = %id, recipient = %key, channel = %posted.channel, phase = ?shown.phase, "Posted the request");
         let slack_client::objects::Posted { channel, ts } = posted;
-        Ok((
-            Outcome::Posted { key: key.clone(), channel, ts, displayed: Some(shown) },
-            OperationResult::Posted,
-        ))
+        Ok(Outcome::Posted { key: key.clone(), channel, ts, displayed: Some(shown) })
     }
 
     async fn update(
@@ -222,7 +215,7 @@ impl SlackSender {
         [message, short]: [&Message; 2],
         shown: DisplayedState,
         lease: &Lease,
-    ) -> Result<(Outcome, OperationResult), SendError> {
+    ) -> Result<Outcome, SendError> {
         match self.slack.update_message(&channel, &ts, message).await {
             Err(error) if error.affects() == Affects::Layout => {
                 self.allow_fallback(id, &error, lease)?;
@@ -231,7 +224,7 @@ impl SlackSender {
             updated => updated?,
         }
         info!(request = %id, %channel, phase = ?shown.phase, "Updated the message");
-        Ok((Outcome::Updated { channel, ts, displayed: shown }, OperationResult::Updated))
+        Ok(Outcome::Updated { channel, ts, displayed: shown })
     }
 
     async fn reply(
@@ -241,7 +234,7 @@ impl SlackSender {
         ts: MessageTs,
         message: &Message,
         replies: RepliesPosted,
-    ) -> Result<(Outcome, OperationResult), SendError> {
+    ) -> Result<Outcome, SendError> {
         let metadata = Some(reply_metadata(id, replies));
         let post = PostMessage { channel: channel.as_str(), message, thread_ts: Some(&ts), metadata };
         match self.slack.post_message(post).await {
@@ -252,7 +245,7 @@ impl SlackSender {
             posted => drop(posted?),
         }
         info!(request = %id, %channel, review = replies.count(), "Posted the review as a thread reply");
-        Ok((Outcome::Replied { channel, ts, replies }, OperationResult::Replied))
+        Ok(Outcome::Replied { channel, ts, replies })
     }
 
     pub(super) async fn delete(
@@ -260,11 +253,11 @@ impl SlackSender {
         id: &RequestId,
         channel: ChannelId,
         ts: MessageTs,
-    ) -> Result<(Outcome, OperationResult), SlackError> {
+    ) -> Result<Outcome, SlackError> {
         self.slack.delete_message(&channel, &ts).await?;
         self.metrics.duplicate_deleted();
         warn!(request = %id, %channel, "Two instances notified the same recipient; deleted the duplicate");
-        Ok((Outcome::Deleted { channel, ts }, OperationResult::Deleted))
+        Ok(Outcome::Deleted { channel, ts })
     }
 
     /// Logs that Slack refuses the layout; the short message follows if the lease has time left.
@@ -321,8 +314,8 @@ impl SlackSender {
         }
         let seed = fastrand::u64(..);
         let delay = match error.retry() {
-            Retry::Backoff if is_unclear => AMBIGUOUS_BACKOFF.delay(failures + 1, seed),
-            Retry::Backoff => TRANSIENT_BACKOFF.delay(failures + 1, seed),
+            Retry::Backoff if is_unclear => self.timings.ambiguous.delay(failures + 1, seed),
+            Retry::Backoff => self.timings.transient.delay(failures + 1, seed),
             Retry::After(delay) => {
                 let now = Instant::now();
                 let is_post = error.method() == Method::ChatPostMessage;
@@ -334,14 +327,14 @@ impl SlackSender {
                 }
                 delay
             }
-            Retry::NeedsOperator => UNAUTHORIZED_BACKOFF.delay(failures + 1, seed),
+            Retry::NeedsOperator => self.timings.unauthorized.delay(failures + 1, seed),
             // Not Slack's word but that of something in between, which may be out of the way soon.
-            Retry::Never if error.code().is_none() => TRANSIENT_BACKOFF.delay(failures + 1, seed),
+            Retry::Never if error.code().is_none() => self.timings.transient.delay(failures + 1, seed),
             Retry::Never if error.affects() == Affects::Channel => {
-                let delay = |failures| REFUSED_BACKOFF.delay(failures, seed);
+                let delay = |failures| self.timings.refused.delay(failures, seed);
                 self.breaker().on_refused(&log_scope(error.method(), destination), Instant::now(), delay)
             }
-            Retry::Never => REFUSED_BACKOFF.delay(failures + 1, seed),
+            Retry::Never => self.timings.refused.delay(failures + 1, seed),
         };
         // One that may still arrive is not waited for.
         let is_over = !is_unclear || error.has_response();
@@ -364,7 +357,7 @@ impl SlackSender {
             let final_at = if error.has_response() {
                 now
             } else {
-                now.saturating_add(IN_DOUBT_AFTER_TIMEOUT).unwrap_or(now)
+                now.saturating_add(self.timings.claim.in_doubt_after_timeout).unwrap_or(now)
             };
             Effect::Unknown {
                 final_at,

@@ -47,7 +47,8 @@ pub struct Listener {
     socket: TcpListener,
     address: SocketAddr,
     certificates: Option<Certificates>,
-    reload_every: Duration,
+    /// How often to look whether the files of the certificate changed.
+    pub(crate) reload_every: Duration,
 }
 
 /// Why a port cannot be listened on.

@@ -4,6 +4,7 @@
 //! user gets the reply. Whatever happens, the user gets one reply.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use access_core::domain::decision::Decision;
 use access_core::domain::ids::RequestId;
@@ -35,7 +36,6 @@ use crate::review::resolver::{ResolveError, ResolveResult, Resolver};
 use crate::review::review_support::ReviewSupport;
 use crate::review::voters::VoterSnapshot;
 use crate::supervise::job_queue::{JobHandler, run_jobs};
-use crate::supervise::shutdown;
 use teleport_client::decisions::{DecideError, SubmitReview};
 use teleport_client::error::ErrorKind;
 use teleport_client::plugin_data::modify_record;
@@ -88,9 +88,9 @@ impl From<Refusal> for Outcome {
 }
 
 impl InteractionHandler {
-    /// Runs until `stop`, and then until all acknowledged interactions are handled, for at most 15 s.
-    pub async fn run(self, incoming: mpsc::Receiver<Received>, stop: CancellationToken) {
-        run_jobs(incoming, stop, Arc::new(self), shutdown::WORK).await;
+    /// Runs until `stop`, and then until all acknowledged interactions are handled, for at most `drain`.
+    pub async fn run(self, incoming: mpsc::Receiver<Received>, stop: CancellationToken, drain: Duration) {
+        run_jobs(incoming, stop, Arc::new(self), drain).await;
     }
 
     async fn handle_interaction(&self, interaction: Interaction) {

@@ -25,6 +25,14 @@ impl Side {
             Self::Teleport => "Teleport",
         }
     }
+
+    /// Its name among the metrics.
+    pub(super) fn label(self) -> &'static str {
+        match self {
+            Self::Slack => "slack",
+            Self::Teleport => "teleport",
+        }
+    }
 }
 
 /// The least difference to each other clock that the side's last answer shows.

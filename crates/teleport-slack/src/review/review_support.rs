@@ -20,8 +20,6 @@ use teleport_client::signer::Signer;
 
 /// How often to check again: a server may be upgraded, a role changed.
 const CHECK_INTERVAL: Duration = Duration::from_secs(10 * 60);
-/// How often to check for a missing right.
-const DENIED_CHECK_INTERVAL: Duration = Duration::from_secs(15);
 /// How long one check may take; the last result stands if it takes longer.
 const CHECK_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -32,13 +30,26 @@ pub struct ReviewSupport {
     setting: ModeSetting,
     /// How many `[[review.rule]]`s there are to go by instead.
     rule_count: usize,
+    /// How often to check for a missing right.
+    permission_poll: Duration,
     status: watch::Sender<CanSubmitForUsers>,
 }
 
 impl ReviewSupport {
     /// Nothing is ruled out before the first check.
-    pub fn new(teleport: teleport_client::Client, setting: ModeSetting, rules: usize) -> Self {
-        Self { teleport, setting, rule_count: rules, status: watch::Sender::new(CanSubmitForUsers::Yes) }
+    pub fn new(
+        teleport: teleport_client::Client,
+        setting: ModeSetting,
+        rules: usize,
+        permission_poll: Duration,
+    ) -> Self {
+        Self {
+            teleport,
+            setting,
+            rule_count: rules,
+            permission_poll,
+            status: watch::Sender::new(CanSubmitForUsers::Yes),
+        }
     }
 
     /// The last result, with changes.
@@ -100,7 +111,7 @@ impl ReviewSupport {
                 Ok(_) => {}
                 Err(error) => debug!("Whether the plugin may decide is not known: {}", chain(&error)),
             }
-            tokio::time::sleep(if is_missing { DENIED_CHECK_INTERVAL } else { CHECK_INTERVAL }).await;
+            tokio::time::sleep(if is_missing { self.permission_poll } else { CHECK_INTERVAL }).await;
         }
     }
 
@@ -127,7 +138,7 @@ impl ReviewSupport {
                 }
             }
             let pause =
-                if let SecondFactor::Asked(_) = known { DENIED_CHECK_INTERVAL } else { CHECK_INTERVAL };
+                if let SecondFactor::Asked(_) = known { self.permission_poll } else { CHECK_INTERVAL };
             tokio::select! {
                 () = tokio::time::sleep(pause) => {}
                 // The remedy is another certificate.

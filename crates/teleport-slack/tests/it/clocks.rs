@@ -19,7 +19,7 @@ use teleport_client::identity::Identity;
 use teleport_client::listing::Completeness;
 use teleport_client::watcher::WatchUpdate;
 use teleport_slack::config;
-use teleport_slack::controller::{Context, Controller};
+use teleport_slack::controller::{Context, Controller, ControllerTimings};
 use teleport_slack::observe::metrics::Metrics;
 use teleport_slack::supervise::clock::Clock;
 use tokio::sync::{mpsc, watch};
@@ -76,7 +76,7 @@ fn a_clock_that_runs_ahead_delays_no_message_and_expires_none() {
         assert_eq!(daemon.times_logged("ahead of Slack's"), 1, "{}", daemon.log_tail());
         let (status, text) = daemon.get("/readyz").await;
         assert!(status == 200 && text.contains("s ahead of Slack's; set it"), "{status} {text}");
-        let skew = daemon.metrics().await["clock_skew_seconds{side=\"Slack\"}"];
+        let skew = daemon.metrics().await["clock_skew_seconds{side=\"slack\"}"];
         assert!((-10_801.0..=-10_795.0).contains(&skew), "{skew}");
         daemon.stop().await;
 
@@ -119,7 +119,8 @@ fn a_clock_that_runs_behind_is_logged_once_per_side() {
             let words = format!("s behind {side}'s");
             assert!(bed.until_warned(&daemon, &words).await.contains("set it"));
             assert_eq!(daemon.times_logged(&words), 1, "{}", daemon.log_tail());
-            let skew = daemon.metrics().await[&format!("clock_skew_seconds{{side=\"{side}\"}}")];
+            let skew =
+                daemon.metrics().await[&format!("clock_skew_seconds{{side=\"{}\"}}", side.to_lowercase())];
             assert!((10_795.0..=10_801.0).contains(&skew), "{side} {skew}");
         }
         daemon.stop().await;
@@ -136,7 +137,10 @@ fn clocks_that_agree_are_not_logged() {
         assert_eq!(daemon.get("/readyz").await.1, "ready\n");
         let metrics = daemon.metrics().await;
         for side in ["Slack", "Teleport"] {
-            assert!(metrics[&format!("clock_skew_seconds{{side=\"{side}\"}}")].abs() <= 1.0, "{metrics:?}");
+            assert!(
+                metrics[&format!("clock_skew_seconds{{side=\"{}\"}}", side.to_lowercase())].abs() <= 1.0,
+                "{metrics:?}"
+            );
         }
         assert!(!daemon.stop().await.contains("This machine's clock"));
     });
@@ -185,6 +189,7 @@ impl InProcessController {
             review: None,
             metrics: metrics.clone(),
             clock,
+            timings: ControllerTimings::default(),
         };
         let (sender, updates) = mpsc::channel(8);
         let (stop, ready) = (CancellationToken::new(), watch::channel(false).0);
@@ -226,7 +231,7 @@ impl InProcessController {
 
     /// Waits until every reconcile has ended and set the time of the next.
     async fn until_idle(&self) {
-        let is_idle = || self.metrics.text().contains("teleport_slack_visiting_requests 0\n");
+        let is_idle = || self.metrics.text().contains("teleport_slack_active_reconciles 0\n");
         poll_until("no reconcile", self.bed.teleport.changes(), async || is_idle().then_some(())).await;
     }
 

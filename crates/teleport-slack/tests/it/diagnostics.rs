@@ -25,6 +25,16 @@ const TELEPORT_METHODS: [(Method, &str); 5] = [
     (Method::UpdatePluginData, "UpdatePluginData"),
 ];
 
+fn unix_now() -> f64 {
+    Timestamp::now().as_duration().as_secs_f64()
+}
+
+/// The series that are there whatever happens: times and the skew of clocks are absent while there are none.
+fn lasting(metrics: &MetricValues) -> Vec<&str> {
+    let is_lasting = |name: &&str| !name.contains("_timestamp_seconds") && !name.starts_with("clock_skew");
+    metrics.keys().map(String::as_str).filter(is_lasting).collect()
+}
+
 /// The sum over all series of a metric that have these labels.
 fn sum_of(metrics: &MetricValues, name: &str, label: &str) -> f64 {
     let wanted = |series: &str| {
@@ -38,6 +48,7 @@ fn metrics_agree_with_what_slack_and_teleport_saw() {
     run_test(async {
         let bed = TestBed::new().await;
         let daemon = bed.start_with_diagnostics(TEAM_AND_BOB).await;
+        let before = daemon.metrics().await;
         let limited = Fault::RateLimited { retry_after: 1 };
         bed.slack.faults().add(FaultRule::new("chat.postMessage", limited).times(1));
         let [approved, pending] = [bed.create_request(), bed.create_request()];
@@ -57,21 +68,21 @@ fn metrics_agree_with_what_slack_and_teleport_saw() {
         bed.until_status(&daemon, "U0BOB", &last, "⏳ PENDING").await;
 
         let wanted = BTreeMap::from([
-            ("deliveries_total{result=\"posted\"}", 6.0),
-            ("deliveries_total{result=\"updated\"}", 2.0),
-            ("deliveries_total{result=\"replied\"}", 2.0),
-            ("deliveries_total{result=\"limited\"}", 1.0),
-            ("deliveries_total{result=\"failed\"}", 0.0),
-            ("slack_calls_total{method=\"chat.postMessage\",result=\"limited\"}", 1.0),
-            ("slack_calls_total{method=\"chat.postMessage\",result=\"ok\"}", 8.0),
-            ("slack_calls_total{method=\"chat.update\",result=\"ok\"}", 2.0),
-            ("ambiguous_posts_total", 0.0),
-            ("possible_doubles_total", 0.0),
+            ("slack_operations_total{operation=\"post\",result=\"ok\"}", 6.0),
+            ("slack_operations_total{operation=\"update\",result=\"ok\"}", 2.0),
+            ("slack_operations_total{operation=\"reply\",result=\"ok\"}", 2.0),
+            ("slack_operations_total{operation=\"post\",result=\"rate_limited\"}", 1.0),
+            ("slack_operations_total{operation=\"post\",result=\"transient\"}", 0.0),
+            ("slack_requests_total{method=\"chat.postMessage\",result=\"rate_limited\"}", 1.0),
+            ("slack_requests_total{method=\"chat.postMessage\",result=\"ok\"}", 8.0),
+            ("slack_requests_total{method=\"chat.update\",result=\"ok\"}", 2.0),
+            ("in_doubt_posts_total", 0.0),
+            ("possible_duplicates_total", 0.0),
             ("watch_reconnects_total", 1.0),
-            ("visits_total{result=\"failed\"}", 0.0),
-            ("visits_total{result=\"panicked\"}", 0.0),
-            ("visiting_requests", 0.0),
-            ("waiting_errands", 0.0),
+            ("reconcile_total{result=\"error\"}", 0.0),
+            ("reconcile_total{result=\"panic\"}", 0.0),
+            ("active_reconciles", 0.0),
+            ("pending_operations", 0.0),
             ("ready", 1.0),
         ]);
         // The last responses may still be in flight.
@@ -81,20 +92,23 @@ fn metrics_agree_with_what_slack_and_teleport_saw() {
             let is_wanted = wanted.iter().all(|(name, value)| got(name) == Some(*value));
             let slack = SLACK_METHODS.iter().all(|method| {
                 let seen = bed.slack.calls_of(method).len();
-                sum_of(&metrics, "slack_calls_total", &format!("method=\"{method}\"")) == seen as f64
+                sum_of(&metrics, "slack_requests_total", &format!("method=\"{method}\"")) == seen as f64
             });
             let teleport = TELEPORT_METHODS.iter().all(|(method, name)| {
                 let seen = bed.teleport.call_log().count(*method);
-                sum_of(&metrics, "teleport_calls_total", &format!("method=\"{name}\"")) == seen as f64
+                sum_of(&metrics, "teleport_requests_total", &format!("method=\"{name}\"")) == seen as f64
             });
             (is_wanted && slack && teleport).then_some(metrics)
         };
         let metrics = poll_until("the metrics", daemon.log_changes(), agree).await;
 
-        assert!(metrics["watch_last_event_age_seconds"] < 30.0);
-        assert!(metrics["queue_oldest_due_age_seconds"] < 5.0);
-        assert!(metrics["certificate_left_seconds"] > 60.0);
-        assert!(metrics["visits_total{result=\"done\"}"] >= 4.0);
+        assert_eq!(lasting(&metrics), lasting(&before), "each series is there from the start");
+        let age = |name: &str| unix_now() - metrics[&format!("{name}_timestamp_seconds")];
+        assert!((0.0..30.0).contains(&age("watch_last_event")));
+        assert!((0.0..30.0).contains(&age("teleport_last_response")));
+        assert!(age("workqueue_oldest_due") < 5.0);
+        assert!(age("certificate_expiration") < -60.0);
+        assert!(metrics["reconcile_total{result=\"success\"}"] >= 4.0);
         assert_eq!(
             sum_of(&metrics, "build_info", &format!("version=\"{}\"", env!("CARGO_PKG_VERSION"))),
             1.0
@@ -131,7 +145,7 @@ fn readiness_says_what_is_missing() {
         bed.slack.restart().await.unwrap();
         is(StatusCode::OK, "ready").await;
         is(StatusCode::SERVICE_UNAVAILABLE, "not ready: the certificate for Teleport has expired").await;
-        assert!(daemon.metrics().await["certificate_left_seconds"] <= 0.0);
+        assert!(daemon.metrics().await["certificate_expiration_timestamp_seconds"] <= unix_now());
         bed.sign(CertOptions::default());
         is(StatusCode::OK, "ready").await;
         daemon.stop().await;
@@ -149,27 +163,33 @@ fn readiness_reports_a_missing_socket_mode_connection() {
         let is = async |open: f64, answer: (StatusCode, &str)| {
             poll_until(answer.1, daemon.log_changes(), async || {
                 let metrics = daemon.metrics().await;
-                let values = (metrics.get("socket_mode_connections"), metrics["ready"] == 1.0);
+                let values = (metrics["socket_mode_connections"], metrics["ready"] == 1.0);
                 let (status, words) = daemon.get("/readyz").await;
-                let is_current = values == (Some(&open), status == StatusCode::OK);
+                let is_current = values == (open, status == StatusCode::OK);
                 (is_current && (status, words.trim_end()) == answer).then_some(())
             })
             .await;
         };
         let never = "not ready: no Socket Mode connection was opened yet, so clicks do not arrive here";
         is(0.0, (StatusCode::SERVICE_UNAVAILABLE, never)).await;
-        assert_eq!(daemon.metrics().await["clicks_total{verdict=\"done\",reason=\"resolved\"}"], 0.0);
+        assert_eq!(
+            daemon.metrics().await["interactions_total{result=\"accepted\",reason=\"resolved\"}"],
+            0.0
+        );
         daemon.stop().await;
 
         bed.slack.set_socket_mode(true);
         let daemon = bed.launch(&format!("{config}\n[diagnostics]\nlisten_addr = \"127.0.0.1:0\""));
+        bed.until_logged(&daemon, "Serving health and metrics on").await;
+        let before = daemon.metrics().await;
         bed.until_logged(&daemon, "Ready").await;
         let two_and_ready = async || {
             let metrics = daemon.metrics().await;
-            let both = metrics.get("socket_mode_connections") == Some(&2.0) && metrics["ready"] == 1.0;
-            both.then_some(())
+            let both = metrics["socket_mode_connections"] == 2.0 && metrics["ready"] == 1.0;
+            both.then_some(metrics)
         };
-        poll_until("two connections", daemon.log_changes(), two_and_ready).await;
+        let metrics = poll_until("two connections", daemon.log_changes(), two_and_ready).await;
+        assert_eq!(lasting(&metrics), lasting(&before), "each series is there from the start");
         bed.slack.stop().await;
         poll_until("no connection", daemon.log_changes(), async || {
             (daemon.metrics().await["socket_mode_connections"] == 0.0).then_some(())
@@ -198,54 +218,57 @@ fn a_taken_diagnostics_port_ends_the_start() {
 }
 
 #[test]
-fn waiting_operations_are_counted_with_their_age() {
+fn pending_operations_are_counted_and_have_a_time_while_there_are_some() {
     run_test(async {
         let bed = TestBed::new().await;
         let daemon = bed.start_with_diagnostics("recipients = [\"C0TEAM\"]").await;
-        let metrics = async |is_wanted: fn(f64, f64) -> bool| {
+        let metrics = async |is_wanted: fn(f64, Option<f64>) -> bool| {
             let poll = async || {
                 let metrics = daemon.metrics().await;
-                let got = (metrics["waiting_errands"], metrics["waiting_errands_oldest_age_seconds"]);
-                is_wanted(got.0, got.1).then_some(got)
+                let since = metrics.get("oldest_pending_operation_timestamp_seconds").copied();
+                is_wanted(metrics["pending_operations"], since).then_some(since)
             };
             poll_until("the metrics", daemon.log_changes(), poll).await
         };
-        metrics(|waiting, age| waiting == 0.0 && age == 0.0).await;
+        metrics(|pending, since| pending == 0.0 && since.is_none()).await;
         bed.slack
             .faults()
             .add(FaultRule::new("chat.postMessage", Fault::RateLimited { retry_after: 3 }).times(1));
         let id = bed.create_request();
-        metrics(|waiting, age| waiting == 1.0 && age > 0.0).await;
+        let is_recent = |since: f64| (0.0..30.0).contains(&(unix_now() - since));
+        let since = metrics(|pending, since| pending == 1.0 && since.is_some()).await;
+        assert!(since.is_some_and(is_recent), "{since:?}");
         bed.until_status(&daemon, "C0TEAM", &id, "⏳ PENDING").await;
-        metrics(|waiting, age| waiting == 0.0 && age == 0.0).await;
+        metrics(|pending, since| pending == 0.0 && since.is_none()).await;
         daemon.stop().await;
     });
 }
 
 #[test]
-fn undelivered_age_grows_only_if_every_recipient_fails() {
+fn a_request_is_stalled_only_if_every_recipient_fails() {
     run_test(async {
         let bed = TestBed::new().await;
         let daemon = bed.start_with_diagnostics("recipients = [\"C0TEAM\", \"C0DBA\"]").await;
-        let age = async |is_wanted: fn(f64) -> bool| {
+        let stalled = async |is_wanted: fn(Option<f64>) -> bool| {
             let poll = async || {
                 let metrics = daemon.metrics().await;
-                is_wanted(metrics["undelivered_oldest_age_seconds"]).then_some(metrics)
+                let since = metrics.get("oldest_stalled_request_timestamp_seconds").copied();
+                is_wanted(since).then_some(metrics)
             };
-            poll_until("the age", daemon.log_changes(), poll).await
+            poll_until("the time", daemon.log_changes(), poll).await
         };
-        age(|age| age == 0.0).await;
+        stalled(|since| since.is_none()).await;
         // One of two recipients cannot be notified.
         bed.slack.set_archived("C0DBA", true);
         let id = bed.create_request();
         bed.until_status(&daemon, "C0TEAM", &id, "⏳ PENDING").await;
         bed.until_warned(&daemon, "is_archived").await;
-        let metrics = age(|age| age == 0.0).await;
+        let metrics = stalled(|since| since.is_none()).await;
         assert!(metrics["ready"] == 1.0);
         // No recipient can be notified. How long that may last is tested with `observe/health`.
         bed.slack.set_archived("C0TEAM", true);
         bed.approve(&id);
-        age(|age| age > 1.0).await;
+        stalled(|since| since.is_some_and(|since| unix_now() - since > 1.0)).await;
         bed.slack.set_archived("C0TEAM", false);
         bed.until_within(std::time::Duration::from_secs(60), &daemon, "the edit", || {
             bed.message_about("C0TEAM", &id)
@@ -253,7 +276,50 @@ fn undelivered_age_grows_only_if_every_recipient_fails() {
                 .map(|_| ())
         })
         .await;
-        age(|age| age == 0.0).await;
+        stalled(|since| since.is_none()).await;
+        daemon.stop().await;
+    });
+}
+
+/// The first message of a pending request is measured, once, by the daemon that posted it.
+#[test]
+fn the_delay_of_notifications_is_measured_once_for_each_request_that_was_pending() {
+    run_test(async {
+        let bed = TestBed::new().await;
+        let measured = async |daemon: &Daemon, count: f64| {
+            let poll = async || {
+                let metrics = daemon.metrics().await;
+                let is_idle = metrics["active_reconciles"] == 0.0 && metrics["pending_operations"] == 0.0;
+                (is_idle && metrics["request_notification_delay_seconds_count"] == count).then_some(metrics)
+            };
+            poll_until("the metrics", daemon.log_changes(), poll).await
+        };
+        let daemon = bed.start_with_diagnostics(TEAM_AND_BOB).await;
+        measured(&daemon, 0.0).await;
+        let limited = Fault::RateLimited { retry_after: 2 };
+        bed.slack.faults().add(FaultRule::new("chat.postMessage", limited).times(2));
+        let id = bed.create_request();
+        for destination in ["C0TEAM", "U0BOB"] {
+            bed.until_status(&daemon, destination, &id, "⏳ PENDING").await;
+        }
+        let metrics = measured(&daemon, 1.0).await;
+        let sum = metrics["request_notification_delay_seconds_sum"];
+        assert!((1.0..60.0).contains(&sum), "{sum}: one of two messages, and Slack asked to wait");
+        // Edits and replies are no notifications.
+        bed.approve(&id);
+        let message = bed.until_status(&daemon, "U0BOB", &id, "✅ APPROVED (looks fine)").await;
+        bed.until_replies(&daemon, &message, 1).await;
+        measured(&daemon, 1.0).await;
+        daemon.stop().await;
+
+        // Decided while no daemon ran: there is nothing left to wait for. The pending one was waited for all the time.
+        let decided = bed.create_request();
+        bed.approve(&decided);
+        let pending = bed.create_request();
+        let daemon = bed.start_with_diagnostics(TEAM_AND_BOB).await;
+        bed.until_status(&daemon, "C0TEAM", &decided, "✅ APPROVED (looks fine)").await;
+        bed.until_status(&daemon, "C0TEAM", &pending, "⏳ PENDING").await;
+        measured(&daemon, 1.0).await;
         daemon.stop().await;
     });
 }

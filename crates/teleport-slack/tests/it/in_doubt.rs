@@ -101,7 +101,7 @@ fn an_in_doubt_post_is_repeated_once_and_then_only_after_slack_answers() {
                 "{line}"
             );
         }
-        assert_eq!(daemon.metrics().await["possible_doubles_total"], channels.len() as f64);
+        assert_eq!(daemon.metrics().await["possible_duplicates_total"], channels.len() as f64);
 
         bed.slack.faults().clear();
         let recorded = |channel: &str| field(&bed.record(&id), "messages").contains(&format!("{channel}/"));

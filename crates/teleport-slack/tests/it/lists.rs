@@ -75,8 +75,8 @@ fn too_many_records_for_one_message_do_not_stop_the_watch() {
             "{line}"
         );
         let metrics = daemon.metrics().await;
-        assert!(metrics["failed_lists_total{list=\"records\"}"] >= 2.0, "{metrics:?}");
-        assert_eq!(metrics["failed_lists_total{list=\"requests\"}"], 0.0);
+        assert!(metrics["teleport_list_failures_total{list=\"records\"}"] >= 2.0, "{metrics:?}");
+        assert_eq!(metrics["teleport_list_failures_total{list=\"requests\"}"], 0.0);
         assert_eq!(metrics["ready"], 1.0);
         approve(&bed, &after);
         bed.until_status(&daemon, "C0TEAM", &after, APPROVED).await;
@@ -191,7 +191,7 @@ async fn assert_messages_kept_without(version: ServerVersion, missing: &str) {
         assert!(line.contains("ERROR") && line.contains("verbs: ['list', 'read']"), "{line}");
         let (status, text) = daemon.get("/readyz").await;
         assert!(status == 503 && text.contains("lacks the verb list"), "{version:?} {status} {text}");
-        assert_eq!(daemon.metrics().await["requests_hidden"], 1.0);
+        assert_eq!(daemon.metrics().await["teleport_visibility_incomplete"], 1.0);
         bed.teleport.delete(TCTL, &deleted).unwrap();
         bed.until_deleted(&daemon, "C0TEAM", &deleted).await;
     }
@@ -216,7 +216,7 @@ async fn assert_messages_kept_without(version: ServerVersion, missing: &str) {
     bed.until_deleted(&daemon, "C0TEAM", &removed).await;
     bed.until_status(&daemon, "C0TEAM", &expired, "⌛ EXPIRED").await;
     bed.until_status(&daemon, "C0TEAM", &kept, PENDING).await;
-    assert_eq!(daemon.metrics().await["requests_hidden"], 0.0);
+    assert_eq!(daemon.metrics().await["teleport_visibility_incomplete"], 0.0);
     daemon.stop().await;
 }
 

@@ -258,8 +258,8 @@ fn a_frozen_daemons_late_post_is_deleted() {
         bed.approve(&id);
         bed.until_status(&second, "C0TEAM", &id, "✅ APPROVED (looks fine)").await;
         bed.until_replies(&second, &kept, 1).await;
-        let withdrawn = "withdrawn_doubles_total";
-        assert_eq!(first.metrics().await[withdrawn] + second.metrics().await[withdrawn], 1.0);
+        let deleted = "duplicates_deleted_total";
+        assert_eq!(first.metrics().await[deleted] + second.metrics().await[deleted], 1.0);
         let [taken_back] = count_lines(vec![first, second], ["deleted the duplicate"]).await;
         assert_eq!((taken_back, bed.slack.all_messages().len()), (1, 2));
     });
@@ -294,8 +294,8 @@ fn a_frozen_daemons_late_reply_is_deleted() {
             ["x_claim", "x_doubts"].iter().all(|key| !record.contains_key(*key))
         })
         .await;
-        let withdrawn = "withdrawn_doubles_total";
-        assert_eq!(first.metrics().await[withdrawn] + second.metrics().await[withdrawn], 1.0);
+        let deleted = "duplicates_deleted_total";
+        assert_eq!(first.metrics().await[deleted] + second.metrics().await[deleted], 1.0);
         for daemon in [first, second] {
             daemon.stop().await;
         }

@@ -86,17 +86,17 @@ async fn notified_through_failures(
         assert_eq!(bed.messages_about(channel, &id).len(), copies(*was_done), "{words}");
     }
     let in_doubt = log.lines().filter(|line| line.contains("WARN") && line.contains(IN_DOUBT)).count();
-    assert_eq!(figures["ambiguous_posts_total"], in_doubt as f64, "{log}");
-    assert!(figures["retries_total"] >= failures.len() as f64, "{figures:?}");
+    assert_eq!(figures["in_doubt_posts_total"], in_doubt as f64, "{log}");
+    assert!(figures["slack_operation_retries_total"] >= failures.len() as f64, "{figures:?}");
     (log, figures)
 }
 
 /// The metrics of in-doubt posts: found, not found, and posted again unverified.
 fn in_doubt_counts(figures: &MetricValues) -> [f64; 3] {
     [
-        "settled_posts_total{history=\"found\"}",
-        "settled_posts_total{history=\"not_found\"}",
-        "possible_doubles_total",
+        "in_doubt_posts_resolved_total{result=\"found\"}",
+        "in_doubt_posts_resolved_total{result=\"not_found\"}",
+        "possible_duplicates_total",
     ]
     .map(|name| figures[name])
 }
@@ -105,7 +105,7 @@ fn in_doubt_counts(figures: &MetricValues) -> [f64; 3] {
 fn every_failing_post_is_logged_and_ends_as_one_message() {
     run_test(async {
         let (log, figures) = notified_through_failures(None, |_| 1).await;
-        assert_eq!(in_doubt_counts(&figures), [3.0, figures["ambiguous_posts_total"] - 3.0, 0.0]);
+        assert_eq!(in_doubt_counts(&figures), [3.0, figures["in_doubt_posts_total"] - 3.0, 0.0]);
         assert_eq!(log.matches("Found an unconfirmed message in the channel history").count(), 3, "{log}");
         assert!(!log.contains("Posting a message again although"), "{log}");
     });
@@ -117,7 +117,7 @@ fn without_the_history_scopes_a_post_in_doubt_is_repeated_and_logged() {
         let scopes = ["chat:write", "users:read", "users:read.email"];
         let copies = |was_done| if was_done { 2 } else { 1 };
         let (log, figures) = notified_through_failures(Some(&scopes), copies).await;
-        assert_eq!(in_doubt_counts(&figures), [0.0, 0.0, figures["ambiguous_posts_total"]]);
+        assert_eq!(in_doubt_counts(&figures), [0.0, 0.0, figures["in_doubt_posts_total"]]);
         let said = log.lines().find(|line| line.contains("Posting a message again although")).unwrap();
         assert!(
             said.contains("grant the scopes channels:history") && said.contains("missing_scope"),

@@ -16,30 +16,85 @@ fn claim(holder: &str, taken: i64) -> Claim {
 fn a_claim_is_respected_until_it_stops_changing() {
     let now = Timestamp::from_second(1_000).unwrap();
     let seconds = Duration::from_secs;
-    assert_eq!(may_acquire(None, "us", seconds(0), now), Acquire::Free);
-    assert_eq!(may_acquire(Some(&claim("us", 999)), "us", seconds(0), now), Acquire::Free);
-    assert_eq!(may_acquire(Some(&claim("them", 999)), "us", seconds(0), now), Acquire::Wait(CLAIM_TIMEOUT));
-    assert_eq!(may_acquire(Some(&claim("them", 999)), "us", seconds(11), now), Acquire::Wait(seconds(2)));
-    assert_eq!(may_acquire(Some(&claim("them", 999)), "us", CLAIM_TIMEOUT, now), Acquire::Expired);
+    assert_eq!(may_acquire(None, "us", seconds(0), now, &ClaimTimings::default()), Acquire::Free);
+    assert_eq!(
+        may_acquire(Some(&claim("us", 999)), "us", seconds(0), now, &ClaimTimings::default()),
+        Acquire::Free
+    );
+    assert_eq!(
+        may_acquire(Some(&claim("them", 999)), "us", seconds(0), now, &ClaimTimings::default()),
+        Acquire::Wait(ClaimTimings::default().timeout)
+    );
+    assert_eq!(
+        may_acquire(Some(&claim("them", 999)), "us", seconds(11), now, &ClaimTimings::default()),
+        Acquire::Wait(seconds(2))
+    );
+    assert_eq!(
+        may_acquire(
+            Some(&claim("them", 999)),
+            "us",
+            ClaimTimings::default().timeout,
+            now,
+            &ClaimTimings::default()
+        ),
+        Acquire::Expired
+    );
     // Their clock is ahead or a little behind: only what we watched counts.
-    assert_eq!(may_acquire(Some(&claim("them", 5_000)), "us", seconds(0), now), Acquire::Wait(CLAIM_TIMEOUT));
-    assert_eq!(may_acquire(Some(&claim("them", 900)), "us", seconds(0), now), Acquire::Wait(CLAIM_TIMEOUT));
-    assert_eq!(may_acquire(Some(&claim("them", 880)), "us", seconds(0), now), Acquire::Wait(CLAIM_TIMEOUT));
-    assert_eq!(may_acquire(Some(&claim("them", 879)), "us", seconds(0), now), Acquire::Expired);
+    assert_eq!(
+        may_acquire(Some(&claim("them", 5_000)), "us", seconds(0), now, &ClaimTimings::default()),
+        Acquire::Wait(ClaimTimings::default().timeout)
+    );
+    assert_eq!(
+        may_acquire(Some(&claim("them", 900)), "us", seconds(0), now, &ClaimTimings::default()),
+        Acquire::Wait(ClaimTimings::default().timeout)
+    );
+    assert_eq!(
+        may_acquire(Some(&claim("them", 880)), "us", seconds(0), now, &ClaimTimings::default()),
+        Acquire::Wait(ClaimTimings::default().timeout)
+    );
+    assert_eq!(
+        may_acquire(Some(&claim("them", 879)), "us", seconds(0), now, &ClaimTimings::default()),
+        Acquire::Expired
+    );
     // A daemon that died before we started is not waited for.
-    assert_eq!(may_acquire(Some(&claim("them", 800)), "us", seconds(0), now), Acquire::Expired);
+    assert_eq!(
+        may_acquire(Some(&claim("them", 800)), "us", seconds(0), now, &ClaimTimings::default()),
+        Acquire::Expired
+    );
 }
 
 #[test]
-fn calls_under_a_claim_end_before_it_can_expire() {
-    assert!(CLAIM_BUDGET + CALL_TIMEOUT < CLAIM_TIMEOUT);
+fn timings_that_let_two_daemons_work_at_once_are_refused() {
+    let production = ClaimTimings::default();
+    assert_eq!(production.check(), Ok(()));
+    let second = Duration::from_secs(1);
+    let work = production.budget + production.call;
+    let assert_refused = |timings: ClaimTimings, words: &str| {
+        let refusal = timings.check().unwrap_err();
+        assert!(refusal.contains(words), "{refusal}");
+    };
+    assert_refused(ClaimTimings { timeout: work, ..production }, "outlasts its budget and one call");
+    assert_eq!(ClaimTimings { timeout: work + second / 1_000, ..production }.check(), Ok(()));
+    assert_refused(ClaimTimings { call: 7 * second, ..production }, "outlasts its budget and one call");
+    assert_refused(ClaimTimings { budget: 7 * second, ..production }, "outlasts its budget and one call");
+    assert_refused(ClaimTimings { budget: Duration::ZERO, ..production }, "longer than nothing");
+    assert_refused(ClaimTimings { call: Duration::ZERO, ..production }, "longer than nothing");
+    assert_refused(ClaimTimings { in_doubt_after_claim: work, ..production }, "while it is on its way");
+    assert_refused(
+        ClaimTimings { in_doubt_after_timeout: Duration::ZERO, ..production },
+        "it may still arrive",
+    );
+    assert_refused(
+        ClaimTimings { stale_after: production.timeout, ..production },
+        "before its age alone ends it",
+    );
 }
 
 #[test]
 fn a_claim_that_was_taken_over_is_not_released() {
     let mut record = Record::default();
-    record.acquire(claim("us", 1), [(post_operation(), "C1".to_owned())]);
-    record.acquire(claim("them", 20), [(post_operation(), "C1".to_owned())]);
+    record.acquire(claim("us", 1), [(post_operation(), "C1".to_owned())], &ClaimTimings::default());
+    record.acquire(claim("them", 20), [(post_operation(), "C1".to_owned())], &ClaimTimings::default());
     assert_eq!(
         record.in_doubt[0].attempted_at,
         claim("us", 1).acquired_at,
@@ -61,7 +116,7 @@ fn a_claim_that_was_taken_over_is_not_released() {
 
 /// A record in which an attempt was begun at `taken` and ended without an answer.
 fn unanswered_attempt(record: &mut Record, taken: i64) -> Timestamp {
-    record.acquire(claim("us", taken), [(post_operation(), "C1".to_owned())]);
+    record.acquire(claim("us", taken), [(post_operation(), "C1".to_owned())], &ClaimTimings::default());
     let since = claim("us", taken).acquired_at;
     record.apply(&in_doubt_outcome(since, since));
     record.release(&claim("us", taken));
@@ -96,7 +151,7 @@ fn an_in_doubt_post_is_repeated_once_and_again_only_after_an_answer() {
     }
     // The next attempt is not made after all, twice; then it is, and goes well.
     for taken in [40, 41] {
-        record.acquire(claim("us", taken), [(post_operation(), "C1".to_owned())]);
+        record.acquire(claim("us", taken), [(post_operation(), "C1".to_owned())], &ClaimTimings::default());
         record.apply(&Outcome::NotAttempted {
             operation: post_operation(),
             attempted_at: claim("us", taken).acquired_at,
@@ -104,7 +159,7 @@ fn an_in_doubt_post_is_repeated_once_and_again_only_after_an_answer() {
         assert_eq!(record.in_doubt[0].attempts, 3);
         assert!(record.is_to_retry(&post_operation()));
     }
-    record.acquire(claim("us", 42), [(post_operation(), "C1".to_owned())]);
+    record.acquire(claim("us", 42), [(post_operation(), "C1".to_owned())], &ClaimTimings::default());
     record
         .apply(&Outcome::Resolved { operation: post_operation(), attempted_at: claim("us", 42).acquired_at });
     assert_eq!(record.in_doubt, []);
@@ -115,16 +170,16 @@ fn a_repeated_post_is_looked_for_where_it_went_and_not_before_it_can_be_there() 
     let mut record = Record::default();
     let since = unanswered_attempt(&mut record, 10);
     record.apply(&Outcome::RetryAllowed { operation: post_operation(), attempted_at: since });
-    record.acquire(claim("us", 20), [(post_operation(), "C2".to_owned())]);
+    record.acquire(claim("us", 20), [(post_operation(), "C2".to_owned())], &ClaimTimings::default());
     let [post] = &record.in_doubt[..] else { panic!("{record:?}") };
     assert_eq!((post.destination.as_str(), post.attempted_at), ("C2", claim("us", 20).acquired_at));
-    assert_eq!(post.final_at, claim("us", 20).acquired_at + IN_DOUBT_AFTER_CLAIM);
+    assert_eq!(post.final_at, claim("us", 20).acquired_at + ClaimTimings::default().in_doubt_after_claim);
 }
 
 #[test]
 fn a_first_attempt_that_was_not_made_is_not_in_doubt() {
     let mut record = Record::default();
-    record.acquire(claim("us", 10), [(post_operation(), "C1".to_owned())]);
+    record.acquire(claim("us", 10), [(post_operation(), "C1".to_owned())], &ClaimTimings::default());
     record.apply(&Outcome::NotAttempted {
         operation: post_operation(),
         attempted_at: claim("us", 10).acquired_at,
@@ -138,7 +193,7 @@ fn a_refusal_after_an_accepted_post_proves_nothing() {
     unanswered_attempt(&mut record, 10);
     let since = record.in_doubt[0].attempted_at;
     record.apply(&Outcome::RetryAllowed { operation: post_operation(), attempted_at: since });
-    record.acquire(claim("us", 20), [(post_operation(), "C1".to_owned())]);
+    record.acquire(claim("us", 20), [(post_operation(), "C1".to_owned())], &ClaimTimings::default());
     let since = claim("us", 20).acquired_at;
     record.apply(&Outcome::InDoubt {
         operation: post_operation(),
@@ -162,7 +217,7 @@ fn a_post_that_slack_accepts_without_an_address_is_repeated_four_times_at_most_a
     let mut taken = 10;
     let mut pauses = Vec::new();
     for attempt in 1.. {
-        record.acquire(claim("us", taken), [(post_operation(), "C1".to_owned())]);
+        record.acquire(claim("us", taken), [(post_operation(), "C1".to_owned())], &ClaimTimings::default());
         let since = claim("us", taken).acquired_at;
         let mut outcome = in_doubt_outcome(since, since);
         if let Outcome::InDoubt { is_accepted, .. } = &mut outcome {
@@ -201,7 +256,7 @@ fn attempts_of_a_reply_after_a_posted_one_start_at_zero() {
         operation: post_operation(),
         attempted_at: claim("us", 10).acquired_at,
     });
-    record.acquire(claim("us", 20), [(post_operation(), "C1".to_owned())]);
+    record.acquire(claim("us", 20), [(post_operation(), "C1".to_owned())], &ClaimTimings::default());
     let since = claim("us", 20).acquired_at;
     record.apply(&Outcome::InDoubt {
         operation: post_operation(),
@@ -227,7 +282,7 @@ fn an_in_doubt_post_is_read_by_and_from_releases_that_do_not_count() {
     assert_eq!(record.encode()["x_doubts"], theirs, "what is not needed is not written");
     // The longest name that a channel can have.
     let mut record = Record::default();
-    record.acquire(claim("us", 1), [(post_operation(), "\u{10ffff}".repeat(80))]);
+    record.acquire(claim("us", 1), [(post_operation(), "\u{10ffff}".repeat(80))], &ClaimTimings::default());
     assert_eq!(
         Record::decode(&crate::domain::ids::RequestId::new("r1"), &record.encode()).0.in_doubt,
         record.in_doubt
@@ -251,7 +306,7 @@ fn in_doubt_outcome(attempted_at: Timestamp, final_at: Timestamp) -> Outcome {
 }
 
 /// The model's clock ticks in steps of 5 s, and it is kept stricter than the daemon: calls begin in the tick in which
-/// the claim was begun, last two ticks at most, and a claim expires after three, which are not less than [`CLAIM_TIMEOUT`].
+/// the claim was begun, last two ticks at most, and a claim expires after three, which are not less than [`ClaimTimings::timeout`].
 const TICK: u8 = 5;
 const CALL_TICKS: u8 = 2;
 
@@ -459,7 +514,13 @@ impl ModelState {
                 replica.watched = record.claim.clone().map(|claim| (claim, since));
                 let watched = Duration::from_secs(u64::from(self.now - since) * u64::from(TICK));
                 if matches!(
-                    may_acquire(record.claim.as_ref(), &me, watched, time(self.now)),
+                    may_acquire(
+                        record.claim.as_ref(),
+                        &me,
+                        watched,
+                        time(self.now),
+                        &ClaimTimings::default()
+                    ),
                     Acquire::Wait(_)
                 ) {
                     (replica.state, replica.idle_until) = (ReplicaState::Idle, self.now + 1);
@@ -481,6 +542,7 @@ impl ModelState {
                 record.acquire(
                     claim.clone(),
                     (step == Step::Post).then(|| (post_operation(), "C1".to_owned())),
+                    &ClaimTimings::default(),
                 );
                 world.record = StoredRecord(record);
                 replica.state = ReplicaState::Claimed { claim, began, step };
@@ -502,8 +564,11 @@ impl ModelState {
                 if is_over || (self.lost_replies_left > 0 && self.slack.contains(&ts)) {
                     // A broken answer ends it at once, none at all after a while.
                     world.lost_replies_left = world.lost_replies_left.saturating_sub(u8::from(!is_over));
-                    let final_at =
-                        if is_over { time(self.now) + IN_DOUBT_AFTER_TIMEOUT } else { time(self.now) };
+                    let final_at = if is_over {
+                        time(self.now) + ClaimTimings::default().in_doubt_after_timeout
+                    } else {
+                        time(self.now)
+                    };
                     let outcomes = vec![ModelOutcome::InDoubt(since, final_at)];
                     world.replicas[n].state = ReplicaState::Done { claim, outcomes };
                     states.push(world);
@@ -665,7 +730,7 @@ fn nothing_is_lost_or_duplicated_in_any_order_of_events() {
 #[test]
 fn a_post_that_others_resolved_and_that_ends_in_doubt_is_verified_again() {
     let mut record = Record::default();
-    record.acquire(claim("frozen", 1), [(post_operation(), "C1".to_owned())]);
+    record.acquire(claim("frozen", 1), [(post_operation(), "C1".to_owned())], &ClaimTimings::default());
     record.apply(&Outcome::Resolved {
         operation: post_operation(),
         attempted_at: claim("frozen", 1).acquired_at,

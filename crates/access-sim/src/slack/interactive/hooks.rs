@@ -18,7 +18,7 @@ const MAX_USES: u32 = 5;
 /// What a `response_url` belongs to.
 #[derive(Clone)]
 pub(in crate::slack) struct Origin {
-    /// Who acted.
+    /// The id of the user who acted.
     pub(in crate::slack) user: String,
     pub(in crate::slack) channel: String,
     /// The message they acted on.

@@ -55,7 +55,7 @@ pub struct Interaction {
     pub seq: u64,
     /// `block_actions`, `view_submission` or `view_closed`.
     pub kind: &'static str,
-    /// Who acted.
+    /// The id of the user who acted.
     pub user: String,
     /// The payload, with what a forgery says in it.
     pub payload: Value,

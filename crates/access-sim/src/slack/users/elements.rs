@@ -9,7 +9,7 @@ use super::ActionError;
 /// The question that a client asks before it sends a click.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Confirm {
-    /// Above.
+    /// The title above the question.
     pub title: String,
     /// The question.
     pub text: String,

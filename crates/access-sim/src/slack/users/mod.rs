@@ -30,7 +30,7 @@ pub enum ActionError {
     /// The channel does not exist, or not for them.
     #[error("{user} cannot see {channel}")]
     CannotSee {
-        /// Who tried.
+        /// The id of the user who tried.
         user: String,
         /// The channel's id.
         channel: String,

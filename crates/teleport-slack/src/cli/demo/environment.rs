@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::sandbox;
 use crate::app::App;
+use crate::app::timings::Timings;
 use crate::config;
 use crate::exit::{Exit, ExitError};
 
@@ -136,7 +137,7 @@ impl Environment {
     /// The daemon, as `start` would run it with the files of this environment.
     pub(super) async fn run_daemon(&self, stop: CancellationToken) -> Result<(), ExitError> {
         let loaded = config::load(&self.config_path())?;
-        match App::start(&loaded.config, true, stop).await? {
+        match App::start(&loaded.config, Timings::default(), true, stop).await? {
             Some(app) => app.run().await,
             None => Ok(()),
         }

@@ -28,7 +28,14 @@ fn sender() -> SlackSender {
     };
     let (turns, _) = mpsc::channel(1);
     let slack = slack_client::Client::new(options).unwrap();
-    SlackSender::new(slack.clone(), Directory::new(slack), Author::from(&auth), turns, Metrics::new())
+    SlackSender::new(
+        slack.clone(),
+        Directory::new(slack),
+        Author::from(&auth),
+        turns,
+        Metrics::new(),
+        ControllerTimings::default(),
+    )
 }
 
 fn caller(id: &str) -> QueuedOperation {
@@ -47,7 +54,10 @@ fn only_a_post_that_may_have_been_applied_is_in_doubt_while_it_may_arrive() {
     let sender = sender();
     let coded = |method, code| SlackError::api_error(method, code);
     // Slack has answered, so it is there or never will be; or it may still be on its way.
-    let (now, late) = (Some(SignedDuration::ZERO), Some(IN_DOUBT_AFTER_TIMEOUT));
+    let (now, late) = (
+        Some(SignedDuration::ZERO),
+        Some(SignedDuration::try_from(sender.timings.claim.in_doubt_after_timeout).unwrap()),
+    );
     for (error, final_after) in [
         (SlackError::timed_out(POST, true), late),
         (SlackError::status(POST, 502), late),
@@ -118,10 +128,7 @@ fn a_channel_error_counts_for_all_messages_and_a_message_error_for_itself() {
         let wait = sender.breaker().required_wait("C0TEAM", &RequestId::new("other"), &other, now);
         assert_eq!(wait.is_some(), is_shut, "{code}: {wait:?}");
         // The first wait is longer than the probe interval, or the operation itself would run into it.
-        assert!(
-            refused(&sender, &coded(code), 0).delay > crate::controller::channel_breaker::PROBE_INTERVAL,
-            "{code}"
-        );
+        assert!(refused(&sender, &coded(code), 0).delay > sender.timings.refused_probe_interval, "{code}");
     }
 }
 

@@ -3,7 +3,7 @@
 use super::super::diagnostics::Diagnostics;
 use super::*;
 use crate::observe::health::Stage;
-use crate::observe::metrics::{Metrics, OperationResult};
+use crate::observe::metrics::{Metrics, SlackOperation};
 
 async fn start(metrics: &Metrics) -> Running {
     let listener = Diagnostics::bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
@@ -33,11 +33,14 @@ async fn each_path_has_its_answer() {
     check_status(&answer, "200");
     assert!(answer.ends_with("\r\n\r\nready\n"), "{answer}");
 
-    metrics.operation_ended(OperationResult::Posted);
+    metrics.operation_ended(SlackOperation::Post, Ok(()));
     let answer = running.exchange(ask("/metrics")).await;
     check_status(&answer, "200");
     assert!(answer.contains("content-type: application/openmetrics-text; version=1.0.0; charset=utf-8\r\n"));
-    assert!(answer.contains("\nteleport_slack_deliveries_total{result=\"posted\"} 1\n"), "{answer}");
+    assert!(
+        answer.contains("\nteleport_slack_slack_operations_total{operation=\"post\",result=\"ok\"} 1\n"),
+        "{answer}"
+    );
     assert!(answer.contains("\nteleport_slack_build_info{version=\""), "{answer}");
     assert!(answer.ends_with("\n# EOF\n"), "{answer}");
     running.stop.cancel();

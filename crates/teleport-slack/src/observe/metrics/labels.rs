@@ -2,26 +2,25 @@
 //!
 //! What is counted under which name is `metrics`'.
 
+use std::iter;
 use std::time::Duration;
 
 use access_core::policy::refusal::Refusal;
 use access_core::render::ephemeral::Accepted;
 
-use slack_client::error::Retry as SlackKind;
+use slack_client::error::Retry;
 
-/// What became of one step towards Slack.
+/// What one operation changes in Slack.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum OperationResult {
-    /// A message was posted.
-    Posted,
-    /// A message was edited.
-    Updated,
-    /// A reply was posted in a thread.
-    Replied,
-    /// A duplicate was deleted.
-    Deleted,
-    /// It did not succeed, and this is how it goes on.
-    Failed(SlackKind),
+pub enum SlackOperation {
+    /// Posts the message about a request.
+    Post,
+    /// Edits it.
+    Update,
+    /// Posts a reply in its thread.
+    Reply,
+    /// Deletes a duplicate.
+    Delete,
 }
 
 /// What the channel's history shows of an in-doubt post.
@@ -63,40 +62,35 @@ pub enum InteractionResult<'a> {
     Overloaded,
 }
 
-/// A failure towards Slack, in the words of the metrics.
-pub(super) fn failure_label(kind: SlackKind) -> &'static str {
-    match kind {
-        SlackKind::Backoff => "failed",
-        SlackKind::After(_) => "limited",
-        SlackKind::Never => "refused",
-        SlackKind::NeedsOperator => "unauthorised",
+/// How something in Slack ended: `Err` says what to do about the failure.
+pub(super) fn slack_result(result: Result<(), Retry>) -> &'static str {
+    match result {
+        Ok(()) => "ok",
+        Err(Retry::After(_)) => "rate_limited",
+        Err(Retry::Backoff) => "transient",
+        Err(Retry::Never) => "rejected",
+        Err(Retry::NeedsOperator) => "unauthorized",
     }
 }
 
-const ACCEPTED: &str = "done";
-const REFUSED: &str = "refused";
-
-/// How a call of Slack's Web API may end.
+/// All of [`slack_result`].
 pub(super) fn slack_results() -> impl Iterator<Item = &'static str> {
-    ["ok", "ambiguous"].into_iter().chain(SLACK_KINDS.map(failure_label))
+    let failures = [Retry::After(Duration::ZERO), Retry::Backoff, Retry::Never, Retry::NeedsOperator];
+    iter::once(Ok(())).chain(failures.map(Err)).map(slack_result)
 }
 
-const SLACK_KINDS: [SlackKind; 4] =
-    [SlackKind::Backoff, SlackKind::After(Duration::ZERO), SlackKind::Never, SlackKind::NeedsOperator];
+/// How a call to a method that writes ended, if it may have been applied although it failed.
+pub(super) const IN_DOUBT: &str = "in_doubt";
 
-impl OperationResult {
-    pub(super) fn all() -> impl Iterator<Item = Self> {
-        let done = [Self::Posted, Self::Updated, Self::Replied, Self::Deleted];
-        done.into_iter().chain(SLACK_KINDS.map(Self::Failed))
-    }
+impl SlackOperation {
+    pub(super) const ALL: [Self; 4] = [Self::Post, Self::Update, Self::Reply, Self::Delete];
 
     pub(super) fn label(self) -> &'static str {
         match self {
-            Self::Posted => "posted",
-            Self::Updated => "updated",
-            Self::Replied => "replied",
-            Self::Deleted => "withdrawn",
-            Self::Failed(kind) => failure_label(kind),
+            Self::Post => "post",
+            Self::Update => "update",
+            Self::Reply => "reply",
+            Self::Delete => "delete",
         }
     }
 }
@@ -113,37 +107,37 @@ impl InDoubtResult {
 impl ReconcileResult {
     pub(super) fn label(self) -> &'static str {
         match self {
-            Self::Success => "done",
-            Self::Error => "failed",
-            Self::Panic => "panicked",
+            Self::Success => "success",
+            Self::Error => "error",
+            Self::Panic => "panic",
         }
     }
 }
 
+const ACCEPTED: &str = "accepted";
+const REFUSED: &str = "refused";
+const REJECTED: &str = "rejected";
+
 impl InteractionResult<'_> {
-    /// The labels of all.
-    pub(super) fn all() -> impl Iterator<Item = (&'static str, &'static str)> {
-        let others = [
-            Self::ReasonRequested,
-            Self::InvalidSignature,
-            Self::InvalidPayload,
-            Self::Duplicate,
-            Self::Overloaded,
-        ];
-        let done = Accepted::KINDS.map(|kind| (ACCEPTED, kind));
+    /// The labels of all. Only HTTP requests are signed.
+    pub(super) fn all(is_signed: bool) -> impl Iterator<Item = (&'static str, &'static str)> {
+        let others = [Self::ReasonRequested, Self::InvalidPayload, Self::Duplicate, Self::Overloaded];
+        let accepted = Accepted::KINDS.map(|kind| (ACCEPTED, kind));
         let refused = Refusal::KINDS.map(|kind| (REFUSED, kind));
-        done.into_iter().chain(refused).chain(others.map(Self::labels))
+        let signature = is_signed.then_some(Self::InvalidSignature);
+        accepted.into_iter().chain(refused).chain(others.into_iter().chain(signature).map(Self::labels))
     }
 
+    /// What became of it, and why.
     pub(super) fn labels(self) -> (&'static str, &'static str) {
         match self {
-            Self::Accepted(done) => (ACCEPTED, done.kind()),
+            Self::Accepted(accepted) => (ACCEPTED, accepted.kind()),
             Self::Refused(refusal) => (REFUSED, refusal.kind()),
-            Self::ReasonRequested => ("asking", ""),
-            Self::InvalidSignature => ("forged", ""),
-            Self::InvalidPayload => ("malformed", ""),
-            Self::Duplicate => ("repeated", ""),
-            Self::Overloaded => ("turned_away", ""),
+            Self::ReasonRequested => ("continued", "asking_for_a_reason"),
+            Self::InvalidSignature => (REJECTED, "invalid_signature"),
+            Self::InvalidPayload => (REJECTED, "invalid_payload"),
+            Self::Duplicate => (REJECTED, "duplicate"),
+            Self::Overloaded => (REJECTED, "overloaded"),
         }
     }
 }

@@ -1,0 +1,153 @@
+//! All waits of the daemon as one value. Replicas must have the same ones, so no key configures them: production has
+//! [`Timings::default`], and tests build shorter ones in their own process.
+
+use std::ops::Deref;
+use std::time::Duration;
+
+use access_core::domain::backoff::Backoff;
+
+use crate::controller::ControllerTimings;
+use crate::supervise::shutdown;
+use teleport_client::watcher::WatcherTimings;
+
+/// The waits, unchecked.
+#[derive(Clone, Copy, Debug)]
+pub struct TimingValues {
+    /// Claims, retries, probes, and the drain of reconciles.
+    pub controller: ControllerTimings,
+    /// The watch of access requests.
+    pub watcher: WatcherTimings,
+    /// What is waited for at start is tried again soon, then each half minute.
+    pub startup: Backoff,
+    /// How often to look whether the certificate files changed: the certificate has minutes at least, and a look costs nothing.
+    pub identity_poll: Duration,
+    /// How often to look whether the files of the callbacks' certificate changed.
+    pub callback_certificate_poll: Duration,
+    /// How often to look whether the files of Slack's secrets changed.
+    pub secret_poll: Duration,
+    /// How soon to ask whether Slack takes a refused token again.
+    pub token_probe: Backoff,
+    /// How often to look whether a missing right to decide was granted.
+    pub permission_poll: Duration,
+    /// How long work on clicks may go on after the daemon is asked to stop.
+    pub click_drain: Duration,
+}
+
+impl Default for TimingValues {
+    fn default() -> Self {
+        let seconds = Duration::from_secs;
+        Self {
+            controller: ControllerTimings::default(),
+            watcher: WatcherTimings::default(),
+            startup: Backoff { first: seconds(1), cap: seconds(30) },
+            identity_poll: seconds(10),
+            callback_certificate_poll: seconds(10),
+            secret_poll: seconds(2),
+            token_probe: Backoff { first: seconds(5), cap: seconds(60) },
+            permission_poll: seconds(15),
+            click_drain: shutdown::WORK,
+        }
+    }
+}
+
+/// The waits of a daemon, checked.
+#[derive(Clone, Copy, Debug)]
+pub struct Timings(TimingValues);
+
+/// Waits that do not go together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the timings do not go together: {0}")]
+pub struct TimingsError(&'static str);
+
+impl Timings {
+    /// Takes values that go together.
+    ///
+    /// # Errors
+    /// The first rule that does not hold.
+    pub fn new(values: TimingValues) -> Result<Self, TimingsError> {
+        let ControllerTimings { claim, refused, refused_probe_interval, drain, .. } = values.controller;
+        claim.check().map_err(TimingsError)?;
+        if drain <= claim.budget + claim.call {
+            return Err(TimingsError(
+                "the drain outlasts the budget of a claim and one call, or each stop leaves posts in doubt",
+            ));
+        }
+        // The first wait has jitter: half of it at least.
+        if refused_probe_interval >= refused.first / 2 {
+            return Err(TimingsError(
+                "the probes of a refusing channel come sooner than its operations try again, or these wait twice",
+            ));
+        }
+        let polls = [
+            values.identity_poll,
+            values.callback_certificate_poll,
+            values.secret_poll,
+            values.permission_poll,
+            values.watcher.probe_after,
+        ];
+        let retries = Self::backoffs(&values).map(|backoff| backoff.first);
+        if polls.into_iter().chain(retries).any(|wait| wait.is_zero()) {
+            return Err(TimingsError("no wait between two tries is nothing, or the daemon spins"));
+        }
+        Ok(Self(values))
+    }
+
+    fn backoffs(values: &TimingValues) -> [Backoff; 12] {
+        let TimingValues { controller, watcher, startup, token_probe, .. } = *values;
+        [
+            controller.transient,
+            controller.ambiguous,
+            controller.unauthorized,
+            controller.refused,
+            controller.no_access,
+            controller.lookup,
+            controller.teleport_unavailable,
+            controller.teleport_denied,
+            controller.undecided,
+            watcher.backoff,
+            startup,
+            token_probe,
+        ]
+    }
+}
+
+impl Default for Timings {
+    fn default() -> Self {
+        Self(TimingValues::default())
+    }
+}
+
+impl Deref for Timings {
+    type Target = TimingValues;
+
+    fn deref(&self) -> &TimingValues {
+        &self.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn assert_refused(change: impl FnOnce(&mut TimingValues), words: &str) {
+        let mut values = TimingValues::default();
+        change(&mut values);
+        let refusal = Timings::new(values).unwrap_err().to_string();
+        assert!(refusal.contains(words), "{refusal}");
+    }
+
+    #[test]
+    fn timings_that_do_not_go_together_are_refused() {
+        Timings::new(TimingValues::default()).unwrap();
+        let claim = ControllerTimings::default().claim;
+        let work = claim.budget + claim.call;
+        // The rules of claims have their own test in `access_core`.
+        assert_refused(|values| values.controller.claim.timeout = work, "two daemons call Slack");
+        assert_refused(|values| values.controller.drain = work, "leaves posts in doubt");
+        let half = ControllerTimings::default().refused.first / 2;
+        assert_refused(|values| values.controller.refused_probe_interval = half, "these wait twice");
+        assert_refused(|values| values.secret_poll = Duration::ZERO, "the daemon spins");
+        assert_refused(|values| values.controller.undecided.first = Duration::ZERO, "the daemon spins");
+        assert_refused(|values| values.watcher.probe_after = Duration::ZERO, "the daemon spins");
+    }
+}
