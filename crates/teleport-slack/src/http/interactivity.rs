@@ -35,7 +35,7 @@ pub const BODY_LIMIT: Duration = Duration::from_secs(3);
 /// How long the handler is waited for. Slack gives up after 3 s in all.
 pub const RESPONSE_TIMEOUT: Duration = Duration::from_millis(2_500);
 
-/// How often it is logged that callbacks are turned away.
+/// How often it is logged that callbacks are rejected because of their number.
 const LOG_INTERVAL: Duration = Duration::from_secs(60);
 
 /// What a request's signature is checked with. Each header was there once and is printable ASCII; nothing more is
@@ -81,7 +81,7 @@ impl Handlers {
         if self.pool.is_full() {
             if let Some(suppressed) = self.log_once.at_most_each(LOG_INTERVAL, "handlers", "full") {
                 let working = self.pool.len();
-                warn!(working, suppressed, "A callback was turned away: too many are being worked on");
+                warn!(working, suppressed, "Rejected a callback: too many run at this time");
             }
             return CallbackResponse::Unavailable.into_response();
         }

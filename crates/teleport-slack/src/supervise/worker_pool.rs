@@ -89,7 +89,7 @@ impl WorkerPool {
         self.aborted.cancel();
     }
 
-    /// Starts work. Whoever asks first whether the pool is full keeps its limit. The work goes on if the handle is dropped.
+    /// Starts work. It does not wait for room: the caller asks first. The work goes on if the handle is dropped.
     pub(crate) fn spawn<W>(&self, work: W) -> JoinHandle<Result<W::Output, WorkError>>
     where
         W: Future<Output: Send> + Send + 'static,
