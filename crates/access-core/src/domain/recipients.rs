@@ -253,6 +253,8 @@ pub struct RecipientList {
     pub unaddressable: UnnotifiedReviewers,
     /// Recipients left out because there are more than [`MAX_RECIPIENTS`].
     pub omitted: usize,
+    /// The requester, if they are named among the recipients. No user is asked to approve their own request.
+    pub requester: Option<RecipientKey>,
 }
 
 /// Suggested reviewers who could not be notified: a few by name, and how many more there are.
@@ -311,7 +313,11 @@ pub fn recipients(request: &AccessRequest, rules: &Rules) -> RecipientList {
     let requester = Recipient::Reviewer(request.user.to_lowercase()).key();
     let mut add = |recipient: &Recipient, list: &mut RecipientList| {
         let key = recipient.key();
-        if key == requester || !seen.insert(key) {
+        if key == requester {
+            list.requester = Some(key);
+            return;
+        }
+        if !seen.insert(key) {
             return;
         }
         if list.recipients.len() < MAX_RECIPIENTS {
@@ -330,7 +336,11 @@ pub fn recipients(request: &AccessRequest, rules: &Rules) -> RecipientList {
             add(recipient, &mut list);
         }
     }
-    for name in request.suggested_reviewers.iter().filter(|name| !is_same(name, &request.user)) {
+    for name in &request.suggested_reviewers {
+        if is_same(name, &request.user) {
+            list.requester = Some(requester.clone());
+            continue;
+        }
         match Recipient::reviewer(name) {
             Some(recipient) => add(&recipient, &mut list),
             None => list.unaddressable.push(name),

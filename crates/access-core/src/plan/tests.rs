@@ -5,21 +5,27 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::domain::decision::Decision;
-use crate::domain::ids::RequestId;
-use crate::domain::request::{RequestState, Review, sample};
+use crate::domain::ids::{ChannelId, MessageTs, RequestId};
+use crate::domain::request::{RequestKind, Review, sample};
 use crate::domain::role_pattern::RolePattern;
 use crate::policy::voters::samples::voters;
-use crate::policy::{Approver, ReasonPolicy, Rule, VoteResult, add_vote};
-use crate::record::Outcome;
-use crate::record::claim::{Claim, ClaimTimings};
-use crate::render::request_message::{Edition, request_message};
+use crate::policy::{Approver, Mode, ReasonPolicy, Rule, Rules, VoteResult, add_vote};
+use crate::record::claim::{Claim, ClaimTimings, InDoubtPost};
+use crate::record::{DisplayedState, MAX_DELIVERIES, Outcome, RepliesPosted};
+use crate::render::Message;
+use crate::render::request_message::{MessageInput, request_message};
+
+mod skipped;
 
 /// A Teleport, a Slack and a record as plain values; carries plans out as the daemon does.
 #[derive(Clone, Debug)]
 struct Fixture {
     current: Option<AccessRequest>,
+    is_absence_proved: bool,
     record: Record,
+    recipients: RecipientList,
     destinations: Vec<Destination>,
+    unresolved: BTreeMap<RecipientKey, Unresolved>,
     retry_at: BTreeMap<Operation, Timestamp>,
     mode: Option<Mode>,
     rules: Rules,
@@ -48,7 +54,10 @@ impl Fixture {
         };
         Self {
             current: Some(sample()),
+            is_absence_proved: true,
             record: Record::default(),
+            recipients: RecipientList::default(),
+            unresolved: BTreeMap::new(),
             destinations: destinations.iter().map(target).collect(),
             retry_at: BTreeMap::new(),
             mode: None,
@@ -64,8 +73,11 @@ impl Fixture {
     fn plan(&self) -> Plan {
         plan(&PlanInput {
             current: self.current.as_ref(),
+            is_absence_proved: self.is_absence_proved,
             record: &self.record,
+            recipients: &self.recipients,
             destinations: &self.destinations,
+            unresolved: &self.unresolved,
             cluster: "demo",
             edition: Edition::Community,
             review: self.mode.map(|mode| ReviewDisplay {

@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, error, warn};
 
-use super::dedup::{AckState, DedupCache, DedupKeys};
+use super::acks::{AckState, EnvelopeAcks};
 use super::frame::RawEnvelope;
 use super::{Envelope, Timing};
 
@@ -57,7 +57,7 @@ impl PendingWork {
 pub(super) struct Dispatcher {
     handler: Arc<Handler>,
     timing: Timing,
-    dedup: Arc<Mutex<DedupCache>>,
+    acks: Arc<Mutex<EnvelopeAcks>>,
     tasks: TaskTracker,
     cancelled: CancellationToken,
 }
@@ -67,7 +67,7 @@ impl Dispatcher {
         Self {
             handler: Arc::new(handler),
             timing,
-            dedup: Arc::default(),
+            acks: Arc::default(),
             tasks: TaskTracker::new(),
             cancelled: CancellationToken::new(),
         }
@@ -79,11 +79,11 @@ impl Dispatcher {
             debug!("An envelope without an interactive payload was acknowledged and dropped");
             return AckDecision::Ack(None);
         };
-        let keys = DedupKeys::new(&envelope.id, &payload);
-        let mut seen = self.dedup.lock();
-        match seen.get(&keys) {
+        let id = envelope.id;
+        let mut acks = self.acks.lock();
+        match acks.get(&id) {
             Some(AckState::Acked(answer)) => {
-                debug!("A payload came again and was only acknowledged");
+                debug!("An envelope came again and was only acknowledged");
                 return AckDecision::Ack(answer.clone());
             }
             // The connection that it first came over will acknowledge it. If that one is gone, the next repetition
@@ -101,7 +101,7 @@ impl Dispatcher {
         let is_asked =
             envelope.accepts_response && payload.get("type").is_some_and(|kind| kind == "view_submission");
         if !is_asked {
-            seen.insert(&keys, &AckState::Acked(None), now);
+            acks.insert(&id, AckState::Acked(None), now);
             let work = self.run_handler(Envelope { payload, respond_by: None });
             let work = work.map(|_no_answer_is_due| ());
             return AckDecision::AckThenStart(PendingWork {
@@ -109,15 +109,14 @@ impl Dispatcher {
                 work: Box::pin(work),
             });
         }
-        seen.insert(&keys, &AckState::Pending, now);
+        acks.insert(&id, AckState::Pending, now);
         let answer_by = now + self.timing.respond_within;
         let (sender, receiver) = oneshot::channel();
         let work = self.run_handler(Envelope { payload, respond_by: Some(answer_by) });
-        let seen = self.dedup.clone();
+        let acks = self.acks.clone();
         self.tasks.spawn(async move {
             let Some(answer) = work.await else { return };
-            let acked = AckState::Acked(answer.clone());
-            seen.lock().update(&keys, &acked);
+            acks.lock().update(&id, AckState::Acked(answer.clone()));
             if sender.send(answer).is_err() {
                 warn!("The answer to a modal came too late; Slack showed the person that it failed");
             }

@@ -2,9 +2,9 @@
 //!
 //! Two connections are kept, so that Slack always has one to send to. When Slack asks for a new one, it is opened
 //! before the old one is closed (`supervisor`). Most envelopes are acknowledged before any work begins. Slack sends
-//! again, on either connection, what it got no acknowledgement for. What comes again is acknowledged again, but not
-//! handed on again (`dispatch`, `dedup`). The connection was authenticated when it was opened, so payloads carry no
-//! signature. The handler decides what they mean.
+//! again, on either connection, what it got no acknowledgement for. An envelope that comes again is acknowledged again, but not
+//! handed on again (`dispatch`, `acks`). The connection was authenticated when it was opened, so payloads carry no
+//! signature. The handler decides what they mean, and whether two envelopes carry the same interaction.
 //!
 //! `connect` opens connections, `connection` serves one, and `frame` reads what comes over it. `others` notices
 //! connections of other programs, and `error` says what can go wrong.
@@ -14,7 +14,7 @@ mod connect;
 mod dispatch;
 mod supervisor;
 mod connection;
-mod dedup;
+mod acks;
 mod error;
 mod others;
 

@@ -45,6 +45,14 @@ pub(super) struct QueuedOperation {
     pub(super) operation: Operation,
 }
 
+impl QueuedOperation {
+    /// Whether both post one request to a recipient, perhaps under two of the recipient's names.
+    fn is_same_post(&self, other: &Self) -> bool {
+        matches!((&self.operation, &other.operation), (Operation::Post(_), Operation::Post(_)))
+            && self.id == other.id
+    }
+}
+
 /// The queues of all channels with a post in flight or waiting.
 #[derive(Debug, Default)]
 pub(super) struct ChannelQueues(HashMap<String, ChannelQueue>);
@@ -104,8 +112,9 @@ impl ChannelQueue {
     /// How many operations are before it.
     fn position(&self, caller: &QueuedOperation, now: Instant) -> u32 {
         let before = self.waiters.range(..caller).take(MAX_POSITION);
-        let count = before
-            .filter(|(other, waiting)| waiting.is_blocking(now) && self.bypassed.as_ref() != Some(*other));
+        let count = before.filter(|(other, waiting)| {
+            waiting.is_blocking(now) && self.bypassed.as_ref() != Some(*other) && !caller.is_same_post(other)
+        });
         u32::try_from(count.count()).unwrap_or(u32::MAX)
     }
 
@@ -153,6 +162,23 @@ impl ChannelQueues {
         Some(due - now)
     }
 
+    /// These operations wait for their turn, although they have not asked yet. One that does not come loses its turn.
+    pub(super) fn line_up(
+        &mut self,
+        channel: &str,
+        callers: impl IntoIterator<Item = QueuedOperation>,
+        now: Instant,
+    ) {
+        let queue = self.0.entry(channel.to_owned()).or_insert_with(|| ChannelQueue::new(now));
+        let in_flight = queue.in_flight.as_ref().map(|(busy, _)| busy.clone());
+        for caller in callers {
+            let is_in_flight = in_flight.as_ref().is_some_and(|busy| busy.is_same_post(&caller));
+            if !is_in_flight && !queue.waiters.contains_key(&caller) {
+                queue.insert(&caller, now, true);
+            }
+        }
+    }
+
     /// The operation begins to post.
     pub(super) fn begin(&mut self, channel: &str, caller: &QueuedOperation, now: Instant) {
         if self.0.len() > MAX_QUEUES {
@@ -160,7 +186,9 @@ impl ChannelQueues {
         }
         let queue = self.0.entry(channel.to_owned()).or_insert_with(|| ChannelQueue::new(now));
         queue.waiters.remove(caller);
-        queue.waiters.retain(|_, waiting| waiting.due + TURN_TIMEOUT > now);
+        queue
+            .waiters
+            .retain(|other, waiting| waiting.due + TURN_TIMEOUT > now && !caller.is_same_post(other));
         queue.in_flight = Some((caller.clone(), now));
     }
 
@@ -239,6 +267,12 @@ impl ChannelQueues {
         if let Some(queue) = self.0.get_mut(channel) {
             queue.waiters.remove(caller);
         }
+    }
+
+    /// The operation is not needed. Returns the requests to wake now.
+    pub(super) fn leave(&mut self, caller: &QueuedOperation, now: Instant) -> Vec<RequestId> {
+        let left = self.0.values_mut().filter_map(|queue| queue.waiters.remove(caller).map(|_| queue));
+        left.filter(|queue| queue.in_flight.is_none()).flat_map(|queue| queue.next_to_wake(now)).collect()
     }
 
     /// The channel accepted a message.

@@ -3,6 +3,8 @@
 //! The order matters: first the claim and the posts to make are recorded, then the calls are made, then the outcomes are
 //! recorded and the claim is released. A crash in between leaves an in-doubt post on record, never an unknown one.
 
+mod turns;
+
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::task::Poll;
@@ -17,7 +19,7 @@ use futures_util::stream::FuturesUnordered;
 use futures_util::{StreamExt, poll};
 use jiff::Timestamp;
 use tokio::time::Instant;
-use tracing::{debug, info, warn};
+use tracing::{debug, warn};
 
 use super::channel_queue::QueuedOperation;
 use super::lease::{Holder, Lease};
@@ -25,9 +27,7 @@ use super::reconcile_error::{ReconcileError, STAGE_WRITE};
 use super::retry_state::{Deferred, Effect, RetryState, later};
 use super::sender::SlackSender;
 use crate::observe::log_once::SharedLogOnce;
-use crate::observe::metrics::Metrics;
 use crate::supervise::clock::Clock;
-use slack_client::directory::Directory;
 use teleport_client::error::ErrorKind;
 use teleport_client::plugin_data::{Fields, modify_record};
 
@@ -65,16 +65,29 @@ const MAX_CONCURRENT_OPERATIONS: usize = 4;
 
 /// Takes claims, applies operations under them and records the outcomes.
 pub(super) struct Executor {
-    pub(super) teleport: teleport_client::Client,
-    pub(super) holder: Holder,
-    pub(super) sender: SlackSender,
-    pub(super) directory: Directory,
-    pub(super) log_once: Arc<SharedLogOnce>,
-    pub(super) metrics: Metrics,
-    pub(super) clock: Clock,
+    teleport: teleport_client::Client,
+    holder: Holder,
+    sender: SlackSender,
+    log_once: Arc<SharedLogOnce>,
+    clock: Clock,
 }
 
 impl Executor {
+    pub(super) fn new(
+        teleport: teleport_client::Client,
+        sender: SlackSender,
+        holder: Holder,
+        log_once: Arc<SharedLogOnce>,
+        clock: Clock,
+    ) -> Self {
+        Self { teleport, holder, sender, log_once, clock }
+    }
+
+    /// Whether this process took the claim.
+    pub(super) fn holds(&self, claim: &Claim) -> bool {
+        claim.holder == self.holder.name()
+    }
+
     /// Takes the claim, unless another daemon holds it or the record changed since it was read.
     pub(super) async fn acquire(
         &self,
@@ -113,8 +126,7 @@ impl Executor {
             Ok(_) if is_changed => Ok(ClaimResult::RecordChanged),
             Ok(_) => {
                 if acquire == Acquire::Expired {
-                    self.metrics.claim_taken_over();
-                    info!(request = %id, "The claim of another instance (or of an earlier run) expired; taking over this request");
+                    self.sender.metrics.claim_taken_over(id);
                 }
                 retry_state.unrecorded.clear();
                 retry_state.observe_claim(None);
@@ -324,7 +336,7 @@ impl Executor {
         let is_first_message = |outcome: &Outcome| matches!(outcome, Outcome::Posted { displayed: Some(shown), .. } if shown.phase == Phase::Pending);
         let created = created.filter(|_| outcomes.iter().any(is_first_message));
         if let (Some(created), Some(observed_at)) = (created, observed_at) {
-            self.metrics.request_notified(created, self.clock.now(), observed_at.elapsed());
+            self.sender.metrics.request_notified(created, self.clock.now(), observed_at.elapsed());
         }
     }
 
@@ -333,7 +345,7 @@ impl Executor {
         if let Outcome::Posted { key, channel, .. } = outcome
             && let Some(name) = key.as_str().strip_prefix('#')
         {
-            self.directory.remember_channel_id(name, &ChannelId::new(channel.as_str()));
+            self.sender.directory.remember_channel_id(name, &ChannelId::new(channel.as_str()));
         }
     }
 }

@@ -10,14 +10,15 @@ use access_core::plan::HistoryQuery;
 use access_core::record::{Operation, Outcome};
 use jiff::Timestamp;
 use tokio::time::Instant;
-use tracing::{debug, info, warn};
+use tracing::{debug, warn};
 
 use super::channel_queue::QueuedOperation;
 use super::history_check::{self, HistoryResult};
 use super::lease::Lease;
 use super::retry_state::{Deferred, Effect};
 use super::sender::SlackSender;
-use crate::observe::metrics::{InDoubtResult, SlackOperation};
+use crate::observe::metrics::SlackOperation;
+use crate::observe::metrics::events::HISTORY_SCOPES;
 use access_core::domain::error_chain::seconds;
 use slack_client::error::SlackError;
 use slack_client::method::Method;
@@ -25,9 +26,6 @@ use slack_client::method::Method;
 /// The minimum time between two log lines about in-doubt messages of one destination, and the cause of these lines.
 const LOG_INTERVAL: Duration = Duration::from_secs(60);
 const IN_DOUBT: &str = "in doubt";
-
-/// The scopes that let the bot read the history.
-const HISTORY_SCOPES: &str = "channels:history, groups:history, im:history and im:write";
 
 impl SlackSender {
     /// Looks for a post whose outcome was not recorded.
@@ -44,8 +42,7 @@ impl SlackSender {
             Outcome::Resolved { operation: operation.clone(), attempted_at: search.in_doubt.attempted_at };
         match history_check::check_history(&self.slack, &self.directory, &self.author, id, search).await {
             Ok(HistoryResult::Found(mut outcomes)) => {
-                self.metrics.in_doubt_post_resolved(InDoubtResult::Found);
-                info!(request = %id, %destination, "Found an unconfirmed message in the channel history; not posting again");
+                self.metrics.in_doubt_post_found(id, destination);
                 outcomes.push(resolved);
                 Ok(outcomes)
             }
@@ -68,15 +65,13 @@ impl SlackSender {
                     debug!(request = %id, %destination, look_again_in_s = left.as_secs_f32(), "The channel history does not show an unconfirmed message yet");
                     return Err(Deferred::not_attempted(left));
                 }
-                self.metrics.in_doubt_post_resolved(InDoubtResult::NotFound);
-                info!(request = %id, %destination, "Unconfirmed message not found in the channel history; posting again");
+                self.metrics.in_doubt_post_not_found(id, destination);
                 let now = Instant::now();
                 self.queues().requeue(destination, caller, now, true, now);
                 Ok(vec![resolved])
             }
             Ok(HistoryResult::ThreadDeleted(lost)) => {
-                self.metrics.in_doubt_post_resolved(InDoubtResult::NotFound);
-                info!(request = %id, %destination, "A user deleted the message, so it is not updated any more");
+                self.metrics.in_doubt_thread_deleted(id, destination);
                 Ok(vec![lost, resolved])
             }
             Ok(HistoryResult::NoAccess(reason)) if !search.is_wanted => {
@@ -115,8 +110,7 @@ impl SlackSender {
             self.probe(destination).await;
         }
         if should_retry() {
-            self.metrics.possible_duplicate();
-            warn!(request = %id, %destination, attempts, "Posting a message again although it may be there already, because the bot cannot read the history; grant the scopes {HISTORY_SCOPES} to rule out duplicates: {reason}");
+            self.metrics.possible_duplicate(id, destination, attempts, reason);
             let operation = in_doubt.operation.clone();
             return Ok(vec![Outcome::RetryAllowed { operation, attempted_at: in_doubt.attempted_at }]);
         }

@@ -22,6 +22,7 @@ mod sender;
 mod channel_queue;
 mod channel_outcomes;
 mod start_order;
+mod lookup_order;
 mod work_queue;
 mod history_check;
 mod send_turns;
@@ -45,11 +46,11 @@ use tokio::task::JoinError;
 use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::JoinMap;
-use tracing::{debug, error, info, warn};
+use tracing::{debug, info, warn};
 
 use self::lease::Holder;
 use self::pending_decision::ReviewContext;
-use self::reconciler::Reconciler;
+use self::reconciler::{Action, Reconciler};
 pub use self::timings::ControllerTimings;
 use crate::controller::executor::Executor;
 use crate::controller::lag::Lag;
@@ -156,7 +157,7 @@ pub struct Controller {
 }
 
 /// The result of a reconcile.
-type Reconciled = (RetryState, Option<Timestamp>);
+type Reconciled = (RetryState, Action);
 
 impl Controller {
     /// A controller that has observed nothing yet. `ready` turns true when all requests of the first list are queued.
@@ -199,15 +200,13 @@ impl Controller {
         let (called_tx, called) = mpsc::channel(NEXT_IN_QUEUE_CAPACITY);
         let sender = SlackSender::new(slack, directory.clone(), author, called_tx, metrics.clone(), timings);
         let log_once = Arc::new(SharedLogOnce::default());
-        let executor = Executor {
-            teleport: teleport.clone(),
-            holder: Holder::new(timings.claim),
+        let executor = Executor::new(
+            teleport.clone(),
             sender,
-            directory: directory.clone(),
-            log_once: Arc::clone(&log_once),
-            metrics: metrics.clone(),
-            clock: clock.clone(),
-        };
+            Holder::new(timings.claim),
+            Arc::clone(&log_once),
+            clock.clone(),
+        );
         let reconciler = Reconciler {
             teleport,
             executor,
@@ -392,15 +391,15 @@ impl Controller {
             let reconciler = Arc::clone(&self.reconciler);
             // No id is reconciled twice at once: the queue gives out none that is not done.
             self.in_progress.spawn(id.clone(), async move {
-                let next = reconciler.reconcile(&id, &seen, &mut retry_state).await;
-                (retry_state, next)
+                let action = reconciler.reconcile(&id, &seen, &mut retry_state).await;
+                (retry_state, action)
             });
         }
     }
 
     fn on_reconciled(&mut self, id: RequestId, ended: Result<Reconciled, JoinError>) {
         match ended {
-            Ok((mut retry_state, next)) => {
+            Ok((mut retry_state, action)) => {
                 if self.retry_when_done.remove(&id) {
                     retry_state.retry_now();
                     self.queue.enqueue_at(id.clone(), Instant::now());
@@ -411,18 +410,24 @@ impl Controller {
                 if self.current.contains_key(&id) || !retry_state.is_empty() {
                     self.retry_states.insert(id.clone(), retry_state);
                 }
-                if next.is_none() {
-                    // Finished: either it is still listed, or its messages display the end.
-                    self.removed.remove(&id);
-                }
-                self.queue.done(id, next.map(|at| to_instant(at, self.reconciler.clock.now())));
+                let next = match action {
+                    Action::RequeueAt(at) => Some(to_instant(at, self.reconciler.clock.now())),
+                    Action::AwaitChange => None,
+                    Action::Done => {
+                        // What was reported meanwhile is for the next reconcile.
+                        if !self.queue.is_queued(&id) {
+                            self.removed.remove(&id);
+                        }
+                        None
+                    }
+                };
+                self.queue.done(id, next);
             }
             Err(_) => {
                 self.retry_when_done.remove(&id);
-                self.reconciler.metrics.reconcile_panicked();
+                self.reconciler.metrics.reconcile_panicked(&id, PANIC_BACKOFF);
                 self.lag.record(&id, true, Instant::now());
                 self.stalled.record(&id, true, Instant::now());
-                error!(request = %id, retry_in_s = PANIC_BACKOFF.as_secs(), "A reconcile of this request panicked; this is a bug in teleport-slack; please report it");
                 self.queue.done(id, Some(Instant::now() + PANIC_BACKOFF));
             }
         }
@@ -451,7 +456,7 @@ impl Controller {
 
     /// Refused operations may succeed now, so nothing waits any longer.
     fn retry_all_now(&mut self) {
-        self.reconciler.executor.sender.reset_breaker();
+        self.reconciler.executor.reset_breaker();
         for retry_state in self.retry_states.values_mut() {
             self.reconciler.metrics.pending_operations_changed(-retry_state.pending_operations());
             retry_state.retry_now();

@@ -12,6 +12,7 @@ use access_core::domain::backoff::Backoff;
 use access_core::domain::ids::{RequestId, SlackUserId};
 use access_core::domain::recipients::{Recipient, Requester, ResolvedTo, SlackUser};
 use access_core::domain::request::AccessRequest;
+use access_core::plan::Unresolved;
 use futures_util::future::{BoxFuture, Shared};
 use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt, StreamExt, poll};
@@ -19,6 +20,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tracing::{error, warn};
 
+use super::lookup_order::LookupOrder;
 use crate::review::users::UserLookup;
 use slack_client::directory::{Directory, Priority};
 use slack_client::error::{Retry, SlackError};
@@ -54,6 +56,8 @@ pub(super) struct RecipientLookup {
     directory: Directory,
     /// Maps users, where reviews in Slack are on.
     users: Option<Arc<UserLookup>>,
+    /// Which requests wait for which look-up.
+    pub(super) order: LookupOrder,
     /// Requests whose look-ups have results.
     updates: mpsc::Sender<RequestId>,
     /// The directory does not answer.
@@ -106,7 +110,7 @@ impl RecipientLookup {
         news: mpsc::Sender<RequestId>,
         backoff: Backoff,
     ) -> Self {
-        Self { directory, users, updates: news, backoff }
+        Self { directory, users, order: LookupOrder::default(), updates: news, backoff }
     }
 
     /// Starts look-ups of these recipients; the flag says whether the configuration names them. Cached results are
@@ -225,6 +229,17 @@ impl RecipientLookup {
             last = found.or(last);
         }
         Ok(last)
+    }
+}
+
+impl LookupErrorKind {
+    /// The same without the details, which the log has.
+    pub(super) fn unresolved(&self) -> Unresolved {
+        match self {
+            Self::NoSuchUser => Unresolved::NoSuchUser,
+            Self::Deactivated => Unresolved::Deactivated,
+            Self::Slack(_) | Self::Teleport(_) => Unresolved::LookupFailed,
+        }
     }
 }
 

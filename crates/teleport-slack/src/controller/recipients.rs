@@ -2,13 +2,19 @@
 //!
 //! `access_core::domain::recipients` decides which recipients to notify; `recipient_lookup` finds the users.
 
+use std::collections::BTreeMap;
+
 use access_core::domain::ids::RequestId;
-use access_core::domain::recipients::{self, Destination, Recipient, ResolvedTo, Rules, UnnotifiedReviewers};
+use access_core::domain::recipients::{
+    self, Destination, Recipient, RecipientKey, RecipientList, ResolvedTo, Rules, UnnotifiedReviewers,
+};
 use access_core::domain::request::AccessRequest;
+use access_core::plan::Unresolved;
 use access_core::record::{Operation, Outcome, Record};
 use tracing::warn;
 
-use super::recipient_lookup::{LookupError, LookupErrorKind, RecipientLookup, ResolvedRecipient};
+use super::lookup_order::LookupKey;
+use super::recipient_lookup::{LookupError, RecipientLookup, ResolvedRecipient};
 use super::retry_state::{Deferred, RetryState};
 use crate::observe::log_once::SharedLogOnce;
 use slack_client::directory::Directory;
@@ -16,7 +22,7 @@ use slack_client::directory::Directory;
 /// The recipients of one request, and which of them have a message.
 #[derive(Debug, Default)]
 pub(super) struct RequestRecipients {
-    list: recipients::RecipientList,
+    list: RecipientList,
     /// Recipients without a message.
     undelivered: Vec<Recipient>,
     should_notify: bool,
@@ -56,12 +62,23 @@ impl RequestRecipients {
         let mut unnotified = self.list.unaddressable.clone();
         for recipient in &self.undelivered {
             if let Recipient::Reviewer(name) = recipient
-                && retry_state.unresolved.contains(&recipient.key())
+                && retry_state.unresolved.get(&recipient.key()).copied().is_some_and(is_missing)
             {
                 unnotified.push(name);
             }
         }
         unnotified
+    }
+
+    /// Everyone to notify, found or not.
+    pub(super) fn list(&self) -> &RecipientList {
+        &self.list
+    }
+
+    /// The users who have no destination, and why, as far as is known.
+    pub(super) fn unresolved(&self, retry_state: &RetryState) -> BTreeMap<RecipientKey, Unresolved> {
+        let requester = retry_state.requester_keys.iter().map(|key| (key.clone(), Unresolved::Requester));
+        retry_state.unresolved.clone().into_iter().chain(requester).collect()
     }
 
     /// The destinations: channels at once, users as far as they were found.
@@ -90,7 +107,7 @@ impl RequestRecipients {
         if !self.should_notify {
             return;
         }
-        let recipients::RecipientList { recipients, omitted: left_out, .. } = &self.list;
+        let RecipientList { recipients, omitted: left_out, .. } = &self.list;
         if recipients.is_empty() {
             warn!(request = %id, "No recipients for this request: no recipient is configured for its roles; add `recipients` under [slack] or an entry in [role_to_recipients]");
         }
@@ -121,6 +138,13 @@ impl RequestRecipients {
                 if wanted.is_empty() {
                     return true;
                 }
+                let waiting = wanted.iter().filter(|(recipient, _)| self.undelivered.contains(recipient));
+                let join = |(recipient, is_configured): &(Recipient, bool)| {
+                    let requester = (!is_configured).then(|| listed.user.clone());
+                    let key = LookupKey { recipient: recipient.key(), requester };
+                    lookup.order.join(key, listed.created, &listed.id)
+                };
+                retry_state.lookup_waiters = waiting.map(join).collect();
                 lookup.start(listed, wanted).await
             }
         };
@@ -152,13 +176,20 @@ impl RequestRecipients {
             return;
         }
         let key = missing.recipient.key();
+        retry_state.lookup_waiters.retain(|waiter| *waiter.recipient() != key);
         let operation = Operation::Post(key.clone());
         let failures = retry_state.failures.get(&operation).copied().unwrap_or(0);
         let delay = missing.delay(failures, lookup.backoff);
         let is_reviewer = matches!(missing.recipient, Recipient::Reviewer(_));
-        if is_reviewer && matches!(missing.kind, LookupErrorKind::NoSuchUser | LookupErrorKind::Deactivated) {
+        let why = missing.kind.unresolved();
+        if is_missing(why) {
+            retry_state.unresolved.insert(key.clone(), why);
+        } else {
+            // Without an answer, a user who was missing is still missing.
+            retry_state.unresolved.entry(key.clone()).or_insert(why);
+        }
+        if is_reviewer && is_missing(why) {
             // One line names all of them (`record_unnotified_reviewers`).
-            retry_state.unresolved.insert(key);
         } else if log_once.should_log(key.as_str(), &missing.cause()) {
             missing.log(delay, !is_reviewer);
         }
@@ -177,4 +208,9 @@ impl RequestRecipients {
         retry_state.unrecorded.push(Outcome::Unnotified(unnotified.clone()));
         record.unnotified = unnotified;
     }
+}
+
+/// Whether there is no active user, as opposed to no answer.
+fn is_missing(why: Unresolved) -> bool {
+    matches!(why, Unresolved::NoSuchUser | Unresolved::Deactivated)
 }

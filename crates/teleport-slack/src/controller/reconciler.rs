@@ -1,4 +1,5 @@
-//! One reconcile of one request: facts → plan → steps → record, until the plan is empty; then when to reconcile again.
+//! One reconcile of one request, in passes of five stages: read, refresh, resolve, plan, execute. It ends when the plan is
+//! empty, and says when to reconcile again.
 //!
 //! The input is an id and what Teleport lists under it, never an event. `access_core::plan` makes the choices;
 //! `controller/mod.rs` schedules.
@@ -11,22 +12,20 @@ use access_core::domain::ids::RequestId;
 use access_core::domain::lifecycle::is_stale;
 use access_core::domain::recipients::{Destination, Recipient, RecipientKey, Rules};
 use access_core::domain::request::AccessRequest;
-use access_core::plan::{Plan, PlanInput, ReviewDisplay, Step, plan};
+use access_core::plan::{Plan, PlanInput, ReviewDisplay, SkipReason, Skipped, Unresolved, plan};
 use access_core::record::{Operation, Record, truncated};
 use access_core::render::request_message::Edition;
 use jiff::Timestamp;
 use tokio::time::Instant;
 use tracing::{debug, error, warn};
 
-use super::channel_queue::QueuedOperation;
 use super::executor::{ClaimResult, Executor, PlannedWrite};
 use super::pending_decision::{PendingDecision, ReviewContext};
 use super::recipient_lookup::RecipientLookup;
 use super::recipients::RequestRecipients;
 use super::reconcile_error::{ReconcileError, STAGE_READ, retry_policy};
-use super::refetch::{Presence, drop_unconfirmed, refetch_at, refetch_if_stale};
-use super::retry_state::{Observed, RetryState, later};
-use super::send_turns::Wait;
+use super::refetch::{Presence, refetch_at, refetch_if_stale};
+use super::retry_state::{Observation, Observed, RetryState, later};
 use super::start_order::StartOrder;
 use super::timings::ControllerTimings;
 use crate::observe::log_once::SharedLogOnce;
@@ -34,14 +33,14 @@ use crate::observe::metrics::{Metrics, ReconcileResult};
 use crate::supervise::clock::Clock;
 use access_core::domain::error_chain::seconds;
 use slack_client::directory::Directory;
+use teleport_client::plugin_data::Fields;
 
 /// A reconcile ends after this many passes although there is more to do, so that a request that keeps changing does not
 /// starve the others. It is queued again at once.
 const MAX_PASSES: usize = 8;
-/// How long a reconcile waits for its turn.
-const TURN_WAIT: Duration = Duration::from_secs(1);
 /// When to check for look-up results without a wake-up.
 const LOOKUP_RECHECK: Duration = Duration::from_secs(60);
+
 /// What every reconcile needs.
 pub(super) struct Reconciler {
     pub(super) teleport: teleport_client::Client,
@@ -60,6 +59,51 @@ pub(super) struct Reconciler {
     pub(super) timings: ControllerTimings,
 }
 
+/// When to reconcile a request again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Action {
+    /// At this time, if nothing wakes it earlier.
+    RequeueAt(Timestamp),
+    /// When something changes: the request is listed, and its messages are up to date.
+    AwaitChange,
+    /// Never: the request is gone, and its messages say so.
+    Done,
+}
+
+/// What a pass knows of its request, after [`Reconciler::read`] and [`Reconciler::refresh`].
+struct Facts {
+    /// The plugin data as it was read.
+    data: Fields,
+    /// The record in it, and what could not be recorded yet.
+    record: Record,
+    /// Whether the request exists.
+    presence: Presence,
+    /// The last state of a deleted request, where the record lacks it.
+    last_seen: Option<AccessRequest>,
+}
+
+impl Facts {
+    fn listed(&self) -> Option<&AccessRequest> {
+        self.presence.current()
+    }
+
+    /// What follows if there is nothing to do and nothing to wait for.
+    fn at_rest(&self) -> Action {
+        if self.listed().is_some() { Action::AwaitChange } else { Action::Done }
+    }
+}
+
+/// The recipients and where in Slack they are, after [`Reconciler::resolve`].
+#[derive(Default)]
+struct Targets {
+    recipients: RequestRecipients,
+    destinations: Vec<Destination>,
+    unresolved: BTreeMap<RecipientKey, Unresolved>,
+    requester: Vec<RecipientKey>,
+    /// Whether every look-up has ended.
+    is_all_known: bool,
+}
+
 impl Reconciler {
     /// Brings Slack in line with Teleport for one request. Returns when to reconcile again.
     #[tracing::instrument(level = "debug", name = "reconcile", skip_all, fields(request = %id))]
@@ -68,246 +112,252 @@ impl Reconciler {
         id: &RequestId,
         observed: &Observed,
         retry_state: &mut RetryState,
-    ) -> Option<Timestamp> {
+    ) -> Action {
         let began = Instant::now();
         let result = self.run_passes(id, observed, retry_state).await;
-        self.executor.sender.end_all(id);
+        self.executor.end_turns(id);
         let took = began.elapsed();
         match result {
-            Ok(next) => {
+            Ok(action) => {
                 self.metrics.reconcile_ended(ReconcileResult::Success, took);
                 retry_state.failed_reconciles = 0;
-                if next.is_none() {
+                if !matches!(action, Action::RequeueAt(_)) {
                     retry_state.reset();
                 }
-                next
+                action
             }
             Err(failure) => {
                 self.metrics.reconcile_ended(ReconcileResult::Error, took);
                 retry_state.failed_reconciles += 1;
-                Some(later(
-                    self.clock.now(),
-                    self.on_teleport_error(id, &failure, retry_state.failed_reconciles),
-                ))
+                let delay = self.on_teleport_error(id, &failure, retry_state.failed_reconciles);
+                Action::RequeueAt(later(self.clock.now(), delay))
             }
         }
     }
 
+    /// Read, refresh, decide, resolve, plan, execute, until there is nothing to do.
     async fn run_passes(
         &self,
         id: &RequestId,
         observed: &Observed,
         retry_state: &mut RetryState,
-    ) -> Result<Option<Timestamp>, ReconcileError> {
+    ) -> Result<Action, ReconcileError> {
         let observation = match observed {
             Observed::Present(observation) => Some(observation),
             Observed::Deleted(_) | Observed::Unlisted(_) => None,
         };
-        let listed = observation.map(|observation| &observation.request);
-        let observed_at = observation.map(|observation| observation.observed_at);
-        let created = listed.and_then(|request| request.created);
-        let mut ahead = listed.map(|_| self.start_order.begin(created, id));
+        let created = observation.and_then(|observation| observation.request.created);
+        let mut position = observation.map(|_| self.start_order.begin(created, id));
         for _ in 0..MAX_PASSES {
-            let data = self.teleport.get_record(id).await.map_err(ReconcileError::read)?;
-            self.log_once.clear(STAGE_READ);
-            let (mut record, invalid) = Record::decode(id, &data);
-            if !invalid.is_empty() && self.log_once.should_log(id.as_str(), "invalid") {
-                warn!(request = %id, keys = ?invalid, "The record in Teleport's plugin data holds values that cannot be read; they are ignored and will be replaced");
-            }
-            retry_state.drop_resolved(&record);
-            retry_state.unrecorded.iter().for_each(|outcome| record.apply(outcome));
-            let presence =
-                refetch_if_stale(&self.teleport, (&self.clock, &self.log_once), id, observed, &record)
-                    .await?;
-            let listed = presence.current();
-            // The last observation of a deleted request may be newer than the record, or older.
-            let last = presence.last_seen().map(truncated).filter(|_| !record.deliveries.is_empty());
-            let last = last.filter(|last| record.known.as_ref() != Some(last));
-            let last = last.filter(|last| !is_stale(last, record.known.as_ref()));
-            if last.is_some() {
-                record.known.clone_from(&last);
-            }
-
-            let resolve_at = match self.apply_pending_decision(id, listed, &record, retry_state).await? {
+            let (data, record) = self.read(id, retry_state).await?;
+            let mut facts = self.refresh(id, observed, data, record).await?;
+            let decide_at = match self.apply_pending_decision(id, &facts, retry_state).await? {
                 PendingDecision::CheckAt(at) => at,
                 PendingDecision::RecordChanged => continue,
             };
-            let recipients = RequestRecipients::of(listed, &record, &self.rules);
-            if !std::mem::replace(&mut retry_state.warned, true) {
-                recipients.log_recipient_warnings(id);
+            let targets = self.resolve(id, &mut facts, retry_state).await;
+            let mut plan = self.plan(&facts, &targets, retry_state);
+            if let Some(position) = &position {
+                position.wait_for_earlier().await;
             }
-            let is_all_known = recipients
-                .resolve(listed, &self.recipient_lookup, &self.rules, &self.log_once, retry_state)
-                .await;
-            let targets = recipients.destinations(&self.directory, &retry_state.resolved);
-            if is_all_known && listed.is_some() && !(record.deliveries.is_empty() && targets.is_empty()) {
-                recipients.record_unnotified_reviewers(&mut record, retry_state);
-            }
-            let requester: Vec<_> = retry_state.requester_keys.iter().cloned().collect();
-
-            let kept = record.deliveries.iter().filter(|delivery| !delivery.is_unreachable);
-            retry_state.messages =
-                kept.map(|delivery| (delivery.channel.clone(), delivery.ts.clone())).collect();
-            let replan = |retry_state: &RetryState| {
-                let waits = retry_state.retry_times(self.clock.now());
-                let mut plan = plan(&self.plan_input(listed, &record, &targets, &requester, &waits));
-                if let Presence::Unconfirmed = presence {
-                    drop_unconfirmed(&mut plan, record.known.as_ref(), self.clock.now());
-                }
-                plan.requeue_at =
-                    plan.requeue_at.into_iter().chain(refetch_at(&presence, self.clock.now())).min();
-                plan
-            };
-            let mut plan = replan(retry_state);
-            if let Some(ahead) = &ahead {
-                ahead.wait_for_earlier().await;
-            }
-            self.defer_or_wait_for_turn(id, created, &mut plan, retry_state).await;
-            ahead = None;
+            self.executor.await_turns(id, created, &mut plan, retry_state).await;
+            position = None;
             if plan.waits_for_names && plan.operations.is_empty() && retry_state.has_retries() {
                 // The post by name waits longer than planned, so the others need not wait for it.
-                plan = replan(retry_state);
-                self.defer_blocked(id, created, &mut plan, retry_state);
+                plan = self.plan(&facts, &targets, retry_state);
+                self.executor.leave_out_blocked(id, created, &mut plan, retry_state);
             }
-            let known = plan.request_to_record.as_ref().or(last.as_ref());
             if plan.operations.is_empty() {
-                // A claim of ours that could not be released.
-                let done = record.claim.as_ref().filter(|claim| claim.holder == self.executor.holder.name());
-                if !self
-                    .executor
-                    .record_outcomes(id, known.map(|known| (known, &record)), done, retry_state)
-                    .await?
-                {
-                    return Ok(None);
-                }
-                // Look-up results wake the request; until then others may run.
-                let news = (!is_all_known).then(|| later(self.clock.now(), LOOKUP_RECHECK));
-                let wanted = recipients.users_to_resolve(&self.rules, retry_state, |_| true);
-                let next =
-                    next_reconcile(plan.requeue_at, &wanted, &retry_state.retry_times(self.clock.now()));
-                return Ok(next.into_iter().chain(resolve_at).chain(news).min());
+                return self.finish(id, &facts, (&targets, decide_at), plan, retry_state).await;
             }
-            self.executor.sender.wait_for_capacity().await;
-            let posts = plan.posts().collect();
-            let intent = PlannedWrite {
-                expected: &data,
-                known,
-                operations: plan.operations,
-                posts,
-                created,
-                observed_at,
-            };
-            let lease = match self.executor.acquire(id, &intent, &record, retry_state).await? {
-                ClaimResult::Acquired(lease) => lease,
-                ClaimResult::HeldByOther(until) => return Ok(Some(until)),
-                ClaimResult::RecordChanged => continue,
-                // A message now could never be updated. If the request is still listed, its deletion will be reported.
-                ClaimResult::NoRecord => return Ok(None),
-            };
-            self.executor.execute(id, intent, record, &lease, retry_state).await?;
+            if let Some(action) = self.execute(id, observation, facts, plan, retry_state).await? {
+                return Ok(action);
+            }
         }
         debug!(request = %id, "There is more to do; other requests first");
-        Ok(Some(self.clock.now()))
+        Ok(Action::RequeueAt(self.clock.now()))
+    }
+
+    /// The plugin data, and the record in it with the outcomes that could not be recorded yet.
+    async fn read(
+        &self,
+        id: &RequestId,
+        retry_state: &mut RetryState,
+    ) -> Result<(Fields, Record), ReconcileError> {
+        let data = self.teleport.get_record(id).await.map_err(ReconcileError::read)?;
+        self.log_once.clear(STAGE_READ);
+        let (mut record, invalid) = Record::decode(id, &data);
+        if !invalid.is_empty() && self.log_once.should_log(id.as_str(), "invalid") {
+            warn!(request = %id, keys = ?invalid, "The record in Teleport's plugin data holds values that cannot be read; they are ignored and will be replaced");
+        }
+        retry_state.drop_resolved(&record);
+        retry_state.unrecorded.iter().for_each(|outcome| record.apply(outcome));
+        Ok((data, record))
+    }
+
+    /// Fetches the request again if what was observed may be out of date, and completes the record by what is known of a
+    /// deleted one.
+    async fn refresh(
+        &self,
+        id: &RequestId,
+        observed: &Observed,
+        data: Fields,
+        mut record: Record,
+    ) -> Result<Facts, ReconcileError> {
+        let presence =
+            refetch_if_stale(&self.teleport, (&self.clock, &self.log_once), id, observed, &record).await?;
+        // The last observation of a deleted request may be newer than the record, or older.
+        let last_seen = presence.last_seen().map(truncated).filter(|_| !record.deliveries.is_empty());
+        let last_seen = last_seen.filter(|last| record.known.as_ref() != Some(last));
+        let last_seen = last_seen.filter(|last| !is_stale(last, record.known.as_ref()));
+        if last_seen.is_some() {
+            record.known.clone_from(&last_seen);
+        }
+        Ok(Facts { data, record, presence, last_seen })
+    }
+
+    /// Finds where the recipients are, as far as that is known by now.
+    async fn resolve(&self, id: &RequestId, facts: &mut Facts, retry_state: &mut RetryState) -> Targets {
+        let Facts { presence, record, .. } = facts;
+        let listed = presence.current();
+        let recipients = RequestRecipients::of(listed, record, &self.rules);
+        if !std::mem::replace(&mut retry_state.warned, true) {
+            recipients.log_recipient_warnings(id);
+        }
+        let is_all_known = recipients
+            .resolve(listed, &self.recipient_lookup, &self.rules, &self.log_once, retry_state)
+            .await;
+        let destinations = recipients.destinations(&self.directory, &retry_state.resolved);
+        if is_all_known && listed.is_some() && !(record.deliveries.is_empty() && destinations.is_empty()) {
+            recipients.record_unnotified_reviewers(record, retry_state);
+        }
+        let kept = record.deliveries.iter().filter(|delivery| !delivery.is_unreachable);
+        retry_state.messages = kept.map(|delivery| (delivery.channel.clone(), delivery.ts.clone())).collect();
+        let unresolved = recipients.unresolved(retry_state);
+        let requester = retry_state.requester_keys.iter().cloned().collect();
+        Targets { recipients, destinations, unresolved, requester, is_all_known }
+    }
+
+    /// What is missing in Slack.
+    fn plan(&self, facts: &Facts, targets: &Targets, retry_state: &RetryState) -> Plan {
+        let now = self.clock.now();
+        let Facts { record, presence, .. } = facts;
+        let review = self.review.as_ref().map(|review| ReviewDisplay {
+            mode: review.mode(),
+            rules: &review.rules,
+            requester: &targets.requester,
+        });
+        let mut plan = plan(&PlanInput {
+            current: presence.current(),
+            is_absence_proved: !matches!(presence, Presence::Unconfirmed),
+            record,
+            recipients: targets.recipients.list(),
+            destinations: &targets.destinations,
+            unresolved: &targets.unresolved,
+            cluster: &self.cluster,
+            edition: self.edition(),
+            review,
+            retry_at: &retry_state.retry_times(now),
+            now,
+        });
+        plan.requeue_at = plan.requeue_at.into_iter().chain(refetch_at(presence, now)).min();
+        plan
+    }
+
+    /// Executes the plan under a claim. Returns what follows, or nothing if another pass does.
+    async fn execute(
+        &self,
+        id: &RequestId,
+        observation: Option<&Arc<Observation>>,
+        facts: Facts,
+        mut plan: Plan,
+        retry_state: &mut RetryState,
+    ) -> Result<Option<Action>, ReconcileError> {
+        self.executor.await_capacity().await;
+        let at_rest = facts.at_rest();
+        let Facts { data, record, last_seen, .. } = facts;
+        let posts = plan.posts().collect();
+        let known = plan.request_to_record.as_ref().or(last_seen.as_ref());
+        let operations = std::mem::take(&mut plan.operations);
+        let created = observation.and_then(|observation| observation.request.created);
+        let observed_at = observation.map(|observation| observation.observed_at);
+        let intent = PlannedWrite { expected: &data, known, operations, posts, created, observed_at };
+        match self.executor.acquire(id, &intent, &record, retry_state).await? {
+            ClaimResult::Acquired(lease) => {
+                self.executor.execute(id, intent, record, &lease, retry_state).await?;
+                Ok(None)
+            }
+            ClaimResult::HeldByOther(until) => {
+                plan.operations = intent.operations;
+                plan.leave_out(|_, _| Some(SkipReason::ClaimedByOther(until)));
+                log_skipped(id, &plan, retry_state);
+                Ok(Some(Action::RequeueAt(until)))
+            }
+            ClaimResult::RecordChanged => Ok(None),
+            // A message now could never be updated. If the request is still listed, its deletion will be reported.
+            ClaimResult::NoRecord => Ok(Some(at_rest)),
+        }
+    }
+
+    /// Nothing is to be done now: records what is left to record, and says when to reconcile again.
+    async fn finish(
+        &self,
+        id: &RequestId,
+        facts: &Facts,
+        (targets, decide_at): (&Targets, Option<Timestamp>),
+        plan: Plan,
+        retry_state: &mut RetryState,
+    ) -> Result<Action, ReconcileError> {
+        let record = &facts.record;
+        let known = plan.request_to_record.as_ref().or(facts.last_seen.as_ref());
+        // A claim of ours that could not be released.
+        let done = record.claim.as_ref().filter(|claim| self.executor.holds(claim));
+        let known = known.map(|known| (known, record));
+        let has_record = self.executor.record_outcomes(id, known, done, retry_state).await?;
+        log_skipped(id, &plan, retry_state);
+        if !has_record {
+            return Ok(facts.at_rest());
+        }
+        let now = self.clock.now();
+        // Look-up results wake the request; until then others may run.
+        let lookup_check = (!targets.is_all_known).then(|| later(now, LOOKUP_RECHECK));
+        let wanted = targets.recipients.users_to_resolve(&self.rules, retry_state, |_| true);
+        let next = next_reconcile(plan.requeue_at, &wanted, &retry_state.retry_times(now));
+        let next = next.into_iter().chain(decide_at).chain(lookup_check).min();
+        Ok(next.map_or_else(|| facts.at_rest(), Action::RequeueAt))
     }
 
     async fn apply_pending_decision(
         &self,
         id: &RequestId,
-        listed: Option<&AccessRequest>,
-        record: &Record,
+        facts: &Facts,
         retry_state: &mut RetryState,
     ) -> Result<PendingDecision, ReconcileError> {
         let Some(review) = &self.review else {
             retry_state.decision_retry = None;
             return Ok(PendingDecision::CheckAt(None));
         };
-        review.apply_pending_decision(id, listed, record, (&self.clock, &self.log_once), retry_state).await
+        review
+            .apply_pending_decision(
+                id,
+                facts.listed(),
+                &facts.record,
+                (&self.clock, &self.log_once),
+                retry_state,
+            )
+            .await
     }
 
-    /// Removes operations from the plan that must wait for their turn in Slack. If none is left and one is near its turn, waits
-    /// for it a moment, which is cheaper than another reconcile.
-    async fn defer_or_wait_for_turn(
-        &self,
-        id: &RequestId,
-        created: Option<Timestamp>,
-        plan: &mut Plan,
-        retry_state: &mut RetryState,
-    ) {
-        let until = Instant::now() + TURN_WAIT;
-        let mut held = self.defer_blocked(id, created, plan, retry_state);
-        while plan.operations.is_empty()
-            && Instant::now() < until
-            && self.executor.sender.wait_for_turn(id, created, &held, until).await
-        {
-            plan.operations = held;
-            held = self.defer_blocked(id, created, plan, retry_state);
-        }
-    }
-
-    /// Removes operations from the plan that must wait, and returns them.
-    fn defer_blocked(
-        &self,
-        id: &RequestId,
-        created: Option<Timestamp>,
-        plan: &mut Plan,
-        retry_state: &mut RetryState,
-    ) -> Vec<(Operation, Vec<Step>)> {
-        let now = self.clock.now();
-        let mut first = plan.requeue_at;
-        retry_state.queued.clear();
-        let held = plan.operations.extract_if(.., |(operation, steps)| {
-            let caller = QueuedOperation { created, id: id.clone(), operation: operation.clone() };
-            let wait = steps.first().and_then(|step| self.executor.sender.reserve(&caller, step));
-            if let Some(Wait { delay, is_queued }) = wait {
-                let until = later(now, delay);
-                if is_queued {
-                    retry_state.queued.insert(operation.clone());
-                } else {
-                    retry_state.retry_after(operation.clone(), delay);
-                }
-                first = Some(first.map_or(until, |first| first.min(until)));
-            }
-            wait.is_some()
-        });
-        let held = held.collect();
-        plan.requeue_at = first;
-        held
-    }
-
-    fn plan_input<'a>(
-        &'a self,
-        listed: Option<&'a AccessRequest>,
-        record: &'a Record,
-        targets: &'a [Destination],
-        requester: &'a [RecipientKey],
-        waits: &'a BTreeMap<Operation, Timestamp>,
-    ) -> PlanInput<'a> {
-        let cluster = self.cluster.as_str();
+    fn edition(&self) -> Edition<'_> {
         let web_proxy = self.web_proxy.as_deref();
-        let edition = if self.is_enterprise { Edition::Enterprise { web_proxy } } else { Edition::Community };
-        let look = |review: &'a ReviewContext| ReviewDisplay {
-            mode: review.mode(),
-            rules: &review.rules,
-            requester,
-        };
-        let review = self.review.as_ref().map(look);
-        let now = self.clock.now();
-        PlanInput {
-            current: listed,
-            record,
-            destinations: targets,
-            cluster,
-            edition,
-            review,
-            retry_at: waits,
-            now,
-        }
+        if self.is_enterprise { Edition::Enterprise { web_proxy } } else { Edition::Community }
     }
 
     /// Whether the messages of a deleted request need a reconcile, by a record that was listed in bulk.
     pub(super) fn needs_reconcile(&self, id: &RequestId, data: &BTreeMap<String, String>) -> bool {
         let record = Record::decode(id, data).0;
-        !plan(&self.plan_input(None, &record, &[], &[], &BTreeMap::new())).is_empty()
+        let facts = Facts { data: Fields::new(), record, presence: Presence::Deleted(None), last_seen: None };
+        !self.plan(&facts, &Targets::default(), &RetryState::default()).is_empty()
     }
 
     fn on_teleport_error(&self, id: &RequestId, failure: &ReconcileError, failures: u32) -> Duration {
@@ -324,6 +374,19 @@ impl Reconciler {
             warn!(request = %id, retry_in_s, "{cause}");
         }
         delay
+    }
+}
+
+/// Logs what the plan leaves out and why, once for each reason.
+fn log_skipped(id: &RequestId, plan: &Plan, retry_state: &mut RetryState) {
+    for Skipped { operation, reason } in retry_state.new_skips(&plan.skipped) {
+        let (operation, destination) = match operation {
+            Some(Operation::Post(key)) => ("post", key.as_str()),
+            Some(Operation::Update(channel, _)) => ("update", channel.as_str()),
+            Some(Operation::Reply(channel, _)) => ("reply", channel.as_str()),
+            None => ("all posts", ""),
+        };
+        debug!(request = %id, operation, destination, %reason, "Left out of the plan");
     }
 }
 

@@ -9,8 +9,7 @@ use std::time::Duration;
 
 use access_core::domain::ids::RequestId;
 use access_core::domain::lifecycle::{PENDING_CONFIRMATION_TTL, expires_at, needs_refetch};
-use access_core::domain::request::{AccessRequest, RequestState};
-use access_core::plan::{Plan, Step};
+use access_core::domain::request::AccessRequest;
 use access_core::record::Record;
 use jiff::Timestamp;
 use tracing::{debug, error};
@@ -107,15 +106,4 @@ pub(super) fn refetch_at(presence: &Presence, now: Timestamp) -> Option<Timestam
     }
     let left: Duration = PENDING_CONFIRMATION_TTL.saturating_sub(observation.observed_at.elapsed());
     Some(later(now, left))
-}
-
-/// Removes operations that would display the request as deleted, which is not proved: until it expires, the plan only
-/// checks in-doubt posts.
-pub(super) fn drop_unconfirmed(plan: &mut Plan, known: Option<&AccessRequest>, now: Timestamp) {
-    let Some(known) = known.filter(|known| known.state == RequestState::Pending) else { return };
-    if has_expired(known, now) {
-        return;
-    }
-    plan.operations.retain(|(_, steps)| matches!(steps.as_slice(), [Step::VerifyPost(_)]));
-    plan.requeue_at = plan.requeue_at.into_iter().chain(expires_at(known)).min();
 }

@@ -9,11 +9,13 @@ use std::time::Duration;
 use access_core::domain::ids::{ChannelId, MessageTs};
 use access_core::domain::recipients::RecipientKey;
 use access_core::domain::request::AccessRequest;
+use access_core::plan::{Skipped, Unresolved};
 use access_core::record::claim::Claim;
 use access_core::record::{Operation, Outcome, Record};
 use jiff::{SignedDuration, Timestamp};
 use tokio::time::Instant;
 
+use super::lookup_order::LookupWaiter;
 use super::recipient_lookup::{PendingLookups, ResolvedRecipient};
 
 /// The longest wait of an operation.
@@ -133,19 +135,31 @@ pub(super) struct RetryState {
     pub(super) pending_lookups: Option<PendingLookups>,
     /// Their results so far.
     pub(super) resolved: Vec<ResolvedRecipient>,
+    /// The same look-ups, for the order among requests that wait for them.
+    pub(super) lookup_waiters: Vec<LookupWaiter>,
     /// Recipients who turned out to be the requester.
     pub(super) requester_keys: BTreeSet<RecipientKey>,
-    /// Suggested reviewers that match no user.
-    pub(super) unresolved: BTreeSet<RecipientKey>,
+    /// Recipients that the last look-up did not find, and why.
+    pub(super) unresolved: BTreeMap<RecipientKey, Unresolved>,
     /// The messages that existed at the last reconcile and can be updated.
     pub(super) messages: Vec<(ChannelId, MessageTs)>,
     /// Whether warnings about the recipients were logged.
     pub(super) warned: bool,
+    /// What plans left out, by the kind of reason, as far as the log says it.
+    logged_skips: BTreeSet<(Option<Operation>, &'static str)>,
     /// The claim that another daemon held at the last reconcile, and since when it is unchanged.
     observed: Option<(Claim, Instant)>,
 }
 
 impl RetryState {
+    /// The look-ups of recipients that have ended.
+    pub(super) fn ended_lookups(&mut self) -> Vec<LookupWaiter> {
+        let Self { lookup_waiters, pending_lookups, resolved, .. } = self;
+        let is_known = |key: &RecipientKey| resolved.iter().any(|(recipient, _)| recipient.key() == *key);
+        let has_ended = |waiter: &mut LookupWaiter| pending_lookups.is_none() || is_known(waiter.recipient());
+        lookup_waiters.extract_if(.., has_ended).collect()
+    }
+
     /// Whether it can be forgotten without loss.
     pub(super) fn is_empty(&self) -> bool {
         !self.is_lagging() && self.observed.is_none() && self.decision_retry.is_none()
@@ -238,6 +252,14 @@ impl RetryState {
         }
     }
 
+    /// Takes what the last plan left out, and returns what is new of it. Times do not make a reason new: they move at each
+    /// reconcile.
+    pub(super) fn new_skips<'a>(&mut self, skipped: &'a [Skipped]) -> Vec<&'a Skipped> {
+        let name = |skipped: &Skipped| (skipped.operation.clone(), skipped.reason.kind());
+        let before = std::mem::replace(&mut self.logged_skips, skipped.iter().map(name).collect());
+        skipped.iter().filter(|skipped| !before.contains(&name(skipped))).collect()
+    }
+
     /// Forgets outcomes of in-doubt posts that the record does not have: while Teleport cannot record, every reconcile adds
     /// some.
     pub(super) fn drop_resolved(&mut self, record: &Record) {
@@ -276,6 +298,7 @@ mod tests {
 
     use super::*;
     use access_core::domain::ids::{ChannelId, MessageTs};
+    use access_core::plan::SkipReason;
 
     fn claim(holder: &str, generation: u64) -> Claim {
         Claim { holder: holder.into(), generation, acquired_at: Timestamp::UNIX_EPOCH }
@@ -345,6 +368,25 @@ mod tests {
             &[Outcome::Posted { key: RecipientKey::new("#team"), channel, ts, displayed: shown }],
         );
         assert!(retry_state.failures.is_empty());
+    }
+
+    #[test]
+    fn what_is_left_out_is_news_once_for_each_reason() {
+        let skipped =
+            |reason| Skipped { operation: Some(Operation::Post(RecipientKey::new("#team"))), reason };
+        let at = |second| Timestamp::from_second(second).unwrap();
+        let mut retry_state = RetryState::default();
+        let first = [skipped(SkipReason::RetryAt(at(1)))];
+        assert_eq!(retry_state.new_skips(&first), [&first[0]]);
+        let later = [skipped(SkipReason::RetryAt(at(9)))];
+        assert!(retry_state.new_skips(&later).is_empty(), "only the time differs");
+        retry_state.reset();
+        assert!(retry_state.new_skips(&later).is_empty(), "it is in the log");
+        let other = [skipped(SkipReason::RecordFull), later[0].clone()];
+        assert_eq!(retry_state.new_skips(&other), [&other[0]]);
+        assert!(retry_state.new_skips(&[]).is_empty());
+        assert_eq!(retry_state.new_skips(&first), [&first[0]], "it was done in between");
+        assert!(retry_state.is_empty(), "lines in the log are no reason to keep a request");
     }
 
     #[test]

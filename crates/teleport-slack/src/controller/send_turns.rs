@@ -11,6 +11,7 @@ use jiff::Timestamp;
 use tokio::time::Instant;
 
 use super::channel_queue::QueuedOperation;
+use super::lookup_order::LookupWaiter;
 use super::sender::{SlackSender, log_scope, method_and_destination};
 use slack_client::method::Method;
 
@@ -74,6 +75,38 @@ impl SlackSender {
     pub(super) fn end_all(&self, id: &RequestId) {
         let next = self.queues().end_all(id, Instant::now());
         self.notify_next(next);
+    }
+
+    /// After look-ups ended: all requests that waited for the same look-up wait for their turn at its recipient, too, so
+    /// that they keep their order. A request that does not post there after all leaves the queue.
+    pub(super) fn line_up_lookups(
+        &self,
+        id: &RequestId,
+        created: Option<Timestamp>,
+        operations: &[(Operation, Vec<Step>)],
+        ended: Vec<LookupWaiter>,
+    ) {
+        let now = Instant::now();
+        for waiter in ended {
+            let operation = Operation::Post(waiter.recipient().clone());
+            let step = operations.iter().find(|(planned, _)| *planned == operation);
+            match step.and_then(|(_, steps)| steps.first()) {
+                Some(step @ Step::Post { .. }) => {
+                    let (_, destination) = method_and_destination(step);
+                    let callers = waiter.take_all().map(|(created, id)| QueuedOperation {
+                        created,
+                        id,
+                        operation: operation.clone(),
+                    });
+                    self.queues().line_up(&destination, callers, now);
+                }
+                _ => {
+                    let next =
+                        self.queues().leave(&QueuedOperation { created, id: id.clone(), operation }, now);
+                    self.notify_next(next);
+                }
+            }
+        }
     }
 
     fn notify_next(&self, ids: Vec<RequestId>) {

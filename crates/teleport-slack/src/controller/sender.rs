@@ -255,8 +255,7 @@ impl SlackSender {
         ts: MessageTs,
     ) -> Result<Outcome, SlackError> {
         self.slack.delete_message(&channel, &ts).await?;
-        self.metrics.duplicate_deleted();
-        warn!(request = %id, %channel, "Two instances notified the same recipient; deleted the duplicate");
+        self.metrics.duplicate_deleted(id, &channel);
         Ok(Outcome::Deleted { channel, ts })
     }
 

@@ -76,6 +76,11 @@ impl<K: Clone + Eq + Hash + Ord> WorkQueue<K> {
         }
     }
 
+    /// Whether `key` is due now or later.
+    pub(super) fn is_queued(&self, key: &K) -> bool {
+        self.due.contains_key(key)
+    }
+
     /// The keys that are due now or later.
     pub(super) fn keys(&self) -> impl Iterator<Item = K> {
         self.due.keys().cloned()

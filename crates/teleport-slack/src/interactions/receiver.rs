@@ -30,7 +30,8 @@ use slack_client::socket_mode::Envelope;
 
 /// Signatures remembered: all that are valid within their five minutes at 60 interactions a second.
 const REPLAY_CACHE_CAPACITY: usize = 20_000;
-/// Interactions remembered, so that one that is delivered again is not handled again: Slack repeats within minutes.
+/// Interactions remembered, so that one that is delivered again, over either transport, is not handled again: Slack repeats
+/// within minutes.
 const DEDUP_CAPACITY: usize = 20_000;
 
 /// How long an interaction that is already acknowledged waits for a free worker.
@@ -81,7 +82,7 @@ pub struct InteractionReceiver {
     metrics: Metrics,
 }
 
-/// The keys of the last interactions. Only a keyed hash of each is kept, so that a busy day costs half a megabyte. A collision
+/// The keys of the last interactions that were handed to a worker: the one table of them (decision 16). Only a keyed hash of each is kept, so that a busy day costs half a megabyte. A collision
 /// happens once in 10^15 interactions, and that interaction does nothing.
 #[derive(Debug, Default)]
 struct DedupCache {
@@ -91,6 +92,10 @@ struct DedupCache {
 }
 
 impl DedupCache {
+    fn contains(&self, key: &InteractionKey) -> bool {
+        self.seen.contains(&self.hasher.hash_one(key))
+    }
+
     /// `false` if the key is known already.
     fn insert(&mut self, key: &InteractionKey) -> bool {
         let hash = self.hasher.hash_one(key);
@@ -104,12 +109,6 @@ impl DedupCache {
             self.seen.remove(&oldest);
         }
         true
-    }
-
-    fn remove(&mut self, key: &InteractionKey) {
-        let hash = self.hasher.hash_one(key);
-        self.seen.remove(&hash);
-        self.order.retain(|known| *known != hash);
     }
 }
 
@@ -164,10 +163,11 @@ impl InteractionReceiver {
         match self.classify(interaction) {
             Classified::Answered(answer) => answer,
             Classified::Handle(incoming, key) => {
-                if self.interactions.try_send(incoming).is_err() {
-                    self.reject_overload(key.as_ref(), "Slack shows an error to the user");
+                let Ok(worker) = self.interactions.try_reserve() else {
+                    self.reject_overload("Slack shows an error to the user");
                     return CallbackResponse::Unavailable;
-                }
+                };
+                self.hand_over(worker, incoming, key.as_ref());
                 CallbackResponse::Ack
             }
         }
@@ -188,7 +188,6 @@ impl InteractionReceiver {
             Classified::Answered(_) => return None,
             Classified::Handle(incoming, key) => (incoming, key),
         };
-        let sender = incoming.sender();
         let due = envelope.respond_by.map(|due| due.checked_sub(ACK_MARGIN).unwrap_or(due));
         let deadline = async {
             let until = due.unwrap_or_else(|| Instant::now() + ENQUEUE_TIMEOUT);
@@ -197,14 +196,17 @@ impl InteractionReceiver {
         };
         tokio::select! {
             biased;
-            taken = self.interactions.send(incoming) => if taken.is_ok() { return None },
+            worker = self.interactions.reserve() => if let Ok(worker) = worker {
+                self.hand_over(worker, incoming, key.as_ref());
+                return None;
+            },
             () = deadline => {}
         }
-        self.reject_overload(key.as_ref(), "nothing was decided, and the reply asks the user to try again");
+        self.reject_overload("nothing was decided, and the reply asks the user to try again");
         if due.is_some() {
             return Some(keep_open(&Refusal::TooBusy));
         }
-        if let Some(sender) = sender {
+        if let Some(sender) = incoming.sender() {
             self.responder.refuse(&sender, &Refusal::TooBusy).await;
         }
         None
@@ -251,20 +253,34 @@ impl InteractionReceiver {
             | Interaction::ButtonPress(_) => {}
         }
         let Some(key) = interaction.key() else { return Classified::Answered(CallbackResponse::Ack) };
-        let mut dedup = self.dedup.lock();
-        if !dedup.insert(&key) {
-            self.metrics.interaction_ended(InteractionResult::Duplicate);
-            debug!("An interaction was delivered again");
+        if self.dedup.lock().contains(&key) {
+            self.on_duplicate();
             return Classified::Answered(CallbackResponse::Ack);
         }
         Classified::Handle(Received::Interaction(Box::new(interaction)), Some(key))
     }
 
-    /// Forgets the interaction, so that the user may try again.
-    fn reject_overload(&self, key: Option<&InteractionKey>, consequence: &str) {
-        if let Some(key) = key {
-            self.dedup.lock().remove(key);
+    /// Hands an interaction to a free worker, unless another delivery of it was handed over meanwhile. It counts as known only
+    /// from here on, so the user of a rejected one may try again.
+    fn hand_over(
+        &self,
+        worker: mpsc::Permit<'_, Received>,
+        received: Received,
+        key: Option<&InteractionKey>,
+    ) {
+        if key.is_none_or(|key| self.dedup.lock().insert(key)) {
+            worker.send(received);
+        } else {
+            self.on_duplicate();
         }
+    }
+
+    fn on_duplicate(&self) {
+        self.metrics.interaction_ended(InteractionResult::Duplicate);
+        debug!("An interaction was delivered again");
+    }
+
+    fn reject_overload(&self, consequence: &str) {
         self.metrics.interaction_ended(InteractionResult::Overloaded);
         warn!("Too many interactions in progress; rejected this one: {consequence}");
     }
@@ -301,21 +317,12 @@ mod tests {
         let mut recent = DedupCache::default();
         let last = DEDUP_CAPACITY + 10;
         for view in 0..=last {
-            assert!(recent.insert(&key(view)));
+            assert!(!recent.contains(&key(view)) && recent.insert(&key(view)) && recent.contains(&key(view)));
             assert!(!recent.insert(&key(view)), "delivered again");
         }
         assert!(!recent.insert(&key(last - DEDUP_CAPACITY + 1)), "the oldest that is kept");
         assert_eq!((recent.order.len(), recent.seen.len()), (DEDUP_CAPACITY, DEDUP_CAPACITY));
         assert!(recent.insert(&key(0)), "forgotten");
-    }
-
-    #[test]
-    fn a_rejected_interaction_may_come_again() {
-        let mut recent = DedupCache::default();
-        assert!(recent.insert(&key(1)));
-        recent.remove(&key(1));
-        assert_eq!((recent.order.len(), recent.seen.len()), (0, 0));
-        assert!(recent.insert(&key(1)));
     }
 
     /// A receiver without a handler, with a queue of `room` interactions.
@@ -374,6 +381,41 @@ mod tests {
         assert!(incoming.recv().await.is_some());
         assert_eq!(receiver.receive_envelope(&envelope("view_submission", Some(due))).await, None);
         assert!(matches!(incoming.recv().await, Some(Received::Interaction(_))));
+    }
+
+    #[tokio::test]
+    async fn an_interaction_in_two_envelopes_is_handled_once() {
+        let (receiver, mut incoming, _sim) = receiver(4, &CancellationToken::new()).await;
+        for kind in ["block_actions", "view_submission"] {
+            for _ in 0..2 {
+                let due = Some(Instant::now() + Duration::from_secs(2));
+                assert_eq!(receiver.receive_envelope(&envelope(kind, due)).await, None);
+            }
+            assert!(matches!(incoming.recv().await, Some(Received::Interaction(_))), "{kind}");
+            assert!(incoming.try_recv().is_err(), "{kind}");
+        }
+    }
+
+    /// Slack repeats a modal submission in another envelope before the first was answered.
+    #[tokio::test]
+    async fn repetitions_of_a_modal_that_waits_for_a_worker_get_one_answer() {
+        let (receiver, mut incoming, _sim) = receiver(1, &CancellationToken::new()).await;
+        assert_eq!(receiver.receive_envelope(&envelope("block_actions", None)).await, None);
+        let repeated = || {
+            let submission = envelope("view_submission", Some(Instant::now() + Duration::from_secs(1)));
+            let receiver = &receiver;
+            async move { receiver.receive_envelope(&submission).await }
+        };
+        let answers = tokio::join!(repeated(), repeated());
+        let busy = || Some(keep_open(&Refusal::TooBusy));
+        assert_eq!(answers, (busy(), busy()), "none closes the modal as if it had been taken");
+
+        let taking = async {
+            let taken = [incoming.recv().await, incoming.recv().await];
+            (taken.map(|one| matches!(one, Some(Received::Interaction(_)))), incoming.try_recv().is_err())
+        };
+        let answers = tokio::join!(repeated(), repeated(), taking);
+        assert_eq!(answers, (None, None, ([true; 2], true)));
     }
 
     #[tokio::test]

@@ -1,4 +1,5 @@
-//! What is counted and measured. The names are in `names`, the values of labels in `labels`.
+//! What is counted and measured. The names are in `names`, the values of labels in `labels`; `events` counts what operators
+//! alert on and logs it.
 //!
 //! One [`Metrics`] is made at start, and each component that counts gets a clone; nothing is global. Labels are closed
 //! lists, so that no request, user or channel makes a series of its own; `scope` says which of them this configuration can
@@ -27,14 +28,14 @@ use teleport_client::error::{Call, CallResult, TeleportError};
 use teleport_client::observer::{List, Observer as TeleportObserver};
 use teleport_client::visibility::{Visibility, describe_visibility};
 
-mod clock;
 mod computed;
+pub mod events;
 mod family;
 mod labels;
 mod names;
 mod scope;
 
-pub use labels::{InDoubtResult, InteractionResult, ReconcileResult, SlackOperation};
+pub use labels::{InteractionResult, ReconcileResult, SlackOperation};
 pub use scope::Scope;
 
 /// The media type of [`Metrics::text`].
@@ -89,26 +90,6 @@ impl Metrics {
     /// A post ended without an answer, so its outcome is unknown.
     pub fn post_in_doubt(&self) {
         self.counters.in_doubt_posts.inc();
-    }
-
-    /// The history of a channel resolved a post whose outcome was unknown.
-    pub fn in_doubt_post_resolved(&self, result: InDoubtResult) {
-        self.counters.in_doubt_posts_resolved.increment([("result", result.label())]);
-    }
-
-    /// A message is posted that may be there already, because nothing shows whether it is.
-    pub fn possible_duplicate(&self) {
-        self.counters.possible_duplicates.inc();
-    }
-
-    /// A duplicate message was deleted.
-    pub fn duplicate_deleted(&self) {
-        self.counters.duplicates_deleted.inc();
-    }
-
-    /// The claim of another instance expired and was taken over.
-    pub fn claim_taken_over(&self) {
-        self.counters.claim_takeovers.inc();
     }
 
     /// The start got so far.
@@ -166,11 +147,6 @@ impl Metrics {
     pub fn reconcile_ended(&self, result: ReconcileResult, took: Duration) {
         self.counters.reconciles.increment([("result", result.label())]);
         self.counters.reconcile_duration.observe(took.as_secs_f64());
-    }
-
-    /// A reconciliation of a request panicked.
-    pub fn reconcile_panicked(&self) {
-        self.counters.reconciles.increment([("result", ReconcileResult::Panic.label())]);
     }
 
     /// Slack confirmed at `now` the first message about a request, which this daemon knew for so long.

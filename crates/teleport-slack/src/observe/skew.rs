@@ -1,6 +1,6 @@
 //! How far this machine's clock is from Slack's and Teleport's, and the sentence about it.
 //!
-//! `access_core::domain::skew` computes from an answer what the other side's clock shows; `metrics/clock.rs` logs it.
+//! `access_core::domain::skew` computes from an answer what the other side's clock shows; `metrics/events.rs` logs it.
 
 use access_core::domain::skew::TOLERANCE;
 use jiff::SignedDuration;

@@ -67,7 +67,7 @@ fn a_click_decides_nothing_while_an_earlier_voters_account_cannot_be_read() {
     });
 }
 
-/// The figure in `docs/security.md`.
+/// The figure in `docs/reliability.md`.
 #[test]
 fn a_deciding_click_reads_each_voter_once() {
     run_test(async {

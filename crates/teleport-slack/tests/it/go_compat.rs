@@ -52,6 +52,7 @@ fn go_plugin_messages_are_adopted_updated_and_not_posted_again() {
         bed.until_replies(&daemon, &message, 1).await;
         bed.until_status(&daemon, "C0TEAM", &deleted, "⌛ EXPIRED").await;
         bed.until_recorded(&daemon, &open, |record| record.contains_key("x_delivery")).await;
+        bed.until_logged(&daemon, "Teleport's own plugin posted the messages").await;
         bed.approve(&open);
         bed.until_status(&daemon, "C0TEAM", &open, "✅ APPROVED (looks fine)").await;
         daemon.stop().await;

@@ -38,6 +38,7 @@ mod in_doubt;
 mod order;
 mod earlier_voters;
 mod recipients;
+mod skipped;
 mod attacks;
 mod concurrency;
 mod concurrent_changes;

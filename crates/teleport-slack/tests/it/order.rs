@@ -1,8 +1,15 @@
 //! Each channel shows requests in the order of their creation, whatever delayed them. An error in one channel delays
 //! no other.
 
+use std::time::{Duration, Instant};
+
 use access_sim::slack::call_log::Call;
 use access_sim::slack::faults::{Fault, FaultRule};
+use access_sim::teleport::call_log::Method;
+use access_sim::teleport::faults::{Fault as TeleportFault, Repeat};
+use access_sim::teleport::fixture::User;
+use access_sim::teleport::presets::TCTL;
+use access_sim::teleport::request::NewRequest;
 
 use crate::harness::*;
 
@@ -69,7 +76,7 @@ fn requests_made_during_an_outage_are_posted_in_order_afterwards() {
         }
         let ids = burst(&bed);
         // No other channel waits.
-        until_all_posted(&bed, &daemon, "U0BOB", &ids).await;
+        until_posted(&bed, &daemon, "U0BOB", &ids).await;
         for channel in ["C0TEAM", "C0DBA"] {
             let tries = || {
                 let calls = bed.slack.calls_of(POST);
@@ -94,7 +101,67 @@ fn requests_made_while_the_daemon_was_down_are_posted_in_order() {
         let ids = burst(&bed);
         let daemon = bed.start(r#"recipients = ["C0TEAM", "bob@example.com"]"#).await;
         until_posted(&bed, &daemon, "C0TEAM", &ids).await;
-        until_all_posted(&bed, &daemon, "U0BOB", &ids).await;
+        until_posted(&bed, &daemon, "U0BOB", &ids).await;
+        daemon.stop().await;
+    });
+}
+
+/// Delays every look-up of a user by their address.
+fn slow_lookups(bed: &TestBed, by: Duration) {
+    bed.slack.faults().add(FaultRule::new("users.lookupByEmail", Fault::Delay(by)));
+}
+
+#[test]
+fn direct_messages_keep_the_order_of_requests_that_waited_for_the_same_lookup() {
+    run_test(async {
+        let bed = TestBed::new().await;
+        slow_lookups(&bed, Duration::from_secs(3));
+        let daemon = bed.start(r#"recipients = ["C0TEAM"]"#).await;
+        let suggested_reviewers = vec!["carol@example.com".to_owned()];
+        let new = NewRequest { suggested_reviewers, ..NewRequest::roles(&["dba"], "why") };
+        let ids: Vec<_> = (0..BURST).map(|_| bed.create_request_with(new.clone())).collect();
+        until_posted(&bed, &daemon, "C0TEAM", &ids).await;
+        for id in &ids {
+            bed.until_recorded(&daemon, id, |record| {
+                record.contains_key("messages") && !record.contains_key("x_claim")
+            })
+            .await;
+        }
+        assert_eq!(posted_ids(&bed, "U0CAROL").len(), 0, "the look-up lasts");
+        // Of the requests that the look-up wakes, the first to read their records are the last to go on.
+        let slow = TeleportFault::Delay(Duration::from_millis(900));
+        bed.teleport.faults().inject(Method::GetPluginData, slow, Repeat::Next(6));
+        until_posted(&bed, &daemon, "U0CAROL", &ids).await;
+        daemon.stop().await;
+    });
+}
+
+#[test]
+fn a_request_that_needs_no_message_after_the_lookup_delays_no_other() {
+    run_test(async {
+        let bed = TestBed::new().await;
+        slow_lookups(&bed, Duration::from_secs(3));
+        let daemon = bed.start(r#"recipients = ["C0TEAM", "carol@example.com"]"#).await;
+        // Carol is the first one's requester, and the second one is deleted before carol is found.
+        let carol = "carol@example.com";
+        bed.teleport.edit_fixture(|fixture| {
+            let alice = fixture.user_mut(ALICE).unwrap().clone();
+            fixture.users.retain(|user| user.name != carol);
+            fixture.users.push(User { name: carol.to_owned(), ..alice });
+        });
+        let own = bed.teleport.request_access(carol, NewRequest::roles(&["dba"], "why")).unwrap();
+        let deleted = bed.create_request();
+        let ids: Vec<_> = (0..3).map(|_| bed.create_request()).collect();
+        bed.until_status(&daemon, "C0TEAM", &deleted, "⏳ PENDING").await;
+        bed.teleport.delete(TCTL, &deleted).unwrap();
+        bed.until_deleted(&daemon, "C0TEAM", &deleted).await;
+        assert_eq!(posted_ids(&bed, "U0CAROL").len(), 0, "the look-up lasts");
+        bed.until(&daemon, "the first message", || (posted_ids(&bed, "U0CAROL").len() == 1).then_some(()))
+            .await;
+        let began = Instant::now();
+        until_posted(&bed, &daemon, "U0CAROL", &ids).await;
+        assert!(began.elapsed() < Duration::from_secs(1), "after {:?}", began.elapsed());
+        bed.until_status(&daemon, "C0TEAM", &own, "⏳ PENDING").await;
         daemon.stop().await;
     });
 }

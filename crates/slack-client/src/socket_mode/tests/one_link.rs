@@ -86,7 +86,7 @@ async fn a_click_is_acknowledged_before_any_work() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_comes_again_is_acknowledged_and_not_handed_on() {
+async fn an_envelope_that_comes_again_is_acknowledged_and_not_handed_on() {
     let (intake, given) = recording_dispatcher();
     let mut one = RunningConnection::start(&intake).await;
     let mut two = RunningConnection::start(&intake).await;
@@ -94,14 +94,13 @@ async fn what_comes_again_is_acknowledged_and_not_handed_on() {
     one.slack.expect_ack("e1").await;
     one.slack.send(envelope("e1", &click("1"))).await;
     one.slack.expect_ack("e1").await;
-    for id in ["e1", "e2"] {
-        two.slack.send(envelope(id, &click("1"))).await;
-        two.slack.expect_ack(id).await;
-    }
-    two.slack.send(envelope("e3", &click("2"))).await;
-    two.slack.expect_ack("e3").await;
+    two.slack.send(envelope("e1", &click("1"))).await;
+    two.slack.expect_ack("e1").await;
+    // Whether another envelope carries the same interaction, the handler decides.
+    two.slack.send(envelope("e2", &click("1"))).await;
+    two.slack.expect_ack("e2").await;
     given.wait_for_count(2).await;
-    assert_eq!(given.all(), [click("1"), click("2")]);
+    assert_eq!(given.all(), [click("1"), click("1")]);
 }
 
 #[tokio::test(start_paused = true)]

@@ -191,3 +191,32 @@ fn what_is_remembered_is_bounded() {
     }
     assert!(queues.0.len() <= MAX_QUEUES + 1, "{}", queues.0.len());
 }
+
+#[test]
+fn requests_that_wait_for_one_lookup_keep_their_order() {
+    let (mut queues, now) = (ChannelQueues::default(), Instant::now());
+    queues.line_up(CHANNEL, [3, 1, 2].map(caller), now);
+    assert_eq!(waits(&mut queues, &[3, 2], now), [Some(2), Some(1)]);
+    assert_eq!(post(&mut queues, 1, now), "r2 r3");
+    // The second one turns out to need no message.
+    assert_eq!(woken(queues.leave(&caller(2), now)), "r3");
+    assert_eq!(post(&mut queues, 3, now), "");
+    // One that does not come loses its turn.
+    queues.line_up(CHANNEL, [caller(4)], now);
+    assert_eq!(waits(&mut queues, &[5], now + seconds(1)), [Some(1)]);
+    assert_eq!(waits(&mut queues, &[5], now + TURN_TIMEOUT), [None]);
+}
+
+#[test]
+fn a_request_does_not_wait_for_itself_under_another_name_of_the_recipient() {
+    let (mut queues, now) = (ChannelQueues::default(), Instant::now());
+    let other_name = QueuedOperation { operation: Operation::Post(RecipientKey::new("A1")), ..caller(1) };
+    queues.begin(CHANNEL, &caller(9), now);
+    queues.line_up(CHANNEL, [other_name.clone(), caller(2)], now);
+    queues.end(CHANNEL, &caller(9), now);
+    assert_eq!(post(&mut queues, 1, now), "r2", "its place under the other name goes, too");
+    queues.begin(CHANNEL, &caller(1), now);
+    queues.line_up(CHANNEL, [other_name], now);
+    queues.end(CHANNEL, &caller(1), now);
+    assert_eq!(post(&mut queues, 2, now), "");
+}

@@ -5,8 +5,11 @@ use std::ops::RangeInclusive;
 use access_core::domain::ids::SlackUserId;
 use jiff::SignedDuration;
 
+use super::super::lookup_order::{LookupKey, LookupOrder};
 use super::*;
+use access_core::domain::lifecycle::Phase;
 use access_core::domain::secret::Secret;
+use access_core::render::mrkdwn::Mrkdwn;
 use slack_client::ClientOptions;
 use slack_client::objects::AuthTest;
 
@@ -159,4 +162,44 @@ fn a_message_is_given_up_when_it_is_deleted_or_not_needed() {
             "{error}"
         );
     }
+}
+
+fn post_step(destination: &str) -> Step {
+    let message = || Message::plain(Mrkdwn::default());
+    Step::Post {
+        key: RecipientKey::new("bob@example.com"),
+        post_to: destination.into(),
+        message: message(),
+        fallback: message(),
+        displayed: DisplayedState { phase: Phase::Pending, digest: String::new() },
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_first_result_of_a_lookup_queues_all_requests_that_wait_for_it() {
+    let (sender, order) = (sender(), LookupOrder::default());
+    let key = RecipientKey::new("bob@example.com");
+    let made = |second: i64| (Timestamp::from_second(second).ok(), RequestId::new(format!("r{second}")));
+    let [first, second, third] = [1, 2, 3].map(|n| {
+        let (created, id) = made(n);
+        order.join(LookupKey { recipient: key.clone(), requester: None }, created, &id)
+    });
+    let operations = vec![(Operation::Post(key.clone()), vec![post_step("U0BOB")])];
+    let line_up = |n, waiter, operations: &[_]| {
+        let (created, id) = made(n);
+        sender.line_up_lookups(&id, created, operations, vec![waiter]);
+    };
+    let reserve = |n| {
+        let (created, id) = made(n);
+        let caller = QueuedOperation { created, id, operation: Operation::Post(key.clone()) };
+        sender.reserve(&caller, &post_step("U0BOB")).map(|wait| wait.is_queued)
+    };
+    line_up(3, third, &operations);
+    assert_eq!(reserve(3), Some(true), "two older requests wait for bob");
+    // The oldest one turns out to need no message to bob, and the next is first.
+    line_up(1, first, &[]);
+    line_up(2, second, &operations);
+    assert_eq!((reserve(3), reserve(2)), (Some(true), None));
+    sender.end_all(&made(2).1);
+    assert_eq!(reserve(3), None);
 }

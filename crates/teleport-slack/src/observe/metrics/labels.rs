@@ -25,7 +25,7 @@ pub enum SlackOperation {
 
 /// What the channel's history shows of an in-doubt post.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum InDoubtResult {
+pub(super) enum InDoubtResult {
     /// The message is there.
     Found,
     /// It is not.

@@ -19,7 +19,7 @@ use teleport_client::error::CallResult;
 use teleport_client::observer::List;
 
 /// The beginning of every name.
-pub(super) const PREFIX: &str = "teleport_slack";
+const PREFIX: &str = "teleport_slack";
 
 /// Calls to Slack end within 10 s, those of a reconciliation within 5.
 const SLACK_REQUEST_BUCKETS: [f64; 8] = [0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];

@@ -3,12 +3,12 @@ use std::path::Path;
 use std::time::Duration;
 
 use access_core::domain::decision::Decision;
+use access_core::domain::ids::{ChannelId, RequestId};
 use access_core::domain::skew::Offset;
 use access_core::policy::refusal::{AccountIneligible, Refusal};
 use access_core::render::ephemeral::Accepted;
 use jiff::SignedDuration;
 
-use super::names::PREFIX;
 use super::*;
 use crate::config;
 
@@ -97,8 +97,17 @@ fn metric(name: &str) -> &str {
     ["_bucket", "_sum", "_count"].into_iter().find_map(base).unwrap_or(name)
 }
 
+/// The series that a document names, as written there.
+fn series_in(document: &str) -> impl Iterator<Item = &str> {
+    document.match_indices("teleport_slack_").map(|(at, _)| {
+        let rest = &document[at..];
+        let end = rest.find(|c: char| !c.is_ascii_lowercase() && c != '_').unwrap();
+        &rest[..if rest[end..].starts_with('{') { rest.find('}').unwrap() + 1 } else { end }]
+    })
+}
+
 #[test]
-fn the_document_lists_every_name_and_its_queries_ask_for_what_exists() {
+fn the_document_lists_every_name_and_all_documents_ask_for_what_exists() {
     let exported: Vec<_> = CONFIGURATIONS.iter().flat_map(|(_, lines)| samples(&complete(lines))).collect();
     let mut values: BTreeMap<(&str, &str), BTreeSet<&str>> = BTreeMap::new();
     let mut names = BTreeSet::new();
@@ -109,23 +118,26 @@ fn the_document_lists_every_name_and_its_queries_ask_for_what_exists() {
             values.entry((name, label)).or_default().extend(value);
         }
     }
-    let document = include_str!("../../../../../docs/metrics.md");
-    let mut documented = BTreeSet::new();
-    for (at, _) in document.match_indices(&format!("{PREFIX}_")) {
-        let rest = &document[at..];
-        let end = rest.find(|c: char| !c.is_ascii_lowercase() && c != '_').unwrap();
-        let end = if rest[end..].starts_with('{') { rest.find('}').unwrap() + 1 } else { end };
-        let (name, labels) = parse_series(&rest[..end]);
-        documented.insert(metric(name));
-        let is_histogram = names.contains(format!("{name}_bucket").as_str());
-        assert!(names.contains(name) || is_histogram, "{name} does not exist");
-        for (label, asked) in labels {
-            let known = values.get(&(name, label)).unwrap_or_else(|| panic!("{name} has no label {label}"));
-            for value in asked {
-                assert!(known.contains(value), "{name} has no {label} {value:?}, only {known:?}");
+    let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs");
+    let paths = std::fs::read_dir(&docs).unwrap().map(|file| file.unwrap().path());
+    let pages = paths.filter(|path| path.extension().is_some_and(|end| end == "md"));
+    for path in pages.chain([docs.join("../README.md")]) {
+        let document = std::fs::read_to_string(&path).unwrap();
+        for series in series_in(&document) {
+            let ((name, labels), page) = (parse_series(series), path.display());
+            let is_histogram = names.contains(format!("{name}_bucket").as_str());
+            assert!(names.contains(name) || is_histogram, "{page}: {name} does not exist");
+            for (label, asked) in labels {
+                let known =
+                    values.get(&(name, label)).unwrap_or_else(|| panic!("{page}: {name} has no {label}"));
+                for value in asked {
+                    assert!(known.contains(value), "{page}: {name} has no {label} {value:?}, only {known:?}");
+                }
             }
         }
     }
+    let document = std::fs::read_to_string(docs.join("metrics.md")).unwrap();
+    let documented: BTreeSet<_> = series_in(&document).map(|series| metric(parse_series(series).0)).collect();
     assert_eq!(documented, names.into_iter().map(metric).collect());
 }
 
@@ -236,19 +248,25 @@ fn what_happens_is_counted_where_it_belongs_and_nowhere_else() {
         ("slack_operation_retries_total", &Metrics::operation_retried),
         ("in_doubt_posts_total", &Metrics::post_in_doubt),
         ("in_doubt_posts_resolved_total{result=\"found\"}", &|m| {
-            m.in_doubt_post_resolved(InDoubtResult::Found)
+            m.in_doubt_post_found(&RequestId::new("r1"), "C0TEAM");
         }),
         ("in_doubt_posts_resolved_total{result=\"not_found\"}", &|m| {
-            m.in_doubt_post_resolved(InDoubtResult::NotFound)
+            m.in_doubt_post_not_found(&RequestId::new("r1"), "C0TEAM");
         }),
-        ("possible_duplicates_total", &Metrics::possible_duplicate),
-        ("duplicates_deleted_total", &Metrics::duplicate_deleted),
-        ("claim_takeovers_total", &Metrics::claim_taken_over),
+        ("possible_duplicates_total", &|m| {
+            m.possible_duplicate(&RequestId::new("r1"), "C0TEAM", 1, "missing_scope")
+        }),
+        ("duplicates_deleted_total", &|m| {
+            m.duplicate_deleted(&RequestId::new("r1"), &ChannelId::new("C0TEAM"))
+        }),
+        ("claim_takeovers_total", &|m| m.claim_taken_over(&RequestId::new("r1"))),
         ("reconcile_total{result=\"success\"}", &|m| {
             m.reconcile_ended(ReconcileResult::Success, Duration::ZERO)
         }),
         ("reconcile_total{result=\"error\"}", &|m| m.reconcile_ended(ReconcileResult::Error, Duration::ZERO)),
-        ("reconcile_total{result=\"panic\"}", &Metrics::reconcile_panicked),
+        ("reconcile_total{result=\"panic\"}", &|m| {
+            m.reconcile_panicked(&RequestId::new("r1"), Duration::ZERO)
+        }),
         ("request_notification_delay_seconds_count", &|m| {
             m.request_notified(Timestamp::UNIX_EPOCH, Timestamp::UNIX_EPOCH, Duration::ZERO);
         }),

@@ -1,0 +1,140 @@
+//! The new messages of a plan: one for each destination that has none.
+
+use jiff::SignedDuration;
+
+use super::copies::{Copies, Rendered};
+use super::skip::{SkipReason, Unresolved};
+use super::step::Step;
+use super::{Plan, PlanInput};
+use crate::domain::recipients::{Destination, RecipientKey};
+use crate::record::claim::InDoubtPost;
+use crate::record::{MAX_DELIVERIES, Operation, Record};
+
+/// A post to a channel's name is waited for if it is tried within this time.
+const MAX_CHANNEL_NAME_WAIT: SignedDuration = SignedDuration::from_secs(5);
+
+/// Plans the posts to the destinations that have no message yet, unless `against` says why there are none.
+pub(super) fn plan_posts(
+    plan: &mut Plan,
+    input: &PlanInput<'_>,
+    copies: &Copies,
+    against: Option<SkipReason>,
+) {
+    let record = input.record;
+    let mut open = Vec::new();
+    for destination in input.destinations {
+        let keys = &destination.recipient_keys;
+        if record.is_delivered(keys) || keys.iter().any(|key| is_verified(record, key, against)) {
+            continue;
+        }
+        if record.has_posted_to(&destination.post_to) {
+            plan.skip(post_for(post_key(destination, record)), SkipReason::SharesDestination);
+        } else if let Some(reason) = against {
+            plan.skip(post_for(post_key(destination, record)), reason);
+        } else {
+            open.push(destination);
+        }
+    }
+    skip_unresolved(plan, input, against);
+    if against.is_some() {
+        return;
+    }
+    // What cannot be recorded is not posted.
+    let room = MAX_DELIVERIES.saturating_sub(record.deliveries.len());
+    for destination in open.split_off(room.min(open.len())) {
+        plan.skip(post_for(post_key(destination, record)), SkipReason::RecordFull);
+    }
+    plan.waits_for_names = waits_for_names(input, &open);
+    for destination in open {
+        let key = post_key(destination, record);
+        let operation = post_for(key.clone());
+        if plan.waits_for_names && destination.is_channel() {
+            plan.skip(operation, SkipReason::WaitsForNames);
+            continue;
+        }
+        let Rendered { message, fallback, displayed } =
+            copies.of_recipients(&destination.recipient_keys).clone();
+        let post_to = destination.post_to.clone();
+        let post = Step::Post { key, post_to, message, fallback, displayed };
+        plan.operations.push((operation, vec![post]));
+    }
+    skip_repeated(plan, input);
+}
+
+fn post_for(key: RecipientKey) -> Operation {
+    Operation::Post(key)
+}
+
+/// The recipient under whose name the post is made and recorded.
+fn post_key(destination: &Destination, record: &Record) -> RecipientKey {
+    let Destination { post_to, recipient_keys } = destination;
+    let to_retry = recipient_keys.iter().find(|key| record.is_to_retry(&post_for((*key).clone())));
+    // The name, if it has one: the id is known from the delivery itself.
+    let name = recipient_keys.iter().find(|key| key.is_channel_name());
+    let key = to_retry.or(name).or(recipient_keys.first());
+    key.cloned().unwrap_or_else(|| RecipientKey::new(post_to.as_str()))
+}
+
+/// Whether posts to channels wait for those to channels' names.
+///
+/// A channel given by its name may be one that is given by its id, too. Slack answers the post to the name with the id, so
+/// that goes first, unless it will be long in coming.
+fn waits_for_names(input: &PlanInput<'_>, open: &[&Destination]) -> bool {
+    let now = input.now;
+    let is_soon = |key: &RecipientKey| {
+        let retry_at = input.retry_at.get(&post_for(key.clone()));
+        retry_at.is_none_or(|at| *at <= now + MAX_CHANNEL_NAME_WAIT)
+    };
+    let is_new = |post: &InDoubtPost| match &post.operation {
+        Operation::Post(key) => key.is_channel_name() && !post.may_retry && post.final_at > now,
+        Operation::Update(..) | Operation::Reply(..) => false,
+    };
+    let is_awaited = open.iter().any(|to| to.is_by_name() && to.recipient_keys.iter().all(is_soon))
+        || input.record.in_doubt.iter().any(is_new);
+    is_awaited && open.iter().any(|to| to.is_channel())
+}
+
+/// Names the recipients who lead to no destination.
+fn skip_unresolved(plan: &mut Plan, input: &PlanInput<'_>, against: Option<SkipReason>) {
+    for recipient in &input.recipients.recipients {
+        let key = recipient.key();
+        let operation = post_for(key.clone());
+        let has_destination = input.destinations.iter().any(|to| to.recipient_keys.contains(&key));
+        if has_destination
+            || input.record.is_delivered(std::slice::from_ref(&key))
+            || is_verified(input.record, &key, against)
+        {
+            continue;
+        }
+        let retry_at = input.retry_at.get(&operation).copied().filter(|at| *at > input.now);
+        let reason = match (input.unresolved.get(&key), retry_at) {
+            // It was found, and the post waits.
+            (None, Some(at)) => SkipReason::RetryAt(at),
+            (why, retry_at) => {
+                SkipReason::Unresolved { why: why.copied().unwrap_or(Unresolved::InProgress), retry_at }
+            }
+        };
+        plan.skip(operation, against.unwrap_or(reason));
+    }
+}
+
+/// Whether the plan looks for this post in Slack instead of making it.
+fn is_verified(record: &Record, key: &RecipientKey, against: Option<SkipReason>) -> bool {
+    let operation = post_for(key.clone());
+    record.is_in_doubt(&operation) || against.is_some() && record.is_to_retry(&operation)
+}
+
+/// Names the posts that could be repeated and are not, because no recipient lacks them.
+fn skip_repeated(plan: &mut Plan, input: &PlanInput<'_>) {
+    let to_retry = input.record.in_doubt.iter().filter(|post| post.may_retry);
+    for operation in to_retry.map(|post| &post.operation) {
+        let Operation::Post(key) = operation else { continue };
+        if plan.names(operation) {
+            continue;
+        }
+        let has_destination = input.destinations.iter().any(|to| to.recipient_keys.contains(key));
+        let reason =
+            if has_destination { SkipReason::SharesDestination } else { SkipReason::NoLongerRecipient };
+        plan.skip(operation.clone(), reason);
+    }
+}
