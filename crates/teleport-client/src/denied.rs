@@ -199,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn each_remedy_names_what_to_look_at() {
+    fn each_remedy_names_what_to_check() {
         let remedy = |denied: AccessDenied| denied.remedy(Call::UpdatePluginData);
         assert!(remedy(AccessDenied::Locked).contains("`tctl get locks`"));
         assert!(remedy(AccessDenied::UserDeleted).contains("was deleted: make it again"));

@@ -223,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_to_change_is_no_update() {
+    fn an_edit_without_a_change_sends_no_update() {
         let stored = map(&[("a", "1"), ("x_rev", "7")]);
         assert_eq!(Edit::diff(&stored, map(&[("a", "1")])), None);
         assert_eq!(Edit::diff(&stored, map(&[("a", "1"), ("b", "")])), None, "an empty text is absence");
@@ -239,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn what_came_and_went_between_read_and_write_is_noticed() {
+    fn a_change_and_its_undoing_between_read_and_write_are_noticed() {
         // A reads; B claims, posts, stores the message and gives the claim up; A must not claim on top.
         let seen_by_a = Fields::new();
         let a = Edit::diff(&seen_by_a, map(&[("x_claim", "a")])).unwrap();
@@ -265,7 +265,7 @@ mod tests {
         }
 
         #[test]
-        fn of_two_edits_of_one_record_only_the_first_lands(
+        fn only_the_first_of_two_edits_of_one_record_is_stored(
             old in record(), first in record(), second in record(),
         ) {
             let (first, second) = (Edit::diff(&old, first), Edit::diff(&old, second));

@@ -96,7 +96,7 @@ async fn ping_shows_who_the_server_is() {
 
 #[test]
 fn versions_are_compared_by_major_and_minor() {
-    let check = |version: &str| {
+    let checked = |version: &str| {
         let pong = Pong {
             cluster_name: String::new(),
             server_version: version.into(),
@@ -108,14 +108,14 @@ fn versions_are_compared_by_major_and_minor() {
     for good in
         ["6.1.0", "6.2.1", "6.2.1-beta.1", "7.0.0", "18.0.0-dev", "v17.1.2", "6.1-rc.1", "19.0.0+build.7"]
     {
-        assert!(check(good).is_ok(), "{good}");
+        assert!(checked(good).is_ok(), "{good}");
     }
     for bad in ["6.0.9", "5.9.1", "", "garbage", "6", "6.", ".2.1", "99999999999.1", "６.２"] {
-        let error = check(bad).unwrap_err();
+        let error = checked(bad).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Permanent);
         assert!(error.to_string().contains("6.1 or later"), "{error}");
     }
-    assert!(check(&"9".repeat(100_000)).unwrap_err().to_string().len() < 1000, "a hostile version is cut");
+    assert!(checked(&"9".repeat(100_000)).unwrap_err().to_string().len() < 1000, "a hostile version is cut");
     assert_eq!(parse_version("6.2.1-beta.1"), Some((6, 2)));
 }
 

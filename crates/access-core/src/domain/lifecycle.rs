@@ -166,21 +166,21 @@ mod tests {
     #[test]
     fn a_list_that_would_undo_a_decision_is_fetched_again() {
         use RequestState::*;
-        let check = |listed, known, shown: Option<Phase>, expected| {
+        let assert_refetch = |listed, known, shown: Option<Phase>, expected| {
             let known = Some(request(known, None));
             let found = needs_refetch(&request(listed, None), known.as_ref(), shown.into_iter());
             assert_eq!(found, expected, "{listed:?} {known:?} {shown:?}");
         };
         for state in [Pending, Approved, Denied, Promoted] {
-            check(state, state, None, false);
-            check(state, Pending, Some(Phase::Pending), false);
+            assert_refetch(state, state, None, false);
+            assert_refetch(state, Pending, Some(Phase::Pending), false);
         }
-        check(Pending, Approved, None, true);
-        check(Approved, Denied, None, true);
-        check(Denied, Approved, None, true);
-        check(Pending, Pending, Some(Phase::Expired), true);
-        check(Pending, Pending, Some(Phase::Deleted), true);
-        check(Approved, Pending, Some(Phase::Deleted), false);
+        assert_refetch(Pending, Approved, None, true);
+        assert_refetch(Approved, Denied, None, true);
+        assert_refetch(Denied, Approved, None, true);
+        assert_refetch(Pending, Pending, Some(Phase::Expired), true);
+        assert_refetch(Pending, Pending, Some(Phase::Deleted), true);
+        assert_refetch(Approved, Pending, Some(Phase::Deleted), false);
         assert!(!needs_refetch(&request(Pending, None), None, [].into_iter()));
     }
 

@@ -77,7 +77,7 @@ mod tests {
     }
 
     #[test]
-    fn what_happened_in_our_future_shows_that_our_clock_is_behind_and_nothing_else() {
+    fn an_event_in_our_future_shows_only_that_our_clock_is_behind() {
         assert_eq!(Offset::from_event(at(100), at(0)).least(), seconds(100));
         assert_eq!(Offset::from_event(at(-100_000), at(0)).least(), seconds(0));
     }

@@ -524,21 +524,24 @@ fn each_message_says_why_it_has_no_buttons() {
         };
         texts.map(why).collect::<Vec<_>>()
     };
-    let check = |change: &dyn Fn(&mut Fixture), expected: &[&str]| {
+    let assert_no_buttons = |change: &dyn Fn(&mut Fixture), expected: &[&str]| {
         let mut fixture =
             Fixture { mode: Some(Mode::Resolver), ..Fixture::new(&["team", "alice@example.com"]) };
         change(&mut fixture);
         assert_eq!(shown(&fixture), expected);
     };
     let own = "this is your own reque";
-    check(&|_| (), &["", own]);
+    assert_no_buttons(&|_| (), &["", own]);
     let uncovered = |fixture: &mut Fixture| fixture.current.as_mut().unwrap().roles.push("root".into());
-    check(&uncovered, &["no rule lets anybody d", own]);
-    check(&|fixture| fixture.current.as_mut().unwrap().roles.clear(), &["the request names no r", own]);
-    check(&|fixture| fixture.rules = Rules::default(), &["only suggested reviewe", own]);
-    check(&|fixture| fixture.rules.0[0].teleport_only = true, &["the rules leave this r", own]);
-    check(&|fixture| fixture.current.as_mut().unwrap().kind = RequestKind::LongTerm, &["", own]);
-    check(&|fixture| fixture.mode = None, &["", ""]);
+    assert_no_buttons(&uncovered, &["no rule lets anybody d", own]);
+    assert_no_buttons(
+        &|fixture| fixture.current.as_mut().unwrap().roles.clear(),
+        &["the request names no r", own],
+    );
+    assert_no_buttons(&|fixture| fixture.rules = Rules::default(), &["only suggested reviewe", own]);
+    assert_no_buttons(&|fixture| fixture.rules.0[0].teleport_only = true, &["the rules leave this r", own]);
+    assert_no_buttons(&|fixture| fixture.current.as_mut().unwrap().kind = RequestKind::LongTerm, &["", own]);
+    assert_no_buttons(&|fixture| fixture.mode = None, &["", ""]);
 }
 
 #[test]

@@ -376,7 +376,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn another_cluster_is_named_only_where_the_message_is_none_of_the_requests() {
+    fn another_cluster_is_named_only_if_the_request_has_no_such_message() {
         let shown = |name: &str| ShownCluster::from(name.to_owned());
         let (one, two) = (shown("one"), shown("two"));
         let other = Refusal::OtherCluster { cluster: "one".to_owned(), own: "two".to_owned() };

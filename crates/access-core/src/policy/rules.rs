@@ -302,7 +302,7 @@ mod tests {
     }
 
     #[test]
-    fn of_several_rules_for_a_role_each_must_name_the_person() {
+    fn every_rule_for_a_role_must_name_the_person() {
         let rules = Rules(vec![rule(&["*"], &["bob", "carol"]), rule(&["prod-*"], &["carol", "dave"])]);
         let allow = |user: &str| rules.check_approver(&request(&["prod-db"]), user, &[]);
         assert_eq!(allow("carol"), Ok(()));

@@ -118,7 +118,7 @@ fn two_of_three_approve() {
 }
 
 #[test]
-fn one_denial_refuses() {
+fn one_denial_denies_the_request() {
     let mut scene = Fixture::new(Mode::Resolver);
     assert!(matches!(scene.vote("bob", Approve), VoteResult::Counted(_)));
     let VoteResult::Decisive(resolution) = scene.vote("carol", Deny) else { panic!() };
@@ -207,7 +207,7 @@ fn a_group_member_votes_as_long_as_the_rule_names_the_group() {
 }
 
 #[test]
-fn in_reviewer_mode_teleport_judges_who_and_the_rules_how() {
+fn reviewer_mode_leaves_the_approvers_to_teleport() {
     let mut scene = Fixture::new(Mode::Reviewer);
     let review = |author: &str, reason: &str| Verdict::SubmitReview {
         author: author.into(),

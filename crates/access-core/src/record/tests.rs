@@ -372,7 +372,7 @@ fn record() -> impl Strategy<Value = Record> {
 
 proptest! {
     #[test]
-    fn what_is_written_is_read_back(record in record()) {
+    fn a_record_is_read_back_as_written(record in record()) {
         let (read, invalid_keys) = Record::decode(&id(), &record.encode());
         prop_assert_eq!(invalid_keys, Vec::<&str>::new());
         prop_assert_eq!(read, record);

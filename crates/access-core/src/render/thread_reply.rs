@@ -59,7 +59,7 @@ mod tests {
     }
 
     #[test]
-    fn an_approval() {
+    fn an_approval_reply() {
         let message = review_reply(&review("bob@example.com", RequestState::Approved, "looks fine"));
         insta::assert_snapshot!(message.text(), @r"
         bob@example.com reviewed the request at <!date^1795363191^{date_short} {time}|22 Nov 26 15:59 UTC>.

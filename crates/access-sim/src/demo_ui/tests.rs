@@ -115,7 +115,7 @@ async fn the_page_comes_with_a_strict_policy() {
 }
 
 #[tokio::test]
-async fn what_users_do_is_seen_in_the_state() {
+async fn actions_of_users_show_in_the_state() {
     let bed = TestBed::start().await;
     let before = bed.state().await;
     let id = bed.create_request().await;
@@ -229,7 +229,7 @@ async fn a_button_asks_first_and_then_says_what_became_of_the_click() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_done_in_slack_is_refused() {
+async fn actions_that_slack_does_not_allow_are_refused() {
     let bed = TestBed::start().await;
     let view = |extra: Value| {
         let mut body = json!({ "user": "U0BOB", "view_id": "V0" });

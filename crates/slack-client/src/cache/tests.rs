@@ -31,7 +31,7 @@ impl CountingSource {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_was_found_is_remembered_for_its_time() {
+async fn a_hit_is_remembered_for_its_time() {
     let (cache, source) = (Cache::new(LIMITS), CountingSource::default());
     assert_eq!(source.fetch_through(&cache, "a").await, 1);
     advance(Duration::from_secs(599)).await;
@@ -43,7 +43,7 @@ async fn what_was_found_is_remembered_for_its_time() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_missing_is_remembered_briefly() {
+async fn a_miss_is_remembered_briefly() {
     let (cache, source) = (Cache::<usize, &str>::new(LIMITS), CountingSource::default());
     let ask = async || {
         let source = source.clone();

@@ -150,7 +150,7 @@ fn only_what_is_not_there_counts_as_not_found() {
 }
 
 #[test]
-fn what_an_operator_can_fix_has_a_remedy() {
+fn an_error_that_an_operator_can_fix_has_a_remedy() {
     let fixable = "not_in_channel channel_not_found is_archived is_inactive restricted_action \
                    restricted_action_read_only_channel messages_tab_disabled edit_window_closed cant_update_message \
                    team_not_found no_such_subteam plan_upgrade_required";

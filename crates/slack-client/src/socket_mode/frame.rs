@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn what_slack_sends_is_understood() {
+    fn every_kind_of_frame_that_slack_sends_is_parsed() {
         let hello = |app_id: Option<&str>, connections| {
             Ok(Frame::Hello(Hello { app_id: app_id.map(str::to_owned), connections }))
         };

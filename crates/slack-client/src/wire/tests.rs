@@ -41,7 +41,7 @@ fn assert_invalid_response(body: &str, expected: &str) {
 }
 
 #[test]
-fn what_is_not_an_envelope_is_quoted() {
+fn a_body_that_is_no_envelope_is_quoted() {
     assert_invalid_response("", "broken JSON: ");
     assert_invalid_response("{\"ok\":true", "broken JSON: {\"ok\":true");
     assert_invalid_response("[true]", "not a JSON object: [true]");

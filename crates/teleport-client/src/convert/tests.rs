@@ -62,9 +62,9 @@ fn times_that_are_none() {
 }
 
 #[test]
-fn each_end_has_its_order_of_sources() {
+fn each_expiry_is_read_from_its_sources_in_order() {
     let seconds = |time: Option<Timestamp>| time.map(Timestamp::as_second);
-    let check = |max_duration, resource, metadata, spec, expected: (Option<i64>, Option<i64>)| {
+    let assert_times = |max_duration, resource, metadata, spec, expected: (Option<i64>, Option<i64>)| {
         let request = convert(|meta, s| {
             s.max_duration = max_duration;
             s.resource_expiry = resource;
@@ -74,10 +74,10 @@ fn each_end_has_its_order_of_sources() {
         assert_eq!((seconds(request.access_until), seconds(request.expires)), expected);
     };
     let unset = at(GO_ZERO_TIME, 0);
-    check(at(1, 0), at(2, 0), at(3, 0), at(4, 0), (Some(1), Some(2)));
-    check(unset, unset, at(3, 0), at(4, 0), (Some(4), Some(3)));
-    check(None, None, None, at(4, 0), (Some(4), Some(4)));
-    check(None, None, unset, unset, (None, None));
+    assert_times(at(1, 0), at(2, 0), at(3, 0), at(4, 0), (Some(1), Some(2)));
+    assert_times(unset, unset, at(3, 0), at(4, 0), (Some(4), Some(3)));
+    assert_times(None, None, None, at(4, 0), (Some(4), Some(4)));
+    assert_times(None, None, unset, unset, (None, None));
 }
 
 #[test]
@@ -200,7 +200,7 @@ proptest! {
 }
 
 #[test]
-fn which_writing_of_a_request_it_is_and_how_many_reviews_of_any_kind_it_has() {
+fn the_revision_and_the_number_of_all_reviews_are_converted() {
     let version = |revision: &'static [u8]| {
         let request = convert(|metadata, spec| {
             metadata.revision = Bytes::from_static(revision);

@@ -54,7 +54,7 @@ fn relabel(key: &str, label: &str) -> String {
 }
 
 #[test]
-fn three_files() {
+fn three_files_make_an_identity() {
     let (authority, pair) = cluster();
     let identity = load_files(&pair.key, &pair.crt, &authority.pem).unwrap();
     assert_eq!(identity.user(), "access-plugin");
@@ -66,7 +66,7 @@ fn three_files() {
 }
 
 #[test]
-fn one_file_as_teleport_writes_it() {
+fn one_file_written_by_teleport_makes_an_identity() {
     let (authority, pair) = cluster();
     let other = TestCa::new("leaf-cluster");
     let file = format!(
@@ -184,7 +184,7 @@ fn damage_is_reported() {
 }
 
 #[test]
-fn what_does_not_belong_together_is_refused() {
+fn files_that_do_not_belong_together_are_refused() {
     let (authority, pair) = cluster();
     let other = authority.client_pair("access-plugin");
     assert!(matches!(

@@ -86,7 +86,7 @@ fn set_verbs(sim: &TeleportSim, verbs: &[&str]) {
 }
 
 #[tokio::test]
-async fn in_every_version_an_absence_counts_only_with_the_rights() {
+async fn an_absence_counts_only_with_the_rights_in_every_version() {
     for version in ServerVersion::ALL {
         let reports = Arc::new(Reports::default());
         let options = Options::new(version, Fixture::golden());

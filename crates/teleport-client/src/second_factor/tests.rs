@@ -31,7 +31,7 @@ fn the_names_on_the_certificate_show_who_signed() {
 }
 
 #[tokio::test]
-async fn it_is_asked_of_a_certificate_that_a_person_signed_where_webauthn_is_the_only_factor() {
+async fn webauthn_as_the_only_factor_is_asked_of_certificates_that_users_signed() {
     use fixture::SecondFactor::{Off, On, WebAuthn};
     let alice = certs::Signer::User("alice@example.com");
     let by_alice = || Signer::User("alice@example.com".to_owned());
@@ -53,7 +53,7 @@ async fn it_is_asked_of_a_certificate_that_a_person_signed_where_webauthn_is_the
 }
 
 #[tokio::test]
-async fn what_the_cluster_does_not_show_is_not_known() {
+async fn settings_that_the_cluster_hides_are_unknown() {
     let (sim, client) =
         signed_by(ServerVersion::V15, fixture::SecondFactor::Off, certs::Signer::User("alice@example.com"))
             .await;

@@ -287,7 +287,7 @@ async fn every_end_is_reported_and_followed_by_a_new_snapshot() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_was_not_reported_before_a_loss_is_left_to_the_snapshot() {
+async fn unreported_changes_before_a_loss_are_left_to_the_snapshot() {
     let (remote, scripted) = watch();
     let (again, second) = watch();
     with_script(vec![scripted, second], WatcherTimings::default(), 1, async |mut updates| {
@@ -347,7 +347,7 @@ async fn waits_grow_until_a_watch_was_healthy_for_long() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn it_ends_when_the_receiver_is_gone() {
+async fn the_watcher_ends_when_its_receiver_is_gone() {
     let (remote, scripted) = watch();
     let script = Mutex::new(Some(scripted));
     let open = || {

@@ -1,25 +1,27 @@
-//! Notices renewed certificate files while the daemon runs, and moves the client to them.
+//! Keeps the client's identity as new as its files while the daemon runs, and warns of its end.
 //!
-//! It looks at the files again and again, because they are replaced in many ways (tbot rewrites them,
-//! Kubernetes swaps a link, people copy) that have only this in common: time, length or inode changes. Files
-//! that are half written, damaged or not accepted by the server change nothing: the identity in use stays.
-//! What makes an identity valid is in `identity.rs`; how an open watch moves is in `watch.rs`.
+//! Files that are half written, damaged or not accepted by the server change nothing: the identity in use stays. What makes
+//! an identity valid is in `teleport-client/src/identity.rs`; how an open watch moves is in its `watcher.rs`.
 
-use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
+use std::path::PathBuf;
+use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info, warn};
 
+use crate::observe::file_watch::{FileChange, FileWatch};
 use crate::observe::metrics::Metrics;
 use access_core::domain::error_chain::chain;
 use access_core::domain::log_once::LogOnce;
 use teleport_client::Client;
 use teleport_client::Credentials;
 use teleport_client::error::{ErrorKind, TeleportError};
-use teleport_client::identity::{Identity, IdentityError, RENEW_REMEDY};
+use teleport_client::identity::{Identity, RENEW_REMEDY};
+
+/// How soon files that could not be used are tried again: a user or a role may come later than the certificate.
+const RETRY_INTERVAL: Duration = Duration::from_secs(10);
 
 /// How long before a certificate's end it is warned of, longest first. None of these may be more than a quarter
 /// of the certificate's life, or tbot's, which last an hour, would be warned of from their beginning.
@@ -33,26 +35,19 @@ pub struct Reloader {
     metrics: Metrics,
     source: Credentials,
     current: Identity,
-    /// The files as they were when they held what is in use; `None` makes the next look read them.
-    loaded_stamps: Option<Vec<FileStamp>>,
-    /// Files that cannot be used, or not yet.
-    unusable: Option<Vec<FileStamp>>,
-    /// About the files ([`FILES`]) and the certificate in use ([`EXPIRY`]).
+    files: FileWatch,
+    /// The log says that the files cannot be used.
+    is_failing: bool,
+    /// About the end of the certificate in use.
     log_once: LogOnce,
 }
-
-const FILES: &str = "files";
-const EXPIRY: &str = "expiry";
-
-/// What changes when a file is replaced; `None` if it cannot be looked at.
-type FileStamp = Option<(SystemTime, u64, u64)>;
 
 impl Reloader {
     /// For a client that was made with the identity `current`, which came from the files of `source`.
     pub fn new(client: Client, source: Credentials, current: Identity, metrics: Metrics) -> Self {
         metrics.certificate_expires(current.not_after());
-        let log_once = LogOnce::default();
-        Self { client, metrics, source, current, loaded_stamps: None, unusable: None, log_once }
+        let files = FileWatch::new(files(&source), RETRY_INTERVAL);
+        Self { client, metrics, source, current, files, is_failing: false, log_once: LogOnce::default() }
     }
 
     /// Looks at the files now and then every `interval`, until the stop.
@@ -69,71 +64,72 @@ impl Reloader {
     }
 
     async fn check(&mut self, now: Timestamp) {
-        let (source, settled) = (self.source.clone(), self.loaded_stamps.clone());
-        // The files may lie on a network drive that hangs.
-        match tokio::task::spawn_blocking(move || load_if_changed(&source, settled.as_ref(), now)).await {
-            Ok(None) => {}
-            Ok(Some(LoadedFiles { stamps, identity: Ok(identity) })) => {
-                self.try_adopt(stamps, identity).await
-            }
-            Ok(Some(LoadedFiles { stamps, identity: Err(error) })) => {
-                self.keep_current(stamps, &chain(&error))
-            }
-            // It panicked, which was printed, or the process ends.
-            Err(_) => debug!("The certificate files could not be looked at"),
+        match self.files.look().await {
+            FileChange::Nothing => {}
+            FileChange::Restored => self.log_restored(),
+            FileChange::New => self.reload(now, true).await,
+            FileChange::Retry => self.reload(now, false).await,
         }
         self.log_expiry(now);
     }
 
-    async fn try_adopt(&mut self, stamps: Vec<FileStamp>, found: Identity) {
-        if found.is_same_as(&self.current) {
-            self.unusable = None;
-            if let Some(suppressed) = self.log_once.clear(FILES) {
-                info!(suppressed, "The certificate files hold the identity in use again");
-            }
-            self.loaded_stamps = Some(stamps);
-            return;
-        }
-        match self.client.try_identity(&found).await {
-            Err(error) if is_rejection(&error) => self.keep_current(stamps, &chain(&error)),
-            // While the server is away the daemon cannot check, but the files are the newest there are.
-            Ok(()) | Err(_) => {
-                info!(
-                    user = found.user(),
-                    certificate_until = %found.not_after(),
-                    "The certificate was renewed and is in use"
+    /// Tries what the files hold. What is wrong with it is in the log already unless it is new.
+    async fn reload(&mut self, now: Timestamp, is_new: bool) {
+        let source = self.source.clone();
+        // The files may lie on a network drive that hangs.
+        let loaded = tokio::task::spawn_blocking(move || Identity::load(&source, now)).await;
+        let failure = match loaded {
+            Ok(Ok(found)) => self.try_adopt(found).await.map_err(|error| chain(&error)),
+            Ok(Err(error)) => Err(chain(&error)),
+            // It panicked, which was printed, or the process ends.
+            Err(_) => return,
+        };
+        match failure {
+            Ok(()) => self.files.adopt(),
+            Err(cause) if is_new => {
+                self.is_failing = true;
+                warn!(
+                    certificate_until = %self.current.not_after(),
+                    "The certificate files changed but cannot be used, so the identity in use stays: {cause}; \
+                     they are tried again every few seconds"
                 );
-                self.client.use_identity(&found);
-                *self = Self {
-                    loaded_stamps: Some(stamps),
-                    ..Self::new(self.client.clone(), self.source.clone(), found, self.metrics.clone())
-                };
             }
+            Err(cause) => debug!("The certificate files cannot be used yet: {cause}"),
         }
     }
 
-    /// Stays with the identity in use. Logs it only if the files do not change until the next look, because a program may
-    /// still be writing them, one after the other.
-    fn keep_current(&mut self, stamps: Vec<FileStamp>, cause: &str) {
-        self.loaded_stamps = None;
-        let has_settled = self.unusable.as_ref() == Some(&stamps);
-        if !has_settled {
-            debug!("The certificate files changed and cannot be used yet: {cause}");
-        } else if self.log_once.once(FILES, &format!("{stamps:?}")) {
-            warn!(
-                certificate_until = %self.current.not_after(),
-                "The certificate files changed but cannot be used, so the identity in use stays: {cause}; \
-                 they are tried again every few seconds"
-            );
+    async fn try_adopt(&mut self, found: Identity) -> Result<(), TeleportError> {
+        if found.is_same_as(&self.current) {
+            self.log_restored();
+            return Ok(());
         }
-        self.unusable = Some(stamps);
+        match self.client.try_identity(&found).await {
+            Err(error) if is_rejection(&error) => return Err(error),
+            // While the server is away the daemon cannot check, but the files are the newest there are.
+            Ok(()) | Err(_) => {}
+        }
+        info!(
+            user = found.user(),
+            certificate_until = %found.not_after(),
+            "The certificate was renewed and is in use"
+        );
+        self.client.use_identity(&found);
+        self.metrics.certificate_expires(found.not_after());
+        (self.current, self.is_failing, self.log_once) = (found, false, LogOnce::default());
+        Ok(())
+    }
+
+    fn log_restored(&mut self) {
+        if std::mem::take(&mut self.is_failing) {
+            info!("The certificate files hold the identity in use again");
+        }
     }
 
     /// Says once for each notice that the present certificate ends, and once that it has ended.
     fn log_expiry(&mut self, now: Timestamp) {
         let (from, until) = (self.current.not_before(), self.current.not_after());
         let due = notices_due(from, until, now);
-        if due == 0 || !self.log_once.once(EXPIRY, &due.to_string()) {
+        if due == 0 || !self.log_once.once("expiry", &due.to_string()) {
             return;
         }
         let user = self.current.user();
@@ -155,45 +151,13 @@ impl Reloader {
     }
 }
 
-/// What the files hold, and how they looked just before they were read.
-struct LoadedFiles {
-    stamps: Vec<FileStamp>,
-    identity: Result<Identity, IdentityError>,
-}
-
-/// Reads the files, unless they look as before. Blocks.
-fn load_if_changed(
-    source: &Credentials,
-    settled: Option<&Vec<FileStamp>>,
-    now: Timestamp,
-) -> Option<LoadedFiles> {
-    let stamps: Vec<FileStamp> = files(source).into_iter().map(|file| stamp(file)).collect();
-    if settled == Some(&stamps) {
-        return None;
-    }
-    Some(LoadedFiles { stamps, identity: Identity::load(source, now) })
-}
-
-fn files(source: &Credentials) -> Vec<&PathBuf> {
+fn files(source: &Credentials) -> Vec<PathBuf> {
     match source {
-        Credentials::Identity(file) => vec![file],
-        Credentials::Files { client_key, client_crt, root_cas } => vec![client_key, client_crt, root_cas],
+        Credentials::Identity(file) => vec![file.clone()],
+        Credentials::Files { client_key, client_crt, root_cas } => {
+            [client_key, client_crt, root_cas].map(PathBuf::clone).into()
+        }
     }
-}
-
-fn stamp(file: &Path) -> FileStamp {
-    let metadata = std::fs::metadata(file).ok()?;
-    Some((metadata.modified().ok()?, metadata.len(), inode(&metadata)))
-}
-
-#[cfg(unix)]
-fn inode(metadata: &std::fs::Metadata) -> u64 {
-    std::os::unix::fs::MetadataExt::ino(metadata)
-}
-
-#[cfg(not(unix))]
-fn inode(_: &std::fs::Metadata) -> u64 {
-    0
 }
 
 /// The server or our own check of the server says no; trying again with the same files is of little use.

@@ -88,7 +88,7 @@ impl App {
         // From the beginning, because the certificate may be renewed while Teleport or Slack is waited for.
         let reloader =
             Reloader::new(teleport.clone(), config.teleport.credentials.clone(), identity, metrics.clone());
-        tasks.start("identity", reloader.run(timings.identity_poll, stop.clone()));
+        tasks.start("identity", reloader.run(timings.file_poll, stop.clone()));
         let pong = startup::wait_for_teleport(&teleport, timings.startup).await?;
         metrics.stage_reached(Stage::Slack);
         info!(cluster = %pong.cluster_name, version = %pong.server_version, enterprise = pong.enterprise, "Teleport answers");

@@ -138,7 +138,7 @@ pub(crate) async fn start(
                 "app-level token",
                 run_until_stopped(
                     stop,
-                    token_reloader::keep_secret_current(TokenKind::App, token, timings.secret_poll),
+                    token_reloader::keep_secret_current(TokenKind::App, token, timings.file_poll),
                 ),
             );
             let handler = move |envelope| {
@@ -152,16 +152,15 @@ pub(crate) async fn start(
             tasks.start("socket mode", socket.run(handler, stop.clone()));
         }
         ReviewTransport::Http { signing_secret, listener } => {
-            let bound = Listener::bind(listener.listen_addr, listener.tls.as_ref()).await;
-            let mut bound = bound.map_err(|error| ExitError::from_cause(error.cause(), error))?;
-            bound.reload_every = timings.callback_certificate_poll;
+            let bound = Listener::bind(listener.listen_addr, listener.tls.as_ref(), timings.file_poll).await;
+            let bound = bound.map_err(|error| ExitError::from_cause(error.cause(), error))?;
             let renewed = latest::Sender::new(signing_secret.clone());
             let secret = renewed.subscribe();
             tasks.start(
                 "signing secret",
                 run_until_stopped(
                     stop,
-                    token_reloader::keep_secret_current(TokenKind::Signing, renewed, timings.secret_poll),
+                    token_reloader::keep_secret_current(TokenKind::Signing, renewed, timings.file_poll),
                 ),
             );
             let handler = move |headers, body: bytes::Bytes| {

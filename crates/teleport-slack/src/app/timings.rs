@@ -19,12 +19,9 @@ pub struct TimingValues {
     pub watcher: WatcherTimings,
     /// What is waited for at start is tried again soon, then each half minute.
     pub startup: Backoff,
-    /// How often to look whether the certificate files changed: the certificate has minutes at least, and a look costs nothing.
-    pub identity_poll: Duration,
-    /// How often to look whether the files of the callbacks' certificate changed.
-    pub callback_certificate_poll: Duration,
-    /// How often to look whether the files of Slack's secrets changed.
-    pub secret_poll: Duration,
+    /// How often to look whether a watched file changed. What two looks in a row see is used: a new token or certificate may
+    /// end an outage, and a look costs little.
+    pub file_poll: Duration,
     /// How soon to ask whether Slack takes a refused token again.
     pub token_probe: Backoff,
     /// How often to look whether a missing right to decide was granted.
@@ -40,9 +37,7 @@ impl Default for TimingValues {
             controller: ControllerTimings::default(),
             watcher: WatcherTimings::default(),
             startup: Backoff { first: seconds(1), cap: seconds(30) },
-            identity_poll: seconds(10),
-            callback_certificate_poll: seconds(10),
-            secret_poll: seconds(2),
+            file_poll: seconds(2),
             token_probe: Backoff { first: seconds(5), cap: seconds(60) },
             permission_poll: seconds(15),
             click_drain: shutdown::WORK,
@@ -78,13 +73,7 @@ impl Timings {
                 "the probes of a refusing channel come sooner than its operations try again, or these wait twice",
             ));
         }
-        let polls = [
-            values.identity_poll,
-            values.callback_certificate_poll,
-            values.secret_poll,
-            values.permission_poll,
-            values.watcher.probe_after,
-        ];
+        let polls = [values.file_poll, values.permission_poll, values.watcher.probe_after];
         let retries = Self::backoffs(&values).map(|backoff| backoff.first);
         if polls.into_iter().chain(retries).any(|wait| wait.is_zero()) {
             return Err(TimingsError("no wait between two tries is nothing, or the daemon spins"));
@@ -146,7 +135,7 @@ mod tests {
         assert_refused(|values| values.controller.drain = work, "leaves posts in doubt");
         let half = ControllerTimings::default().refused.first / 2;
         assert_refused(|values| values.controller.refused_probe_interval = half, "these wait twice");
-        assert_refused(|values| values.secret_poll = Duration::ZERO, "the daemon spins");
+        assert_refused(|values| values.file_poll = Duration::ZERO, "the daemon spins");
         assert_refused(|values| values.controller.undecided.first = Duration::ZERO, "the daemon spins");
         assert_refused(|values| values.watcher.probe_after = Duration::ZERO, "the daemon spins");
     }

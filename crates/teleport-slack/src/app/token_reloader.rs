@@ -1,8 +1,7 @@
 //! Slack's secrets while the daemon runs. The daemon takes up a new secret from its file without an operator. It logs once,
 //! with the remedy, that Slack refuses the bot token, and tries again.
 //!
-//! Files are compared by their contents, every two seconds: they are replaced in many ways. What is seen for the first time
-//! may be half written, so only what is there at two looks counts.
+//! `observe/file_watch.rs` notices that a file changed.
 
 use std::future::pending;
 use std::path::Path;
@@ -10,13 +9,13 @@ use std::time::Duration;
 
 use access_core::domain::backoff::Backoff;
 use tokio::sync::watch as latest;
-use tokio::time::{Instant, sleep};
+use tokio::time::sleep;
 use tracing::{error, info, warn};
 
 use crate::app::timings::Timings;
 use crate::config::{TokenKind, reread};
+use crate::observe::file_watch::{FileChange, FileWatch};
 use crate::observe::metrics::Metrics;
-use access_core::domain::log_once::LogOnce;
 use access_core::domain::secret::Secret;
 use slack_client::error::{Retry, SlackError};
 use slack_client::objects::AuthTest;
@@ -36,7 +35,7 @@ pub(crate) async fn keep_bot_token_current(
     timings: Timings,
 ) {
     let reporting = report_token_state(slack.clone(), token.clone(), metrics, timings.token_probe);
-    tokio::join!(watch_file(SecretConsumer::Client { slack, known }, token, timings.secret_poll), reporting);
+    tokio::join!(watch_file(SecretConsumer::Client { slack, known }, token, timings.file_poll), reporting);
 }
 
 /// Keeps a secret that is merely passed on as new as its file. Does not end.
@@ -137,124 +136,59 @@ async fn report_token_state(slack: slack_client::Client, token: Secret, metrics:
 async fn watch_file(user: SecretConsumer, secret: Secret, poll: Duration) {
     let (kind, file) = (user.kind(), secret.file().map(Path::to_owned));
     let Some(file) = file else { return pending().await };
-    let mut looks = FileState::new(secret.clone());
+    let mut files = FileWatch::new(vec![file.clone()], RETRY_INTERVAL);
+    let mut current = secret;
+    // The log says that the file cannot be used.
+    let mut is_failing = false;
+    let log_restored = |is_failing: &mut bool| {
+        if std::mem::take(is_failing) {
+            info!("The file {} holds the {} in use again", file.display(), kind.name());
+        }
+    };
     loop {
         sleep(poll).await;
+        let is_new = match files.look().await {
+            FileChange::Nothing => continue,
+            FileChange::Restored => {
+                log_restored(&mut is_failing);
+                continue;
+            }
+            FileChange::New => true,
+            FileChange::Retry => false,
+        };
         let (path, shown) = (file.clone(), file.display());
         // It may lie on a drive that hangs.
-        let read = tokio::task::spawn_blocking(move || reread(kind, &path)).await;
-        let Ok(found) = read else { continue };
-        match looks.observe(found, Instant::now()) {
-            FileChange::Unchanged => {}
-            FileChange::Restored => info!("The file {shown} holds the {} in use again", kind.name()),
-            FileChange::Unusable(why) => warn!(
+        let Ok(read) = tokio::task::spawn_blocking(move || reread(kind, &path)).await else { continue };
+        let failure = match read {
+            Ok(found) if found.expose() == current.expose() => {
+                log_restored(&mut is_failing);
+                files.adopt();
+                continue;
+            }
+            Ok(new) => match user.adopt(&new).await {
+                Ok(()) => {
+                    info!("A new {} was found in {shown} and is in use", kind.name());
+                    files.adopt();
+                    (current, is_failing) = (new, false);
+                    continue;
+                }
+                Err(why) => format!("A new {} was found in {shown} and is not used: {why}", kind.name()),
+            },
+            Err(why) => format!(
                 "The file {shown} changed and holds no usable {}, so the one in use stays: {why}; it is looked at every few seconds",
                 kind.name()
             ),
-            FileChange::New(new) => match user.adopt(&new).await {
-                Ok(()) => {
-                    looks = FileState::new(new);
-                    info!("A new {} was found in {shown} and is in use", kind.name());
-                }
-                Err(why) => {
-                    if looks.should_log() {
-                        warn!("A new {} was found in {shown} and is not used: {why}", kind.name());
-                    }
-                }
-            },
+        };
+        if is_new {
+            is_failing = true;
+            warn!("{failure}");
         }
-    }
-}
-
-/// What is logged about, for [`LogOnce`].
-const FILE: &str = "file";
-
-/// What was seen of a file.
-struct FileState {
-    current: Secret,
-    last: Option<Result<Secret, String>>,
-    tried_at: Option<Instant>,
-    log_once: LogOnce,
-}
-
-/// What to make of it.
-#[derive(Debug, PartialEq)]
-enum FileChange {
-    Unchanged,
-    /// The problem that was logged is gone.
-    Restored,
-    New(Secret),
-    Unusable(String),
-}
-
-impl FileState {
-    fn new(current: Secret) -> Self {
-        Self { current, last: None, tried_at: None, log_once: LogOnce::default() }
-    }
-
-    fn observe(&mut self, found: Result<Secret, String>, now: Instant) -> FileChange {
-        if found.as_ref().is_ok_and(|found| found.expose() == self.current.expose()) {
-            let was_logged = self.log_once.has_logged(FILE);
-            *self = Self::new(self.current.clone());
-            return if was_logged { FileChange::Restored } else { FileChange::Unchanged };
-        }
-        if self.last.as_ref() != Some(&found) {
-            // It may be on its way.
-            *self = Self { last: Some(found), tried_at: None, ..Self::new(self.current.clone()) };
-            return FileChange::Unchanged;
-        }
-        match found {
-            Err(why) if self.should_log() => FileChange::Unusable(why),
-            Ok(new) if self.tried_at.is_none_or(|tried| now.duration_since(tried) >= RETRY_INTERVAL) => {
-                self.tried_at = Some(now);
-                FileChange::New(new)
-            }
-            Ok(_) | Err(_) => FileChange::Unchanged,
-        }
-    }
-
-    /// Whether what is wrong with the file as it is now is not in the log yet.
-    fn should_log(&mut self) -> bool {
-        self.log_once.once(FILE, "unusable")
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn only_content_seen_at_two_checks_counts() {
-        let (start, secret) = (Instant::now(), |text: &str| Secret::new(text));
-        let empty = || Err("it is empty".to_owned());
-        let mut looks = FileState::new(secret("old"));
-        assert_eq!(looks.observe(Ok(secret("old")), start), FileChange::Unchanged);
-        // Written in two steps.
-        assert_eq!(looks.observe(empty(), start), FileChange::Unchanged);
-        assert_eq!(looks.observe(Ok(secret("ne")), start), FileChange::Unchanged);
-        assert_eq!(looks.observe(Ok(secret("new")), start), FileChange::Unchanged);
-        assert_eq!(looks.observe(Ok(secret("new")), start), FileChange::New(secret("new")));
-        // It was not accepted, and is tried again after a while.
-        assert_eq!(looks.observe(Ok(secret("new")), start + RETRY_INTERVAL / 2), FileChange::Unchanged);
-        assert_eq!(looks.observe(Ok(secret("new")), start + RETRY_INTERVAL), FileChange::New(secret("new")));
-        // Another one is tried at once.
-        assert_eq!(looks.observe(Ok(secret("newer")), start + RETRY_INTERVAL), FileChange::Unchanged);
-        assert_eq!(
-            looks.observe(Ok(secret("newer")), start + RETRY_INTERVAL),
-            FileChange::New(secret("newer"))
-        );
-    }
-
-    #[test]
-    fn an_unusable_file_is_logged_once_and_again_when_it_is_usable() {
-        let (now, empty) = (Instant::now(), || Err("it is empty".to_owned()));
-        let mut looks = FileState::new(Secret::new("old"));
-        assert_eq!(looks.observe(empty(), now), FileChange::Unchanged);
-        assert_eq!(looks.observe(empty(), now), FileChange::Unusable("it is empty".to_owned()));
-        assert_eq!(looks.observe(empty(), now), FileChange::Unchanged);
-        assert_eq!(looks.observe(Ok(Secret::new("old")), now), FileChange::Restored);
-        assert_eq!(looks.observe(Ok(Secret::new("old")), now), FileChange::Unchanged);
-    }
 
     #[test]
     fn an_app_token_names_its_app() {

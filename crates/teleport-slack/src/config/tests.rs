@@ -471,7 +471,7 @@ fn credentials_are_one_kind_and_complete() {
 
 #[test]
 fn each_wrong_token_gets_its_own_answer() {
-    let check = |token: &str| {
+    let mistake_of = |token: &str| {
         let text = format!("[teleport]\naddr = \"a\"\nidentity = \"i\"\n[slack]\ntoken = \"{token}\"");
         let shown = mistakes(&text);
         shown.lines().skip(1).map(str::trim).collect::<Vec<_>>().join(" | ")
@@ -492,7 +492,7 @@ fn each_wrong_token_gets_its_own_answer() {
         "/run/user",
         "/run/two",
     ];
-    let shown = tokens.map(|token| format!("{token:?}: {}", check(token))).join("\n");
+    let shown = tokens.map(|token| format!("{token:?}: {}", mistake_of(token))).join("\n");
     insta::assert_snapshot!(shown, @r#"
     "xoxp-1": /etc/slack.toml:5: slack.token: this is a user token (xoxp-…) | use the "Bot User OAuth Token" (xoxb-…) from "OAuth & Permissions" in your Slack app's settings
     "xapp-1": /etc/slack.toml:5: slack.token: this is an app-level token (xapp-…); that one belongs to review.app_token | use the "Bot User OAuth Token" (xoxb-…) from "OAuth & Permissions" in your Slack app's settings

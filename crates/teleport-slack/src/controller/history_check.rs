@@ -258,7 +258,7 @@ mod tests {
     }
 
     #[track_caller]
-    fn check(own: &[OwnMessage], expected: &[&str]) {
+    fn assert_matching(own: &[OwnMessage], expected: &[&str]) {
         let (id, key) = (RequestId::new("r1"), RecipientKey::new("#team"));
         let found = matching_messages(&id, &key, own, |ts| ts.as_str().starts_with("9."));
         assert_eq!(found.iter().map(MessageTs::as_str).collect::<Vec<_>>(), expected);
@@ -274,8 +274,8 @@ mod tests {
             marked("1.4", reply_metadata(&id, RepliesPosted::Reviews(1))),
             worded("1.5", "x", &["*ID*: r1"]),
         ];
-        check(&all, &["1.3"]);
-        check(&all[..2], &[]);
+        assert_matching(&all, &["1.3"]);
+        assert_matching(&all[..2], &[]);
     }
 
     #[test]
@@ -305,8 +305,8 @@ mod tests {
     #[test]
     fn a_message_without_metadata_is_matched_by_the_line_with_the_id() {
         let line = "*ID*: r1\n*Cluster*: demo";
-        check(&[worded("1.1", "x", &["You have", line])], &["1.1"]);
-        check(&[worded("1.1", "x\n*Approve*: `tsh request review --approve r1`", &[])], &["1.1"]);
+        assert_matching(&[worded("1.1", "x", &["You have", line])], &["1.1"]);
+        assert_matching(&[worded("1.1", "x\n*Approve*: `tsh request review --approve r1`", &[])], &["1.1"]);
         for (text, blocks) in [
             ("x", &["*ID*: r12"][..]),
             ("x", &["*ID*: r2\n*Reason*: see *ID*: r1"]),
@@ -315,16 +315,16 @@ mod tests {
             ("x\nr1-a", &[]),
             ("", &[]),
         ] {
-            check(&[worded("1.1", text, blocks)], &[]);
+            assert_matching(&[worded("1.1", text, blocks)], &[]);
         }
         // It is the record's already, for another recipient of the same channel.
-        check(&[worded("9.1", "x", &[line])], &[]);
-        check(
+        assert_matching(&[worded("9.1", "x", &[line])], &[]);
+        assert_matching(
             &[worded("9.1", "x", &[line]), worded("9.2", "x", &[line]), worded("1.3", "x", &[line])],
             &["1.3"],
         );
         // A reply that was sent to the channel as well.
-        check(&[OwnMessage { is_reply: true, ..worded("1.1", "x", &[line]) }], &[]);
+        assert_matching(&[OwnMessage { is_reply: true, ..worded("1.1", "x", &[line]) }], &[]);
     }
 
     #[test]

@@ -81,7 +81,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn its_time_ends_by_the_monotonic_clock() {
+    async fn a_lease_ends_by_the_monotonic_clock() {
         let lease = holder().lease();
         tokio::time::advance(lease.timings.budget - TICK).await;
         assert!(lease.may_start_call());
@@ -92,7 +92,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn its_time_ends_by_the_wall_clock_and_when_the_wall_clock_was_set_back() {
+    async fn a_lease_ends_by_the_wall_clock_and_when_that_was_set_back() {
         let work = SignedDuration::try_from(ClaimTimings::default().budget).unwrap();
         for (ago, is_good) in [(work / 2, true), (work, false), (-work / 2, true), (-work * 2, false)] {
             let mut lease = holder().lease();

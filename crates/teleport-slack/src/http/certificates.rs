@@ -1,30 +1,30 @@
 //! The callback listener's key and certificate: read from files, and read again when the files change.
 //!
-//! A program that renews certificates writes two files, one after the other, perhaps slowly. So files that do not fit are
-//! not an event until they have stayed the same from one look to the next; until then, and after it, the certificate in
-//! use stays in use. Connections that exist keep the certificate they began with.
+//! `observe/file_watch.rs` notices that they changed. While they cannot be used, the certificate in use stays in use.
+//! Connections that exist keep the certificate they began with.
 
 use std::io;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::Mutex;
 use rustls::ServerConfig;
 use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use tokio::time::Instant;
-use tokio::time::{MissedTickBehavior, interval_at};
+use tokio::time::sleep;
 use tracing::{error, info};
 
 use crate::config::TlsFiles;
+use crate::observe::file_watch::{FileChange, FileWatch};
 use access_core::domain::error_chain::chain;
-use access_core::domain::log_once::LogOnce;
 use client_base::{files, tls};
 
 /// The largest key or certificate file read; a chain has some ten kilobytes.
 const MAX_FILE_BYTES: u64 = 1024 * 1024;
+
+/// How soon files that could not be used are read again.
+const RETRY_INTERVAL: Duration = Duration::from_secs(10);
 
 /// Why a key and certificate cannot be used. Nothing of the files' content is part of it.
 #[derive(Debug, thiserror::Error)]
@@ -57,109 +57,60 @@ pub enum CertificateError {
     },
 }
 
-/// A key and certificate in use, and the files that they came from.
+/// A key and certificate in use.
 #[derive(Debug)]
 pub(super) struct Certificates {
     files: TlsFiles,
-    state: Mutex<State>,
-}
-
-/// What is logged about, for [`LogOnce`].
-const FILES: &str = "files";
-
-#[derive(Debug)]
-struct State {
-    config: Arc<ServerConfig>,
-    /// The files that the certificate in use came from.
-    in_use: FileStamps,
-    /// The files that could not be used at the last look.
-    rejected: Option<FileStamps>,
-    log_once: LogOnce,
-}
-
-impl State {
-    fn new(config: Arc<ServerConfig>, in_use: FileStamps) -> Self {
-        Self { config, in_use, rejected: None, log_once: LogOnce::default() }
-    }
+    config: Mutex<Arc<ServerConfig>>,
 }
 
 impl Certificates {
-    pub(super) async fn load(files: TlsFiles) -> Result<Self, CertificateError> {
-        // Before reading: what is written in between is then found at the next look.
-        let used = FileStamps::of(&files).await;
+    /// Reads the files; what they hold later is found by the watch.
+    pub(super) async fn load(files: TlsFiles) -> Result<(Self, FileWatch), CertificateError> {
+        let watch = FileWatch::of_present(vec![files.key.clone(), files.cert.clone()], RETRY_INTERVAL).await;
         let config = read(&files).await?;
-        Ok(Self { files, state: Mutex::new(State::new(config, used)) })
+        Ok((Self { files, config: Mutex::new(config) }, watch))
     }
 
     /// For a new connection.
     pub(super) fn current(&self) -> Arc<ServerConfig> {
-        self.state().config.clone()
+        self.config.lock().clone()
     }
 
     /// Looks at the files forever.
-    pub(super) async fn keep_current(&self, every: Duration) {
-        let mut ticks = interval_at(Instant::now() + every, every);
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    pub(super) async fn keep_current(&self, mut watch: FileWatch, every: Duration) {
         loop {
-            ticks.tick().await;
-            self.reload_if_changed().await;
+            sleep(every).await;
+            self.reload_if_changed(&mut watch).await;
         }
     }
 
     /// Takes what is new in the files into use, if it can be used.
-    pub(super) async fn reload_if_changed(&self) {
-        let found = FileStamps::of(&self.files).await;
-        if self.state().in_use == found {
-            let mut state = self.state();
-            state.rejected = None;
-            state.log_once.clear(FILES);
-            return;
+    pub(super) async fn reload_if_changed(&self, watch: &mut FileWatch) {
+        let change = watch.look().await;
+        match change {
+            FileChange::Nothing => return,
+            FileChange::Restored => {
+                info!("The files of the callback listener hold the certificate in use again");
+                return;
+            }
+            FileChange::New | FileChange::Retry => {}
         }
         match read(&self.files).await {
             Ok(config) => {
-                *self.state() = State::new(config, found);
+                *self.config.lock() = config;
+                watch.adopt();
                 info!(certificate = %self.files.cert.display(), "The callback listener uses the new certificate");
             }
-            Err(error) => {
-                let mut state = self.state();
-                let has_settled = state.rejected.as_ref() == Some(&found);
-                if has_settled && state.log_once.once(FILES, &format!("{found:?}")) {
-                    error!(
-                        "The callback listener keeps its old certificate, because the new files cannot be used: {}; \
-                         remedy: put a key and its certificate there (https_key_file, https_cert_file)",
-                        chain(&error)
-                    );
-                }
-                state.rejected = Some(found);
-            }
+            Err(error) if change == FileChange::New => error!(
+                "The callback listener keeps its old certificate, because the new files cannot be used: {}; \
+                 remedy: put a key and its certificate there (https_key_file, https_cert_file)",
+                chain(&error)
+            ),
+            // The log says so.
+            Err(_) => {}
         }
     }
-
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock()
-    }
-}
-
-/// What distinguishes one state of the two files from another; `None` for a file that is not there.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct FileStamps([Option<FileStamp>; 2]);
-
-/// Device, inode, size, and the times of the last change of content and of anything. The last cannot be set back,
-/// so that a file copied with its dates is noticed too.
-type FileStamp = (u64, u64, u64, (i64, i64), (i64, i64));
-
-impl FileStamps {
-    async fn of(files: &TlsFiles) -> Self {
-        let (key, cert) = tokio::join!(file_stamp(&files.key), file_stamp(&files.cert));
-        Self([key, cert])
-    }
-}
-
-/// Follows links: Kubernetes replaces a link when a secret changes.
-async fn file_stamp(path: &Path) -> Option<FileStamp> {
-    let found = tokio::fs::metadata(path).await.ok()?;
-    let (content, any) = ((found.mtime(), found.mtime_nsec()), (found.ctime(), found.ctime_nsec()));
-    Some((found.dev(), found.ino(), found.size(), content, any))
 }
 
 async fn read(files: &TlsFiles) -> Result<Arc<ServerConfig>, CertificateError> {

@@ -23,6 +23,7 @@ use tracing::{info, warn};
 
 use crate::causes::Cause;
 use crate::config::TlsFiles;
+use crate::observe::file_watch::FileWatch;
 use crate::supervise::shutdown;
 use crate::supervise::worker_pool::{CALLBACK_CONNECTIONS, CALLBACKS, WorkerPool};
 use certificates::{CertificateError, Certificates};
@@ -38,17 +39,13 @@ const CALLBACK_LIMITS: ListenerLimits = ListenerLimits {
     evict_after: Duration::from_millis(500),
 };
 
-/// How often the key and certificate are looked at.
-const RELOAD_EVERY: Duration = Duration::from_secs(10);
-
 /// A socket that listens for callbacks, and what it takes to serve it.
 #[derive(Debug)]
 pub struct Listener {
     socket: TcpListener,
     address: SocketAddr,
-    certificates: Option<Certificates>,
-    /// How often to look whether the files of the certificate changed.
-    pub(crate) reload_every: Duration,
+    certificates: Option<(Certificates, FileWatch)>,
+    file_poll: Duration,
 }
 
 /// Why a port cannot be listened on.
@@ -83,18 +80,23 @@ impl ListenError {
 
 impl Listener {
     /// Takes the address and reads the key and certificate. Without `tls`, every machine that can listen in on the network
-    /// can read the callbacks: meant for a proxy on the same machine that ends TLS.
+    /// can read the callbacks: meant for a proxy on the same machine that ends TLS. `file_poll` is how often to look whether
+    /// the key and certificate changed.
     ///
     /// # Errors
     ///
     /// An address that cannot be had, or a key or certificate that cannot be used.
-    pub async fn bind(address: SocketAddr, tls: Option<&TlsFiles>) -> Result<Self, ListenError> {
+    pub async fn bind(
+        address: SocketAddr,
+        tls: Option<&TlsFiles>,
+        file_poll: Duration,
+    ) -> Result<Self, ListenError> {
         let certificates = match tls {
             Some(files) => Some(Certificates::load(files.clone()).await?),
             None => None,
         };
         let (socket, address) = bind(address, "Slack's callbacks", "http.listen_addr").await?;
-        Ok(Self { socket, address, certificates, reload_every: RELOAD_EVERY })
+        Ok(Self { socket, address, certificates, file_poll })
     }
 
     /// Where it listens; with the real port if port 0 was asked for.
@@ -113,7 +115,7 @@ impl Listener {
         H: Fn(SignatureHeaders, Bytes) -> F + Clone + Send + Sync + 'static,
         F: Future<Output = CallbackResponse> + Send + 'static,
     {
-        let Self { socket, address, certificates, reload_every } = self;
+        let Self { socket, address, certificates, file_poll } = self;
         match &certificates {
             // The words of the Go plugin, which people search their logs for.
             None => info!("Starting insecure HTTP server on {address}"),
@@ -121,9 +123,10 @@ impl Listener {
         }
         let working = WorkerPool::new(CALLBACKS);
         let router = interactivity::router(handler, Handlers::new(working.clone()));
+        let (certificates, watch) = certificates.unzip();
         let renewal = async {
-            if let Some(certificates) = &certificates {
-                certificates.keep_current(reload_every).await;
+            if let (Some(certificates), Some(watch)) = (&certificates, watch) {
+                certificates.keep_current(watch, file_poll).await;
             }
         };
         let tls = || certificates.as_ref().map(Certificates::current);

@@ -40,7 +40,7 @@ impl Running {
         H: Fn(SignatureHeaders, Bytes) -> F + Clone + Send + Sync + 'static,
         F: Future<Output = CallbackResponse> + Send + 'static,
     {
-        Self::serve(Listener::bind("127.0.0.1:0".parse().unwrap(), None).await.unwrap(), handler)
+        Self::serve(Listener::bind("127.0.0.1:0".parse().unwrap(), None, PATIENCE).await.unwrap(), handler)
     }
 
     fn serve<H, F>(listener: Listener, handler: H) -> Self
@@ -157,7 +157,7 @@ async fn answers_are_what_the_handler_says() {
 }
 
 #[tokio::test]
-async fn what_is_no_callback_does_not_reach_the_handler() {
+async fn other_requests_do_not_reach_the_handler() {
     let running = Running::start(never).await;
     let time = "X-Slack-Request-Timestamp: 1\r\n";
     let signature = "X-Slack-Signature: v0=1\r\n";
@@ -275,7 +275,7 @@ async fn a_panic_is_answered_and_the_listener_goes_on() {
         check_status(&running.exchange(callback(body)).await, "500");
     }
     check_status(&running.exchange(callback("")).await, "200");
-    assert_eq!(log.count("panicked"), 2, "{}", log.text());
+    assert_eq!(log.count("Handling a callback panicked"), 2, "{}", log.text());
 }
 
 #[tokio::test]
@@ -408,7 +408,7 @@ async fn a_plain_listener_says_what_the_guide_shows() {
     let running = Running::start(ack).await;
     check_status(&running.exchange(callback("")).await, "200");
     assert_eq!(log.count(&format!("Starting insecure HTTP server on {}", running.address)), 1);
-    let error = Listener::bind(running.address, None).await.unwrap_err();
+    let error = Listener::bind(running.address, None, PATIENCE).await.unwrap_err();
     assert!(error.to_string().contains("http.listen_addr"), "{error}");
     assert!(chain(&error).contains("in use"), "{}", chain(&error));
 }

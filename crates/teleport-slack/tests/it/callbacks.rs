@@ -1,7 +1,6 @@
 //! Slack's callbacks over the daemon's own TLS, and its key and certificate replaced while it runs.
 
 use std::path::PathBuf;
-use std::time::Duration;
 
 use access_sim::slack::interactive::Warning;
 use access_sim::slack::snapshot::MessageView;
@@ -10,9 +9,6 @@ use access_sim::teleport::request::RequestState;
 
 use crate::harness::deciding::*;
 use crate::harness::*;
-
-/// The daemon checks the files every ten seconds, and logs an error only if it lasts from one check to the next.
-const CERTIFICATE_RELOAD_TIMEOUT: Duration = Duration::from_secs(90);
 
 /// A key and its self-signed certificate.
 struct PemPair {
@@ -86,20 +82,13 @@ fn clicks_arrive_over_tls_and_a_new_certificate_needs_no_restart() {
         let [key, cert] = files(&bed);
         std::fs::write(&key, &new.key).unwrap();
         std::fs::write(&cert, &new.cert[..new.cert.len() / 2]).unwrap();
-        let line = bed
-            .until_within(CERTIFICATE_RELOAD_TIMEOUT, &daemon, "the damaged files in the log", || {
-                daemon.find_logged("The callback listener keeps its old certificate")
-            })
-            .await;
+        let line = bed.until_logged(&daemon, "The callback listener keeps its old certificate").await;
         assert!(line.contains("ERROR") && line.contains("server.crt"), "{line}");
         assert_approved(&bed, &daemon, &old).await;
 
         // The renewal is repaired.
         install(&bed, &new);
-        bed.until_within(CERTIFICATE_RELOAD_TIMEOUT, &daemon, "the new certificate in the log", || {
-            daemon.find_logged("The callback listener uses the new certificate")
-        })
-        .await;
+        bed.until_logged(&daemon, "The callback listener uses the new certificate").await;
         assert_approved(&bed, &daemon, &new).await;
         let seen = press(&bed, &message, &old).await;
         assert!(matches!(seen.warning(), Some(Warning::Unreachable(_))), "{seen:?}");

@@ -29,7 +29,7 @@ async fn new_bed() -> TestBed {
 }
 
 #[test]
-fn what_was_posted_when_the_plugin_was_shut_out_is_recorded_afterwards() {
+fn a_post_made_when_the_plugin_was_shut_out_is_recorded_afterwards() {
     run_test(async {
         for (shut_out, words, let_in) in LOCKOUTS {
             let bed = new_bed().await;

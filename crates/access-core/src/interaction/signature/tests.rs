@@ -104,7 +104,7 @@ fn an_empty_secret_verifies_nothing() {
 }
 
 #[test]
-fn nothing_secret_is_printed() {
+fn debug_texts_and_errors_show_no_secret() {
     let verified = verify(SECRET, Some(TIME), Some(SIGNATURE.as_bytes()), BODY, at(0)).unwrap();
     assert_eq!(format!("{verified:?}"), "Verified { bytes: 362, .. }");
     for rejection in
@@ -116,7 +116,7 @@ fn nothing_secret_is_printed() {
 }
 
 #[test]
-fn each_rejection_says_its_cause_in_words_of_its_own() {
+fn each_signature_error_has_its_own_text() {
     for (rejection, word) in [
         (SignatureError::Unsigned, "not signed"),
         (SignatureError::Malformed, "cannot be read"),
@@ -179,7 +179,7 @@ fn the_replay_cache_is_bounded_in_number_and_time() {
 
 proptest! {
     #[test]
-    fn what_slack_signs_is_accepted_and_nothing_else(
+    fn only_signatures_by_slack_are_accepted(
         body in proptest::collection::vec(any::<u8>(), 0..200),
         other in proptest::collection::vec(any::<u8>(), 0..200),
         skew in -300..=300i64,

@@ -210,7 +210,7 @@ fn votes_are_read_whole_or_not_at_all() {
 }
 
 #[test]
-fn what_the_request_was_when_the_newest_vote_was_given_is_kept() {
+fn votes_keep_the_newest_version_of_the_request() {
     use crate::domain::request::sample;
     let request = |revision: &str, reviews| AccessRequest {
         version: Some(Version { revision: revision.into(), reviews }),

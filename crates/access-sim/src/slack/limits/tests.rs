@@ -57,7 +57,7 @@ fn rich_section(element: Value) -> Value {
 }
 
 #[test]
-fn the_list_itself() {
+fn the_list_of_blocks_follows_slacks_limits() {
     let divider = json!({ "type": "divider" });
     assert_eq!(check_blocks(&json!(vec![divider.clone(); 50])), Ok(()));
     assert_eq!(check_blocks(&json!(vec![divider.clone(); 51])), Err(BlocksRefused::TooMany(51)));
@@ -100,7 +100,7 @@ fn unknown_and_misspelt_things_are_refused() {
 }
 
 #[test]
-fn sections() {
+fn sections_follow_slacks_limits() {
     assert_accepted(json!({ "type": "section", "text": mrkdwn(3_000), "expand": true }));
     assert_rejected(json!({ "type": "section", "text": mrkdwn(3_001) }), "/text/text");
     assert_rejected(json!({ "type": "section", "text": mrkdwn(0) }), "/text/text");
@@ -144,7 +144,7 @@ fn headers_contexts_images_and_markdown() {
 }
 
 #[test]
-fn buttons() {
+fn buttons_follow_slacks_limits() {
     let cases = [
         ("text", plain(75), plain(76), "/text/text"),
         ("text", plain(1), mrkdwn(1), "/text/type"),
@@ -189,7 +189,7 @@ fn confirmations_need_every_part_in_plain_text() {
 }
 
 #[test]
-fn menus() {
+fn menus_follow_slacks_limits() {
     let select = |options: Vec<Value>| {
         actions(
             json!({ "type": "static_select", "action_id": "s", "options": options, "placeholder": plain(150) }),
@@ -224,7 +224,7 @@ fn menus() {
 }
 
 #[test]
-fn rich_text() {
+fn rich_text_follows_slacks_limits() {
     assert_accepted(rich_section(
         json!({ "type": "text", "text": "x", "style": { "bold": true, "code": true } }),
     ));

@@ -200,7 +200,7 @@ async fn forged_payloads_come_over_the_socket_too() {
 }
 
 #[tokio::test]
-async fn what_is_not_acknowledged_comes_again_with_the_same_id() {
+async fn an_unacknowledged_envelope_is_sent_again_with_the_same_id() {
     let (sim, client) = start(fast_timings()).await;
     let mut socket = connect(&sim, &client).await;
     let ts = post_button(&client, "C0DBA", button("approve")).await;

@@ -283,7 +283,7 @@ async fn the_demo_fixture_has_its_users() {
 }
 
 #[tokio::test]
-async fn what_a_role_denies_wins() {
+async fn the_denials_of_a_role_win() {
     let sim = golden().await;
     let id = sim.request_access(ALICE, dba()).unwrap();
     sim.edit_fixture(|fixture| {

@@ -271,7 +271,7 @@ async fn a_server_that_starts_again_lists_everything_at_once() {
 
 /// `vectors/teleport-15-observed.md`, 9.
 #[tokio::test]
-async fn from_its_end_on_a_request_is_in_no_answer_although_its_delete_may_take_days() {
+async fn an_expired_request_is_in_no_answer_before_its_delete_event() {
     let options = Options {
         delete_delay: Duration::from_secs(48 * 3600),
         list_lag: Duration::ZERO,

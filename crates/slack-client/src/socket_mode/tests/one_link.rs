@@ -260,7 +260,7 @@ async fn malformed_frames_are_ignored() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_no_text_of_a_sane_size_ends_the_connection() {
+async fn a_binary_or_oversized_message_ends_the_connection() {
     let (intake, _) = recording_dispatcher();
     let mut one = RunningConnection::start(&intake).await;
     one.slack.raw(Message::binary(b"{}".to_vec())).await;

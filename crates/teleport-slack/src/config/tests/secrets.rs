@@ -89,12 +89,12 @@ fn check_hidden(text: &str, mark: &str) -> String {
 }
 
 #[test]
-fn the_file_is_sound_without_them() {
+fn the_file_without_secrets_is_valid() {
     config(FILE);
 }
 
 #[test]
-fn one_in_any_text_or_key_is_refused_and_not_shown() {
+fn a_secret_in_any_text_or_key_is_refused_and_not_shown() {
     for secret in secrets() {
         for range in quoted(FILE) {
             let own = &FILE[range.clone()];
@@ -112,7 +112,7 @@ fn one_in_any_text_or_key_is_refused_and_not_shown() {
 }
 
 #[test]
-fn one_in_an_unknown_key_or_its_value_or_a_comment_is_not_shown() {
+fn a_secret_in_an_unknown_key_or_a_comment_is_not_shown() {
     for secret in secrets() {
         for line in [
             format!("\"{secret}\" = 1"),
@@ -131,7 +131,7 @@ fn one_in_an_unknown_key_or_its_value_or_a_comment_is_not_shown() {
 }
 
 #[test]
-fn one_in_broken_toml_is_not_shown() {
+fn a_secret_in_broken_toml_is_not_shown() {
     for secret in secrets() {
         for line in [
             format!("output = {secret}"),
@@ -161,7 +161,7 @@ fn a_signing_secret_is_known_by_its_form() {
 }
 
 #[test]
-fn each_kind_is_named_with_what_to_do() {
+fn each_kind_of_secret_is_named_with_its_remedy() {
     let output = quoted(FILE).into_iter().find(|range| &FILE[range.clone()] == "./g1").unwrap();
     let shown: Vec<_> = secrets().iter().map(|secret| mistake(&replaced(FILE, &output, secret))).collect();
     insta::assert_snapshot!(shown.join("\n"), @r#"
@@ -181,7 +181,7 @@ fn each_kind_is_named_with_what_to_do() {
 
 proptest! {
     #[test]
-    fn one_pasted_anywhere_is_never_shown(at in any::<prop::sample::Index>(), which in any::<prop::sample::Index>()) {
+    fn a_secret_pasted_anywhere_is_never_shown(at in any::<prop::sample::Index>(), which in any::<prop::sample::Index>()) {
         let secrets = secrets();
         let secret = which.get(&secrets);
         let places: Vec<_> = FILE.char_indices().map(|(at, _)| at).collect();

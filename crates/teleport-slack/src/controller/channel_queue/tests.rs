@@ -175,7 +175,7 @@ fn an_operation_that_waits_for_something_else_blocks_only_if_that_ends_soon() {
 }
 
 #[test]
-fn what_is_remembered_is_bounded() {
+fn the_memory_of_channels_is_bounded() {
     let (mut queues, start) = (ChannelQueues::default(), Instant::now());
     queues.begin(CHANNEL, &caller(0), start);
     for n in 1..3 * i64::try_from(MAX_WAITERS).unwrap() {

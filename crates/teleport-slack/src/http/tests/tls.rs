@@ -53,8 +53,8 @@ async fn call(address: SocketAddr, trusted: &Pair) -> io::Result<String> {
 }
 
 async fn start(files: &TlsFiles) -> Running {
-    let mut listener = Listener::bind("127.0.0.1:0".parse().unwrap(), Some(files)).await.unwrap();
-    listener.reload_every = Duration::from_millis(20);
+    let file_poll = Duration::from_millis(20);
+    let listener = Listener::bind("127.0.0.1:0".parse().unwrap(), Some(files), file_poll).await.unwrap();
     Running::serve(listener, ack)
 }
 
@@ -100,17 +100,17 @@ async fn broken_files_keep_the_old_certificate_and_are_logged_once() {
     let (dir, old, new) = (TempDir::new().unwrap(), Pair::new(), Pair::new());
     let files = files(&dir);
     old.write(&files);
-    let certificates = Certificates::load(files.clone()).await.unwrap();
+    let (certificates, mut watch) = Certificates::load(files.clone()).await.unwrap();
     let first = certificates.current();
     let log = Captured::start();
     let logged = || log.count("keeps its old certificate");
 
     // Half of a renewal: not worth a word yet.
     fs::write(&files.key, &new.key).unwrap();
-    certificates.reload_if_changed().await;
+    certificates.reload_if_changed(&mut watch).await;
     assert_eq!(logged(), 0, "{}", log.text());
     for _ in 0..3 {
-        certificates.reload_if_changed().await;
+        certificates.reload_if_changed(&mut watch).await;
     }
     assert_eq!(logged(), 1, "{}", log.text());
     assert_eq!(log.count("cannot be used together"), 1, "{}", log.text());
@@ -118,11 +118,11 @@ async fn broken_files_keep_the_old_certificate_and_are_logged_once() {
     // Another fault is logged too, and the key never.
     fs::write(&files.key, new.key.replace("END", "STOP")).unwrap();
     for _ in 0..3 {
-        certificates.reload_if_changed().await;
+        certificates.reload_if_changed(&mut watch).await;
     }
     fs::remove_file(&files.cert).unwrap();
     for _ in 0..3 {
-        certificates.reload_if_changed().await;
+        certificates.reload_if_changed(&mut watch).await;
     }
     assert_eq!(logged(), 3, "{}", log.text());
     let secret = new.key.lines().nth(1).unwrap();
@@ -130,33 +130,35 @@ async fn broken_files_keep_the_old_certificate_and_are_logged_once() {
     assert!(Arc::ptr_eq(&first, &certificates.current()));
 
     new.write(&files);
-    certificates.reload_if_changed().await;
+    for _ in 0..2 {
+        certificates.reload_if_changed(&mut watch).await;
+    }
     let second = certificates.current();
     assert!(!Arc::ptr_eq(&first, &second));
     assert_eq!(log.count("uses the new certificate"), 1);
-    certificates.reload_if_changed().await;
+    certificates.reload_if_changed(&mut watch).await;
     assert!(Arc::ptr_eq(&second, &certificates.current()), "unchanged files are not read again");
 }
 
 #[tokio::test]
-async fn what_cannot_be_used_is_refused_at_the_start() {
+async fn unusable_tls_files_are_refused_at_the_start() {
     let (dir, one, other) = (TempDir::new().unwrap(), Pair::new(), Pair::new());
     let files = files(&dir);
-    let check = async |key: &str, cert: &str, expected: &str| {
+    let assert_refused = async |key: &str, cert: &str, expected: &str| {
         fs::write(&files.key, key).unwrap();
         fs::write(&files.cert, cert).unwrap();
-        let error = Listener::bind("127.0.0.1:0".parse().unwrap(), Some(&files)).await.unwrap_err();
+        let error = Listener::bind("127.0.0.1:0".parse().unwrap(), Some(&files), PATIENCE).await.unwrap_err();
         let shown = format!("{} {error:?}", chain(&error));
         assert!(shown.contains(expected), "{shown}");
         assert!(!shown.contains("hunter2"), "{shown}");
     };
-    check(&one.key, &other.cert, "cannot be used together").await;
-    check(&one.key, "hunter2", "cert.pem holds no certificate in PEM").await;
-    check(&one.key, "-----BEGIN CERTIFICATE-----\nhunter2\n", "cert.pem is damaged PEM").await;
-    check(&one.cert, &one.cert, "key.pem holds no unencrypted private key in PEM").await;
-    check("-----BEGIN PRIVATE hunter2\n", &one.cert, "key.pem is damaged PEM").await;
-    check(&" ".repeat(1_100_000), &one.cert, "key.pem is too large to be PEM").await;
+    assert_refused(&one.key, &other.cert, "cannot be used together").await;
+    assert_refused(&one.key, "hunter2", "cert.pem holds no certificate in PEM").await;
+    assert_refused(&one.key, "-----BEGIN CERTIFICATE-----\nhunter2\n", "cert.pem is damaged PEM").await;
+    assert_refused(&one.cert, &one.cert, "key.pem holds no unencrypted private key in PEM").await;
+    assert_refused("-----BEGIN PRIVATE hunter2\n", &one.cert, "key.pem is damaged PEM").await;
+    assert_refused(&" ".repeat(1_100_000), &one.cert, "key.pem is too large to be PEM").await;
     fs::remove_file(&files.key).unwrap();
-    let error = Listener::bind("127.0.0.1:0".parse().unwrap(), Some(&files)).await.unwrap_err();
+    let error = Listener::bind("127.0.0.1:0".parse().unwrap(), Some(&files), PATIENCE).await.unwrap_err();
     assert!(chain(&error).contains("key.pem: No such file"), "{}", chain(&error));
 }

@@ -222,7 +222,7 @@ fn names_follow_the_conventions() {
 type Step<'a> = (&'a str, &'a dyn Fn(&Metrics));
 
 #[test]
-fn what_happens_is_counted_where_it_belongs_and_nowhere_else() {
+fn each_event_is_counted_in_its_series_only() {
     let steps: [Step<'_>; 31] = [
         ("slack_operations_total{operation=\"post\",result=\"ok\"}", &|m| {
             m.operation_ended(SlackOperation::Post, Ok(()));
