@@ -271,7 +271,7 @@ fn the_simulators_do_not_know_the_daemon() {
 }
 
 /// Where tasks and threads are started, and who ends them.
-const SPAWNERS: [(&str, &str); 13] = [
+const SPAWNERS: [(&str, &str); 14] = [
     ("slack-client/src/socket_mode/dispatch.rs", "the tracker of Socket Mode"),
     ("teleport-slack/src/supervise/tasks.rs", "the set of long-lived tasks"),
     ("teleport-slack/src/supervise/worker_pool.rs", "the pool itself"),
@@ -285,6 +285,7 @@ const SPAWNERS: [(&str, &str); 13] = [
     ("teleport-slack/src/app/startup.rs", "a read, awaited"),
     ("teleport-slack/src/app/token_reloader.rs", "a read, awaited"),
     ("teleport-slack/src/http/certificates.rs", "a read, awaited"),
+    ("teleport-slack/src/observe/file_watch.rs", "a read, awaited"),
     ("teleport-slack/src/cli/start.rs", "reads of the configuration and the log's file"),
 ];
 
