@@ -1,20 +1,22 @@
 //! Reads the small files that the daemon is given: configuration, tokens, keys, certificates.
 //!
-//! The daemon finds out whether it can read a file by reading it: modes do not show it, because access-control lists
-//! exist beside them. The mode does show what others may do to the file.
+//! The daemon finds out whether it can read a file by reading it. What others may do to the file, its mode shows together
+//! with its access-control list (`acl`).
 
 use std::fs::{File, Metadata};
 use std::io::{self, Read};
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::path::Path;
 
+use crate::acl::Acl;
+
 /// What is already open: reading from it is the operator's wish (`-c /dev/stdin`, `-c <(…)`).
 const ALREADY_OPEN: [&str; 4] = ["/dev/stdin", "/dev/stdout", "/dev/stderr", "/dev/null"];
 const ALREADY_OPEN_DIRS: [&str; 2] = ["/dev/fd/", "/proc/self/fd/"];
 
-/// The bytes of a regular file, with its permission bits; never more than `limit`. Blocks while it reads, but never
+/// The bytes of a regular file, with its permissions; never more than `limit`. Blocks while it reads, but never
 /// waits for the other end of a named pipe: that is an error at once, as is a directory.
-pub fn read(path: &Path, limit: u64) -> io::Result<(Vec<u8>, Option<u32>)> {
+pub fn read(path: &Path, limit: u64) -> io::Result<(Vec<u8>, Option<Permissions>)> {
     reject_pipe(path)?;
     let file = File::open(path)?;
     let metadata = file.metadata()?;
@@ -23,7 +25,7 @@ pub fn read(path: &Path, limit: u64) -> io::Result<(Vec<u8>, Option<u32>)> {
     if bytes.len() as u64 > limit {
         return Err(io::Error::new(io::ErrorKind::FileTooLarge, "the file is too large"));
     }
-    Ok((bytes, mode_of(&metadata)))
+    Ok((bytes, permissions_of(&metadata, path)))
 }
 
 /// Refuses a named pipe, which can block the caller that opens it forever.
@@ -40,24 +42,55 @@ pub fn reject_pipe(path: &Path) -> io::Result<()> {
     }
 }
 
-/// The permission bits of a regular file, if it is there.
-pub fn mode(path: &Path) -> Option<u32> {
-    std::fs::metadata(path).ok().as_ref().and_then(mode_of)
+/// The permissions of a regular file, if it is there.
+pub fn permissions(path: &Path) -> Option<Permissions> {
+    std::fs::metadata(path).ok().and_then(|metadata| permissions_of(&metadata, path))
 }
 
 /// A pipe or a device has no mode worth a warning.
-fn mode_of(metadata: &Metadata) -> Option<u32> {
-    metadata.is_file().then(|| metadata.permissions().mode())
+fn permissions_of(metadata: &Metadata, path: &Path) -> Option<Permissions> {
+    metadata.is_file().then(|| Permissions { mode: metadata.permissions().mode(), acl: Acl::of_file(path) })
 }
 
-/// Others may read it. Group-readable is how a service's user gets in.
-pub fn others_can_read(mode: u32) -> bool {
-    mode & 0o004 != 0
+/// What others may do to a file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Permissions {
+    /// The permission bits. Beside an access-control list, those of the group are the list's mask.
+    mode: u32,
+    acl: Option<Acl>,
 }
 
-/// Others than the owner may change it.
-pub fn others_can_write(mode: u32) -> bool {
-    mode & 0o022 != 0
+impl Permissions {
+    /// Those of a file without an access-control list.
+    pub fn of_mode(mode: u32) -> Self {
+        Self { mode, acl: None }
+    }
+
+    /// Others may read it. Group-readable, or readable by an entry of the list, is how a service's user gets in.
+    pub fn others_can_read(&self) -> bool {
+        self.mode & 0o004 != 0
+    }
+
+    /// Others than the owner and the daemon's own user may change it.
+    pub fn others_can_write(&self) -> bool {
+        self.mode & 0o002 != 0
+            || match &self.acl {
+                None => self.mode & 0o020 != 0,
+                Some(acl) => !acl.writers.is_empty(),
+            }
+    }
+
+    /// The shell commands, each without the file's name, that take away what others may do too much and nothing else:
+    /// changing the file, and everything if it is a secret.
+    pub fn remedies(&self, is_secret: bool) -> Vec<String> {
+        let Some(acl) = &self.acl else {
+            return vec![format!("chmod {}", if is_secret { "g-w,o-rwx" } else { "go-w" })];
+        };
+        // Without `-n` the mask would be made anew, and with it rights come back that it takes away.
+        let list = (!acl.writers.is_empty()).then(|| format!("setfacl -n -m {}", acl.writers.join(",")));
+        let (bits, others) = if is_secret { (0o006, "chmod o-rwx") } else { (0o002, "chmod o-w") };
+        list.into_iter().chain((self.mode & bits != 0).then(|| others.to_owned())).collect()
+    }
 }
 
 #[cfg(test)]
@@ -76,7 +109,9 @@ mod tests {
             (0o666, true, true),
             (0o751, false, false),
         ] {
-            assert_eq!((others_can_read(mode), others_can_write(mode)), (read, change), "{mode:o}");
+            let permissions = Permissions::of_mode(mode);
+            let found = (permissions.others_can_read(), permissions.others_can_write());
+            assert_eq!(found, (read, change), "{mode:o}");
         }
     }
 

@@ -15,9 +15,10 @@ use super::Client;
 use super::cache::{Cache, Limits};
 use super::error::{Affects, SlackError};
 use super::method::Method;
-use super::objects::{Conversation, User};
+use super::objects::Conversation;
 use super::rate_limit::LookupQueue;
 pub use super::rate_limit::Priority;
+use access_core::policy::identity::SlackProfile;
 
 /// People rarely change; ten minutes keep a burst of requests from asking for the same approvers again.
 const HIT_TTL: Duration = Duration::from_secs(600);
@@ -43,8 +44,8 @@ const MAX_WANTED_NAMES: usize = 1_000;
 pub struct Directory {
     client: Client,
     lookups: LookupQueue,
-    by_email: Cache<Arc<User>, SlackError>,
-    by_id: Cache<Arc<User>, SlackError>,
+    by_email: Cache<Arc<SlackProfile>, SlackError>,
+    by_id: Cache<Arc<SlackProfile>, SlackError>,
     conversations: Cache<Arc<Conversation>, SlackError>,
     channel_ids: Cache<ChannelId, SlackError>,
     /// The names that callers asked for: one list answers for all of them.
@@ -69,7 +70,11 @@ impl Directory {
     }
 
     /// The person with this e-mail address; `None` if there is no active one.
-    pub async fn by_email(&self, email: &str, priority: Priority) -> Result<Option<Arc<User>>, SlackError> {
+    pub async fn by_email(
+        &self,
+        email: &str,
+        priority: Priority,
+    ) -> Result<Option<Arc<SlackProfile>>, SlackError> {
         if !is_valid_key(email) {
             return Ok(None);
         }
@@ -84,7 +89,11 @@ impl Directory {
     }
 
     /// The person with this id; `None` if there is none that the app may see.
-    pub async fn by_id(&self, id: &SlackUserId, priority: Priority) -> Result<Option<Arc<User>>, SlackError> {
+    pub async fn by_id(
+        &self,
+        id: &SlackUserId,
+        priority: Priority,
+    ) -> Result<Option<Arc<SlackProfile>>, SlackError> {
         if !is_valid_key(id.as_str()) {
             return Ok(None);
         }

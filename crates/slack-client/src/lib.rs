@@ -30,6 +30,7 @@ use std::time::{Duration, Instant};
 
 use access_core::domain::ids::{ChannelId, MessageTs, SlackUserId};
 use access_core::domain::skew::Offset;
+use access_core::policy::identity::SlackProfile;
 use access_core::render::Message;
 use bytes::Bytes;
 use http::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, DATE, HeaderName, HeaderValue, USER_AGENT};
@@ -42,7 +43,7 @@ use tokio::sync::watch as latest;
 use access_core::domain::secret::Secret;
 use error::{Affects, ErrorKind, SetupError, SlackError};
 use method::Method;
-use objects::{AuthTest, Conversation, Posted, User};
+use objects::{AuthTest, Conversation, Posted};
 use observer::{NoObserver, Observer};
 use rate_limit::LimitedTransport;
 use redact::Redactor;
@@ -234,12 +235,12 @@ impl Client {
     }
 
     /// A person by e-mail (`users.lookupByEmail`); `None` if there is no active one.
-    pub async fn lookup_by_email(&self, email: &str) -> Result<Option<User>, SlackError> {
+    pub async fn lookup_by_email(&self, email: &str) -> Result<Option<SlackProfile>, SlackError> {
         self.find_user(Method::UsersLookupByEmail, ("email", email)).await
     }
 
     /// A person by id (`users.info`); `None` if there is none, or none that the app may see.
-    pub async fn user_info(&self, user: &SlackUserId) -> Result<Option<User>, SlackError> {
+    pub async fn user_info(&self, user: &SlackUserId) -> Result<Option<SlackProfile>, SlackError> {
         self.find_user(Method::UsersInfo, ("user", user.as_str())).await
     }
 
@@ -281,7 +282,7 @@ impl Client {
         }
     }
 
-    async fn find_user(&self, method: Method, key: (&str, &str)) -> Result<Option<User>, SlackError> {
+    async fn find_user(&self, method: Method, key: (&str, &str)) -> Result<Option<SlackProfile>, SlackError> {
         match self.read(method, &[key]).await {
             Ok(fields) => {
                 objects::user(&fields).map(Some).map_err(|failure| SlackError::new(method, failure))

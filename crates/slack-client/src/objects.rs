@@ -52,64 +52,6 @@ pub struct Posted {
     pub ts: MessageTs,
 }
 
-/// A person, or a program that looks like one.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct User {
-    /// The account's id: `U…`, or `W…` in an Enterprise organization.
-    pub id: SlackUserId,
-    /// The home workspace. Another one than ours means an external person.
-    pub team_id: Option<String>,
-    /// The Enterprise organization of the person.
-    pub enterprise_id: Option<String>,
-    /// The person's id within that organization.
-    pub enterprise_user_id: Option<String>,
-    /// The handle. Not an identifier; empty if absent.
-    pub name: String,
-    /// The name in full, if given.
-    pub real_name: Option<String>,
-    /// The e-mail address; needs the scope `users:read.email`, and bots and external people have none.
-    pub email: Option<String>,
-    /// Whether the account is deactivated.
-    pub deleted: bool,
-    /// A bot. False for Slackbot, whose id is `USLACKBOT`.
-    pub is_bot: bool,
-    /// Whether the account is a guest's.
-    pub is_restricted: bool,
-    /// A guest in a single channel.
-    pub is_ultra_restricted: bool,
-    /// An external person without a channel in common.
-    pub is_stranger: bool,
-    /// Invited, but never signed in.
-    pub is_invited_user: bool,
-    /// Whether the account is a workflow's.
-    pub is_workflow_bot: bool,
-    /// A connector to another system.
-    pub is_connector_bot: bool,
-    /// Whether the e-mail address was confirmed, if Slack says so; unreadable counts as not confirmed.
-    pub is_email_confirmed: Option<bool>,
-}
-
-impl From<&User> for SlackProfile {
-    fn from(user: &User) -> Self {
-        Self {
-            id: user.id.clone(),
-            team_id: user.team_id.clone(),
-            enterprise_id: user.enterprise_id.clone(),
-            enterprise_user_id: user.enterprise_user_id.as_deref().map(SlackUserId::new),
-            email: user.email.clone(),
-            is_email_confirmed: user.is_email_confirmed,
-            deleted: user.deleted,
-            is_bot: user.is_bot,
-            is_workflow_bot: user.is_workflow_bot,
-            is_connector_bot: user.is_connector_bot,
-            is_restricted: user.is_restricted,
-            is_ultra_restricted: user.is_ultra_restricted,
-            is_stranger: user.is_stranger,
-            is_invited_user: user.is_invited_user,
-        }
-    }
-}
-
 /// A channel or direct message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Conversation {
@@ -154,18 +96,16 @@ pub(super) fn posted(fields: &Fields) -> Result<Posted, ErrorKind> {
     Ok(Posted { channel, ts: message_ts(fields)? })
 }
 
-pub(super) fn user(fields: &Fields) -> Result<User, ErrorKind> {
+pub(super) fn user(fields: &Fields) -> Result<SlackProfile, ErrorKind> {
     let user = object_field(fields, "user").ok_or_else(|| wire::missing_field("user"))?;
     let empty = Fields::new();
     let profile = object_field(user, "profile").unwrap_or(&empty);
     let enterprise = object_field(user, "enterprise_user").unwrap_or(&empty);
-    Ok(User {
+    Ok(SlackProfile {
         id: SlackUserId::new(id(user, "id")?),
         team_id: text(user, "team_id"),
         enterprise_id: text(enterprise, "enterprise_id"),
-        enterprise_user_id: text(enterprise, "id"),
-        name: text(user, "name").unwrap_or_default(),
-        real_name: text(user, "real_name").or_else(|| text(profile, "real_name")),
+        enterprise_user_id: text(enterprise, "id").map(SlackUserId::new),
         email: text(profile, "email"),
         deleted: bool_field(user, "deleted"),
         is_bot: bool_field(user, "is_bot"),

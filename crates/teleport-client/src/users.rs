@@ -3,10 +3,9 @@
 //! Two services of the server answer that; the older one is tried first, because every release so far has it. Which
 //! Slack person is which user is decided elsewhere.
 
-use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 
-use jiff::Timestamp;
+use access_core::policy::identity::TeleportUser;
 use teleport_proto::auth::{GetUserRequest, GetUsersRequest, UserV2};
 use teleport_proto::users::users_service_client::UsersServiceClient;
 use teleport_proto::users::{self, ListUsersRequest};
@@ -22,19 +21,6 @@ const MAX_USERS: usize = 100_000;
 
 /// Users in one page.
 const PAGE_SIZE: i32 = 500;
-
-/// A Teleport user.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TeleportUser {
-    /// The name, exactly as Teleport has it.
-    pub name: String,
-    /// The names of the user's roles.
-    pub roles: Vec<String>,
-    /// Named lists of values, for instance a Slack user id.
-    pub traits: BTreeMap<String, Vec<String>>,
-    /// When the record goes away, for a user from single sign-on; the user can do nothing afterwards.
-    pub expires: Option<Timestamp>,
-}
 
 impl Client {
     /// The user with exactly this name; `None` if there is none. At most 15 s for each of two ways to ask.
@@ -137,7 +123,6 @@ fn user(message: UserV2) -> Option<TeleportUser> {
     let ends = [spec.expires.as_ref(), metadata.expires.as_ref()];
     Some(TeleportUser {
         name: Some(convert::text(&metadata.name)).filter(|name| !name.is_empty())?,
-        roles: convert::texts(&spec.roles),
         traits: spec.traits.as_ref().map(convert::labels).unwrap_or_default(),
         expires: ends.into_iter().filter_map(convert::timestamp).min(),
     })

@@ -102,13 +102,13 @@ pub struct Watcher {
 
 impl Watcher {
     /// A watcher that has not begun.
-    pub fn new(client: Client, delays: WatcherTimings) -> Self {
-        Self { client, timings: delays }
+    pub fn new(client: Client, timings: WatcherTimings) -> Self {
+        Self { client, timings }
     }
 
     /// Watches until it is cancelled or the receiver is gone.
     pub async fn run(self, sink: Sender<WatchUpdate>, cancel: CancellationToken) {
-        let Self { client, timings: delays } = self;
+        let Self { client, timings } = self;
         let open = || {
             let client = client.clone();
             async move {
@@ -133,7 +133,7 @@ impl Watcher {
             async move { client.check_liveness().await }
         };
         let lost = || client.observer().watch_lost();
-        let watching = watch_forever(open, probe, lost, client.identity_renewals(), delays, &sink);
+        let watching = watch_forever(open, probe, lost, client.identity_renewals(), timings, &sink);
         cancel.run_until_cancelled(watching).await;
     }
 }
@@ -154,7 +154,7 @@ async fn watch_forever<Opening, Probing, Events, Parts>(
     probe: impl Fn() -> Probing,
     lost: impl Fn(),
     mut renewed: latest::Receiver<u64>,
-    delays: WatcherTimings,
+    timings: WatcherTimings,
     sink: &Sender<WatchUpdate>,
 ) where
     Opening: Future<Output = Result<(Events, Parts), TeleportError>>,
@@ -174,7 +174,7 @@ async fn watch_forever<Opening, Probing, Events, Parts>(
                 // A server may take long until it is ready to watch; a dead connection is not waited for as long.
                 tokio::select! {
                     opened = open() => opened,
-                    error = connection_lost(&probe, delays.probe_after) => Err(error),
+                    error = connection_lost(&probe, timings.probe_after) => Err(error),
                 }
             }
         };
@@ -187,9 +187,9 @@ async fn watch_forever<Opening, Probing, Events, Parts>(
                         log_once.clear(WATCH);
                     }
                 });
-                let silence = || connection_lost(&probe, delays.probe_after);
+                let silence = || connection_lost(&probe, timings.probe_after);
                 let ended = watch_once(events, parts, &open, silence, &mut renewed, sink).await;
-                if began.elapsed() >= delays.stable_after {
+                if began.elapsed() >= timings.stable_after {
                     losses = 0;
                 }
                 match ended {
@@ -205,7 +205,7 @@ async fn watch_forever<Opening, Probing, Events, Parts>(
         };
         lost();
         losses = losses.saturating_add(1);
-        let wait = delays.backoff.delay(losses, fastrand::u64(..));
+        let wait = timings.backoff.delay(losses, fastrand::u64(..));
         log_watch_failure(&error, wait, log_once.once(WATCH, &format!("{:?}", error.kind())));
         if sink.send(WatchUpdate::Disconnected { error }).await.is_err() {
             return;

@@ -97,7 +97,7 @@ fn check_bounds(interaction: &Interaction) {
             } = click;
             check_ids(origin, &[user.as_str(), channel.as_str(), ts.as_str(), action_ts]);
             check_ticket(trigger_id.as_deref());
-            check_ticket(response_url.as_ref().map(|url| url.as_str()));
+            check_ticket(response_url.as_ref().map(|url| url.expose()));
             Some(request)
         }
         Interaction::Submission(Submission { origin, user, modal, reason, view_id }) => {

@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use crate::domain::decision::{Decision, MAX_REASON};
 use crate::domain::ids::{ChannelId, MessageTs, RequestId, SlackUserId, is_id_charset};
+use crate::domain::secret::Secret;
 use crate::domain::text::truncate;
 use crate::interaction::controls::ModalState;
 use crate::interaction::shown_cluster::ShownCluster;
@@ -50,8 +51,8 @@ pub enum Ignored {
 pub struct Sender {
     /// The id of the Slack user: `U…` or `W…`.
     pub user: SlackUserId,
-    /// Takes answers for this person.
-    pub response_url: Option<ResponseUrl>,
+    /// The address that takes answers for this person, from every caller that has it.
+    pub response_url: Option<Secret>,
     /// Where the message is, if it is known.
     pub channel: Option<ChannelId>,
 }
@@ -77,8 +78,8 @@ pub struct ButtonPress {
     pub cluster: Option<ShownCluster>,
     /// Opens a modal, once and within three seconds.
     pub trigger_id: Option<String>,
-    /// Takes answers for this person.
-    pub response_url: Option<ResponseUrl>,
+    /// The address that takes answers for this person, from every caller that has it.
+    pub response_url: Option<Secret>,
 }
 
 /// A modal sent.
@@ -116,23 +117,6 @@ pub struct Origin {
     pub installed_team_id: Option<String>,
     /// The id of the Enterprise organization, `E…`.
     pub enterprise_id: Option<String>,
-}
-
-/// A one-time address. Every caller that has it can answer in the app's name, so it is never printed.
-#[derive(Clone, PartialEq, Eq)]
-pub struct ResponseUrl(String);
-
-impl ResponseUrl {
-    /// The address.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for ResponseUrl {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("ResponseUrl(…)")
-    }
 }
 
 /// A payload that cannot be understood. Nothing of it is in here but who sent it: it holds addresses and tickets.
@@ -343,8 +327,8 @@ fn one_time_value(value: &Value) -> Option<String> {
     value.as_str().filter(|text| !text.is_empty() && text.len() <= MAX_ONE_TIME_VALUE_LEN).map(str::to_owned)
 }
 
-fn response_url(payload: &Value) -> Option<ResponseUrl> {
-    one_time_value(&payload["response_url"]).map(ResponseUrl)
+fn response_url(payload: &Value) -> Option<Secret> {
+    one_time_value(&payload["response_url"]).map(Secret::new)
 }
 
 fn without_user(part: &'static str) -> InvalidPayload {

@@ -110,7 +110,7 @@ fn a_click_is_read() {
         (click.action_ts.as_str(), click.trigger_id.as_deref()),
         ("1795363200.123456", Some("12.34.abcdef"))
     );
-    assert_eq!(click.response_url.as_ref().unwrap().as_str(), "https://hooks.slack.com/actions/T0US/1/x");
+    assert_eq!(click.response_url.as_ref().unwrap().expose(), "https://hooks.slack.com/actions/T0US/1/x");
     assert!(!format!("{click:?}").contains("hooks.slack.com"));
 }
 

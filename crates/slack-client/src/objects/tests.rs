@@ -7,14 +7,12 @@ fn fields(value: Value) -> Fields {
 }
 
 /// A person with an id and nothing else.
-fn bare(id: &str) -> User {
-    User {
+fn bare(id: &str) -> SlackProfile {
+    SlackProfile {
         id: SlackUserId::new(id),
         team_id: None,
         enterprise_id: None,
         enterprise_user_id: None,
-        name: String::new(),
-        real_name: None,
         email: None,
         deleted: false,
         is_bot: false,
@@ -36,12 +34,10 @@ fn a_full_user_is_read() {
         "enterprise_user": {"id": "W1", "enterprise_id": "E1", "teams": ["T1"]},
         "profile": {"email": "bob@example.com", "real_name": "Other"},
     }});
-    let expected = User {
+    let expected = SlackProfile {
         team_id: Some("T1".into()),
         enterprise_id: Some("E1".into()),
-        enterprise_user_id: Some("W1".into()),
-        name: "bob".into(),
-        real_name: Some("Bob B".into()),
+        enterprise_user_id: Some(SlackUserId::new("W1")),
         email: Some("bob@example.com".into()),
         is_restricted: true,
         is_email_confirmed: Some(true),
@@ -86,7 +82,7 @@ fn absent_null_and_retyped_fields_are_not_in_the_way() {
 fn unreadable_flags_count_against_the_user() {
     let answer = json!({"user": {"id": "U1", "deleted": "no", "is_bot": 1, "is_stranger": {},
         "is_email_confirmed": "yes"}});
-    let expected = User {
+    let expected = SlackProfile {
         deleted: true,
         is_bot: true,
         is_stranger: true,

@@ -1,7 +1,10 @@
+use std::collections::BTreeMap;
+
 use access_sim::teleport::call_log::Method;
 use access_sim::teleport::fixture::{Fixture, Rule, User};
 use access_sim::teleport::{Options, ServerVersion};
 use bytes::Bytes;
+use jiff::Timestamp;
 use prost::Message;
 use teleport_proto::auth as wire;
 
@@ -37,8 +40,7 @@ async fn users_of_every_version_are_found_with_traits_and_end() {
             fixture.users.push(erin.clone());
             fixture.role_mut(PLUGIN).unwrap().allow.rules.push(user_rule(&["list", "read"]));
         });
-        let expected =
-            TeleportUser { name: erin.name, roles: erin.roles, traits: erin.traits, expires: Some(end) };
+        let expected = TeleportUser { name: erin.name, traits: erin.traits, expires: Some(end) };
         assert_eq!(client.get_user("erin@example.com").await.unwrap(), Some(expected.clone()));
         assert_eq!(client.get_user("unknown").await.unwrap(), None);
         assert_eq!(client.get_user("Erin@example.com").await.unwrap(), None, "names are exact");

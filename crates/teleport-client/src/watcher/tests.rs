@@ -118,21 +118,21 @@ fn watch() -> (ScriptedWatch, Scripted) {
 /// Runs the loop over scripted watches next to the test; when the script is used up, opening hangs.
 async fn with_script(
     script: Vec<Scripted>,
-    delays: WatcherTimings,
+    timings: WatcherTimings,
     capacity: usize,
     test: impl AsyncFnOnce(mpsc::Receiver<WatchUpdate>),
 ) {
-    with_renewals(script, delays, capacity, async |updates, _| test(updates).await).await;
+    with_renewals(script, timings, capacity, async |updates, _| test(updates).await).await;
 }
 
 /// The same for a test that renews the identity.
 async fn with_renewals(
     script: Vec<Scripted>,
-    delays: WatcherTimings,
+    timings: WatcherTimings,
     capacity: usize,
     test: impl AsyncFnOnce(mpsc::Receiver<WatchUpdate>, &latest::Sender<u64>),
 ) {
-    with_probe(probe_ok, script, delays, capacity, test).await;
+    with_probe(probe_ok, script, timings, capacity, test).await;
 }
 
 /// A connection that lives.
@@ -144,7 +144,7 @@ async fn probe_ok() -> Result<(), TeleportError> {
 async fn with_probe<Probing: Future<Output = Result<(), TeleportError>>>(
     probe: impl Fn() -> Probing,
     script: Vec<Scripted>,
-    delays: WatcherTimings,
+    timings: WatcherTimings,
     capacity: usize,
     test: impl AsyncFnOnce(mpsc::Receiver<WatchUpdate>, &latest::Sender<u64>),
 ) {
@@ -160,7 +160,7 @@ async fn with_probe<Probing: Future<Output = Result<(), TeleportError>>>(
     };
     let (sink, updates) = mpsc::channel(capacity);
     let renewals = latest::Sender::new(0);
-    let watching = watch_forever(open, probe, || (), renewals.subscribe(), delays, &sink);
+    let watching = watch_forever(open, probe, || (), renewals.subscribe(), timings, &sink);
     tokio::select! {
         () = test(updates, &renewals) => {}
         () = async { watching.await; std::future::pending().await } => {}
@@ -309,7 +309,7 @@ async fn unreported_changes_before_a_loss_are_left_to_the_snapshot() {
 
 #[tokio::test(start_paused = true)]
 async fn waits_grow_until_a_watch_was_healthy_for_long() {
-    let delays = WatcherTimings {
+    let timings = WatcherTimings {
         backoff: Backoff { first: Duration::from_secs(1), cap: Duration::from_secs(8) },
         stable_after: Duration::from_secs(120),
         ..WatcherTimings::default()
@@ -318,7 +318,7 @@ async fn waits_grow_until_a_watch_was_healthy_for_long() {
     let (short_lived, flapping) = watch();
     let failures = || (0..5).map(|_| Err(call_error(ErrorKind::Retry)));
     let script = failures().chain([flapping, healthy]).chain(failures()).collect();
-    with_script(script, delays, 1, async |mut updates| {
+    with_script(script, timings, 1, async |mut updates| {
         let mut last = Instant::now();
         let mut pause = async |updates: &mut mpsc::Receiver<WatchUpdate>| {
             assert_eq!(next_summary(updates).await, "lost Retry");
@@ -502,8 +502,8 @@ async fn a_watch_that_cannot_move_is_lost_and_a_renewal_ends_the_wait() {
     let (new, last) = watch();
     let refused = || Err(call_error(ErrorKind::Unauthorized));
     let hour = Duration::from_secs(3_600);
-    let delays = WatcherTimings { backoff: Backoff { first: hour, cap: hour }, ..WatcherTimings::default() };
-    with_renewals(vec![first, refused(), last], delays, 8, async |mut updates, renewals| {
+    let timings = WatcherTimings { backoff: Backoff { first: hour, cap: hour }, ..WatcherTimings::default() };
+    with_renewals(vec![first, refused(), last], timings, 8, async |mut updates, renewals| {
         let _events = old.list(&["a"]);
         assert_eq!(next_summary(&mut updates).await, "snapshot [a]");
         renew(renewals);
@@ -601,12 +601,12 @@ async fn a_watcher_follows_a_server() {
     });
     let server = ScriptedServer::start(&authority, Arc::clone(&script)).await;
     let addr = server.addr;
-    let delays = WatcherTimings {
+    let timings = WatcherTimings {
         backoff: Backoff { first: Duration::from_millis(10), cap: Duration::from_millis(50) },
         stable_after: Duration::from_secs(120),
         ..WatcherTimings::default()
     };
-    let watcher = Watcher::new(server.client(&authority.identity("access-plugin")), delays);
+    let watcher = Watcher::new(server.client(&authority.identity("access-plugin")), timings);
     let (sink, mut updates) = mpsc::channel(8);
     let cancel = CancellationToken::new();
     let test = async {

@@ -11,9 +11,10 @@ use access_core::domain::recipients::{Recipient, Rules};
 use access_core::policy::{self, Approver};
 use tracing::{debug, error, info, warn};
 
+use access_core::policy::identity::SlackProfile;
 use slack_client::directory::Directory;
 use slack_client::error::{Retry, SlackError};
-use slack_client::objects::{AuthTest, Conversation, User};
+use slack_client::objects::{AuthTest, Conversation};
 
 /// What the token lacks without which nothing works; `None` if nothing, or if Slack did not say.
 pub(crate) fn missing_scope(auth: &AuthTest) -> Option<&'static str> {
@@ -145,7 +146,10 @@ fn log_channel_problems(named: &str, channel: &Conversation) {
     }
 }
 
-fn check_user(recipient: &Recipient, found: Result<Option<User>, SlackError>) -> Result<(), SlackError> {
+fn check_user(
+    recipient: &Recipient,
+    found: Result<Option<SlackProfile>, SlackError>,
+) -> Result<(), SlackError> {
     match found? {
         Some(user) if user.deleted => {
             warn!(%recipient, "This recipient is deactivated in Slack; take it out of the configuration");

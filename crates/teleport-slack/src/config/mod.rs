@@ -36,7 +36,7 @@ pub use self::address::ApiUrl;
 pub use self::http::{HttpConfig, TlsFiles};
 pub use self::log::{LogConfig, LogFormat, LogOutput, Severity};
 pub use self::report::{Diagnostic, Diagnostics};
-pub use self::review::{ReviewConfig, ReviewMode, ReviewTransport};
+pub use self::review::{ReviewConfig, ReviewTransport};
 use self::source::Source;
 pub use self::source::{ReadTokenFile, TokenFile, read_token_file};
 pub use self::token::{TokenKind, reread};
@@ -177,7 +177,7 @@ impl std::fmt::Display for Shown<'_> {
 /// Reads and checks a configuration file, and the token files it names.
 pub fn load(path: &Path) -> Result<Loaded, ConfigError> {
     let owned = || path.to_owned();
-    let (bytes, mode) = files::read(path, MAX_FILE).map_err(|source| match source.kind() {
+    let (bytes, permissions) = files::read(path, MAX_FILE).map_err(|source| match source.kind() {
         io::ErrorKind::NotFound => ConfigError::Missing { path: owned() },
         io::ErrorKind::PermissionDenied => ConfigError::Forbidden { path: owned(), source },
         io::ErrorKind::FileTooLarge => ConfigError::TooLarge { path: owned() },
@@ -187,12 +187,12 @@ pub fn load(path: &Path) -> Result<Loaded, ConfigError> {
         let (good, _) = error.as_bytes().split_at(error.utf8_error().valid_up_to());
         ConfigError::NotText { path: owned(), line: good.iter().filter(|byte| **byte == b'\n').count() + 1 }
     })?;
-    check(&text, &Source { path, mode, read: &read_token_file, mode_of: &files::mode })
+    check(&text, &Source { path, permissions, read: &read_token_file, permissions_of: &files::permissions })
 }
 
 /// Checks a configuration text as if it stood in the file `path`; nothing but `read` touches the disk.
 pub fn parse(text: &str, path: &Path, read: ReadTokenFile<'_>) -> Result<Loaded, ConfigError> {
-    check(text, &Source { path, mode: None, read, mode_of: &|_| None })
+    check(text, &Source { path, permissions: None, read, permissions_of: &|_| None })
 }
 
 fn check(text: &str, source: &Source<'_>) -> Result<Loaded, ConfigError> {

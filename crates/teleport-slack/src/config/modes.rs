@@ -5,7 +5,7 @@ use std::path::Path;
 use super::raw::Entry;
 use super::report::{Report, quote};
 use super::source::{Source, path_of};
-use client_base::files::{others_can_read, others_can_write};
+use client_base::files::Permissions;
 
 /// What a file holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,24 +16,26 @@ pub(super) enum Sensitivity {
     Integrity,
 }
 
-/// Warns if the file of this mode, which `entry` names or stands in, is open to others. Whether the daemon itself can
+/// Warns if the file with these permissions, which `entry` names or stands in, is open to others. Whether the daemon itself can
 /// read it is found out by reading it.
 pub(super) fn warn_if_open(
     held: Sensitivity,
     path: &Path,
-    mode: Option<u32>,
+    permissions: Option<&Permissions>,
     entry: &Entry<String>,
     report: &mut Report,
 ) {
-    if let Some((cause, remedy)) = mode.and_then(|mode| open_to_others(held, path, mode)) {
+    if let Some((cause, remedy)) = permissions.and_then(|found| open_to_others(held, path, found)) {
         report.warn(Some(entry.line), &entry.key, cause, remedy);
     }
 }
 
 /// The same for the configuration itself, whatever is in it.
 pub(super) fn warn_if_config_open(source: &Source<'_>, report: &mut Report) {
-    if let Some((cause, remedy)) =
-        source.mode.and_then(|mode| open_to_others(Sensitivity::Integrity, source.path, mode))
+    if let Some((cause, remedy)) = source
+        .permissions
+        .as_ref()
+        .and_then(|found| open_to_others(Sensitivity::Integrity, source.path, found))
     {
         report.warn(None, "", cause, remedy);
     }
@@ -47,19 +49,21 @@ pub(super) fn checked_path(
     report: &mut Report,
 ) -> std::path::PathBuf {
     let path = path_of(entry, source);
-    warn_if_open(held, &path, (source.mode_of)(&path), entry, report);
+    warn_if_open(held, &path, (source.permissions_of)(&path).as_ref(), entry, report);
     path
 }
 
 /// The remedy takes away what is too much and nothing else: how the daemon's user gets in stays.
-fn open_to_others(held: Sensitivity, path: &Path, mode: u32) -> Option<(String, String)> {
-    let what = match (held == Sensitivity::Secret && others_can_read(mode), others_can_write(mode)) {
+fn open_to_others(held: Sensitivity, path: &Path, permissions: &Permissions) -> Option<(String, String)> {
+    let is_secret = held == Sensitivity::Secret;
+    let what = match (is_secret && permissions.others_can_read(), permissions.others_can_write()) {
         (false, false) => return None,
         (true, false) => "can be read by others",
         (false, true) => "can be changed by others",
         (true, true) => "can be read and changed by others",
     };
     let shown = quote(&path.display().to_string());
-    let rights = if held == Sensitivity::Secret { "g-w,o-rwx" } else { "go-w" };
-    Some((format!("the file {shown} {what}"), format!("run chmod {rights} {shown}")))
+    let commands: Vec<_> =
+        permissions.remedies(is_secret).into_iter().map(|command| format!("{command} {shown}")).collect();
+    Some((format!("the file {shown} {what}"), format!("run {}", commands.join(" && "))))
 }

@@ -22,7 +22,7 @@ use access_core::domain::secret::Secret;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReviewConfig {
     /// Which Teleport call carries a decision.
-    pub mode: ReviewMode,
+    pub mode: ModeSetting,
     /// Socket Mode or HTTP, with what each needs.
     pub transport: ReviewTransport,
     /// The explicit table: Slack user to Teleport user.
@@ -37,18 +37,6 @@ pub struct ReviewConfig {
     pub rules: Rules,
     /// Whether the file is a 0.x release's, which has no `[review]`: its buttons still work, though not for every user.
     pub is_legacy: bool,
-}
-
-/// Which Teleport call carries a decision.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum ReviewMode {
-    /// `reviewer` where the server accepts it, else `resolver` if there are rules.
-    #[default]
-    Auto,
-    /// A review in the user's name; Teleport judges it.
-    Reviewer,
-    /// The state is set; the rules judge it.
-    Resolver,
 }
 
 /// How interactions arrive.
@@ -76,16 +64,6 @@ impl ReviewConfig {
             id_trait: self.slack_user_id_trait.clone(),
             email_match: self.allow_email_username_match,
             ignore_email_case: self.ignore_email_case,
-        }
-    }
-}
-
-impl From<ReviewMode> for ModeSetting {
-    fn from(mode: ReviewMode) -> Self {
-        match mode {
-            ReviewMode::Auto => Self::Auto,
-            ReviewMode::Reviewer => Self::Reviewer,
-            ReviewMode::Resolver => Self::Resolver,
         }
     }
 }
@@ -120,7 +98,7 @@ pub(super) fn review(
         explicit: users::users(&mut table),
         id_trait: id_trait.as_given().map(|entry| entry.value.clone()),
         email_match,
-        is_needed: is_on && mode != Some(ReviewMode::Reviewer),
+        is_needed: is_on && mode != Some(ModeSetting::Reviewer),
     };
     let rules = table.each(&schema::RULE, "rule", |table| rule(table, &mapping));
     let report = table.report();
@@ -182,7 +160,7 @@ fn legacy_0x(
 ) -> Option<ReviewConfig> {
     let signing_secret = token::resolve(TokenKind::Signing, &signing.given()?, source, report);
     Some(ReviewConfig {
-        mode: ReviewMode::Resolver,
+        mode: ModeSetting::Resolver,
         transport: ReviewTransport::Http { signing_secret: signing_secret?, listener: listener? },
         users: BTreeMap::new(),
         slack_user_id_trait: None,
@@ -281,8 +259,11 @@ fn ignore_email_case(table: &mut TableReader<'_, '_>, email_match: bool) -> bool
     ignore.is_some()
 }
 
-fn mode(table: &mut TableReader<'_, '_>) -> Option<ReviewMode> {
-    const MODES: [(&str, ReviewMode); 3] =
-        [("auto", ReviewMode::Auto), ("reviewer", ReviewMode::Reviewer), ("resolver", ReviewMode::Resolver)];
+fn mode(table: &mut TableReader<'_, '_>) -> Option<ModeSetting> {
+    const MODES: [(&str, ModeSetting); 3] = [
+        ("auto", ModeSetting::Auto),
+        ("reviewer", ModeSetting::Reviewer),
+        ("resolver", ModeSetting::Resolver),
+    ];
     choice(table, "mode", &MODES)
 }

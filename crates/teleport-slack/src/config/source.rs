@@ -8,7 +8,7 @@ use super::address::parse_listen;
 use super::raw::{Entry, Field, TableReader};
 use super::report::{Report, quote};
 use access_core::domain::secret::Secret;
-use client_base::files;
+use client_base::files::{self, Permissions};
 
 /// No token or secret is anywhere near this long, in bytes; it bounds what is read from a token file.
 const MAX_TOKEN_FILE: u64 = 16 * 1024;
@@ -18,8 +18,8 @@ const MAX_TOKEN_FILE: u64 = 16 * 1024;
 pub struct TokenFile {
     /// Its contents, as a secret of unknown form.
     pub text: Secret,
-    /// Its permission bits, where the system has them.
-    pub mode: Option<u32>,
+    /// Its permissions, if it is a regular file.
+    pub permissions: Option<Permissions>,
 }
 
 /// How token files are read: from the disk in `load`, from a table in tests.
@@ -29,21 +29,21 @@ pub type ReadTokenFile<'a> = &'a dyn Fn(&Path) -> io::Result<TokenFile>;
 pub(super) struct Source<'a> {
     /// Where it stands; relative paths start at its folder.
     pub(super) path: &'a Path,
-    /// Its permission bits, if it has any.
-    pub(super) mode: Option<u32>,
+    /// Its permissions, if it has any.
+    pub(super) permissions: Option<Permissions>,
     /// How token files are read.
     pub(super) read: ReadTokenFile<'a>,
-    /// The permission bits of other files, if they are there.
-    pub(super) mode_of: &'a dyn Fn(&Path) -> Option<u32>,
+    /// The permissions of other files, if they are there.
+    pub(super) permissions_of: &'a dyn Fn(&Path) -> Option<Permissions>,
 }
 
 /// Reads a token file from the disk.
 pub fn read_token_file(path: &Path) -> io::Result<TokenFile> {
-    let (bytes, mode) = files::read(path, MAX_TOKEN_FILE)?;
+    let (bytes, permissions) = files::read(path, MAX_TOKEN_FILE)?;
     // The library's own error would be fine, but it carries the bytes.
     let text =
         String::from_utf8(bytes).map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "it is not text"))?;
-    Ok(TokenFile { text: Secret::new(text), mode })
+    Ok(TokenFile { text: Secret::new(text), permissions })
 }
 
 /// A path; a relative one starts at the configuration file.

@@ -4,7 +4,7 @@ use std::io;
 use std::path::Path;
 
 use access_core::domain::recipients::Recipient;
-use access_core::policy::{self, Approver, ReasonPolicy, Rule};
+use access_core::policy::{self, Approver, ModeSetting, ReasonPolicy, Rule};
 use proptest::prelude::*;
 
 use super::*;
@@ -23,7 +23,12 @@ fn no_files(_: &Path) -> io::Result<TokenFile> {
 }
 
 fn token_files(path: &Path) -> io::Result<TokenFile> {
-    let file = |text: &str, mode| Ok(TokenFile { text: Secret::new(text), mode: Some(mode) });
+    let file = |text: &str, mode| {
+        Ok(TokenFile {
+            text: Secret::new(text),
+            permissions: Some(client_base::files::Permissions::of_mode(mode)),
+        })
+    };
     match path.to_str().unwrap_or_default() {
         "/run/token" => file(&format!("  xoxb-{SECRET}\n"), 0o600),
         "/run/open" => file("xoxb-1", 0o644),
@@ -182,7 +187,7 @@ severity = "info"
     assert_eq!(config.slack.recipients, [Recipient::ChannelName("channel-name".into())]);
     let review = config.review.expect("its buttons worked");
     assert!(review.is_legacy && review.rules.0.is_empty() && review.users.is_empty());
-    assert_eq!((review.mode, review.allow_email_username_match), (ReviewMode::Resolver, true));
+    assert_eq!((review.mode, review.allow_email_username_match), (ModeSetting::Resolver, true));
     let ReviewTransport::Http { signing_secret, listener } = review.transport else {
         panic!("callbacks were the only way")
     };
@@ -280,7 +285,7 @@ listen_addr = "127.0.0.1:9091"
     let patterns = |names: &[&str]| names.iter().map(|name| RolePattern::parse(name).unwrap()).collect();
     let people = |names: &[&str]| names.iter().map(|name| Approver::User((*name).to_owned())).collect();
     let expected = ReviewConfig {
-        mode: ReviewMode::Resolver,
+        mode: ModeSetting::Resolver,
         transport: ReviewTransport::Http {
             signing_secret: Secret::new("8f742231b10e8888abcd99yyyzzz85a5"),
             listener: HttpConfig {

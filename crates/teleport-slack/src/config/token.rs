@@ -58,7 +58,7 @@ pub(super) fn resolve(
         let shown = quote(&entry.value);
         match (source.read)(&path) {
             Ok(file) => {
-                modes::warn_if_open(Sensitivity::Secret, &path, file.mode, entry, report);
+                modes::warn_if_open(Sensitivity::Secret, &path, file.permissions.as_ref(), entry, report);
                 (file.text.expose().trim().to_owned(), format!("the file {shown} "))
             }
             Err(error) => {
@@ -74,7 +74,7 @@ pub(super) fn resolve(
             }
         }
     } else {
-        modes::warn_if_open(Sensitivity::Secret, source.path, source.mode, entry, report);
+        modes::warn_if_open(Sensitivity::Secret, source.path, source.permissions.as_ref(), entry, report);
         (entry.value.trim().to_owned(), String::new())
     };
     if place.is_empty()

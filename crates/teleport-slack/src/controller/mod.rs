@@ -22,6 +22,7 @@ mod sender;
 mod channel_queue;
 mod channel_outcomes;
 mod start_order;
+mod handle;
 mod lookup_order;
 mod work_queue;
 mod history_check;
@@ -48,6 +49,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::JoinMap;
 use tracing::{debug, info, warn};
 
+pub use self::handle::{Enqueued, Handle};
 use self::lease::Holder;
 use self::pending_decision::ReviewContext;
 use self::reconciler::{Action, Reconciler};
@@ -122,7 +124,7 @@ pub struct ReviewHandles {
     /// Evaluates votes and applies decisions.
     pub resolver: Arc<Resolver>,
     /// Requests with new votes.
-    pub enqueued: mpsc::Receiver<RequestId>,
+    pub enqueued: Enqueued,
     /// Maps Slack users to Teleport users.
     pub users: Arc<UserLookup>,
 }
@@ -189,7 +191,7 @@ impl Controller {
                 resolver: r.resolver,
                 timings,
             };
-            (review_context, r.can_submit, r.enqueued)
+            (review_context, r.can_submit, r.enqueued.0)
         });
         let (review, can_submit, enqueued) = match review {
             Some((review_context, can_submit, enqueued)) => (Some(review_context), can_submit, enqueued),

@@ -9,7 +9,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use access_core::domain::backoff::Backoff;
-use access_core::domain::ids::{RequestId, SlackUserId};
+use access_core::domain::ids::RequestId;
 use access_core::domain::recipients::{Recipient, Requester, ResolvedTo, SlackUser};
 use access_core::domain::request::AccessRequest;
 use access_core::plan::Unresolved;
@@ -22,9 +22,9 @@ use tracing::{error, warn};
 
 use super::lookup_order::LookupOrder;
 use crate::review::users::UserLookup;
+use access_core::policy::identity::SlackProfile;
 use slack_client::directory::{Directory, Priority};
 use slack_client::error::{Retry, SlackError};
-use slack_client::objects::User;
 use teleport_client::error::TeleportError;
 
 /// A user who is not in Slack today may be tomorrow.
@@ -190,10 +190,7 @@ impl RecipientLookup {
         };
         let found = match user {
             Ok(user) => requester.await.map_err(LookupErrorKind::Teleport).map(|requester| {
-                let ids = [Some(user.id.clone()), user.enterprise_user_id.as_deref().map(SlackUserId::new)]
-                    .into_iter()
-                    .flatten()
-                    .collect();
+                let ids = user.ids().cloned().collect();
                 let is_requester = requester.matches(&SlackUser { ids, email: user.email.clone() });
                 if is_requester { ResolvedTo::Requester } else { ResolvedTo::User(user.id.clone()) }
             }),
@@ -210,7 +207,7 @@ impl RecipientLookup {
         &self,
         name: &str,
         priority: &Priority,
-    ) -> Result<Option<Arc<User>>, LookupErrorKind> {
+    ) -> Result<Option<Arc<SlackProfile>>, LookupErrorKind> {
         let accounts = match &self.users {
             Some(users) => users.slack_accounts(name, false).await.map_err(LookupErrorKind::Teleport)?,
             None => Vec::new(),

@@ -2,8 +2,9 @@
 
 use access_core::domain::decision::Decision;
 use access_core::domain::ids::{ChannelId, MessageTs, RequestId, SlackUserId};
+use access_core::domain::secret::Secret;
 use access_core::interaction::shown_cluster::ShownCluster;
-use access_core::interaction::{Interaction, Origin, ResponseUrl, Sender};
+use access_core::interaction::{Interaction, Origin, Sender};
 
 /// One decision, by a button or a modal.
 pub(crate) struct DecisionCommand {
@@ -19,7 +20,7 @@ pub(crate) struct DecisionCommand {
     /// Given in a modal.
     pub(crate) reason: Option<String>,
     pub(crate) trigger_id: Option<String>,
-    pub(crate) response_url: Option<ResponseUrl>,
+    pub(crate) response_url: Option<Secret>,
 }
 
 impl DecisionCommand {

@@ -31,6 +31,7 @@ use super::facts::{DecisionFacts, FactsLoader, MAX_ATTEMPTS, RETRY_PAUSE, with_r
 use super::receiver::Received;
 use super::refusals::{already_resolved, refusal_if_not_applied, refusal_if_resolved};
 use super::respond::Responder;
+use crate::controller;
 use crate::observe::metrics::{InteractionResult, Metrics};
 use crate::review::resolver::{ResolveError, ResolveResult, Resolver};
 use crate::review::review_support::ReviewSupport;
@@ -67,8 +68,8 @@ pub struct InteractionHandler {
     pub setting: ModeSetting,
     /// Whether this Teleport takes reviews at all; the messages follow it.
     pub review_support: Arc<ReviewSupport>,
-    /// Requests whose record changed.
-    pub enqueue: mpsc::Sender<RequestId>,
+    /// Reconciles requests whose record changed.
+    pub controller: controller::Handle,
     /// Counts what happens.
     pub metrics: Metrics,
 }
@@ -107,12 +108,13 @@ impl InteractionHandler {
             return;
         }
         let (outcome, teleport_user) = self.decide(&command).await;
-        let (result, counted) = match &outcome {
-            Outcome::Accepted(accepted) => (accepted.kind(), InteractionResult::Accepted(accepted)),
-            Outcome::Refused(refusal) => (refusal.kind(), InteractionResult::Refused(refusal)),
-            Outcome::ReasonRequested => ("asking_for_a_reason", InteractionResult::ReasonRequested),
+        let result = match &outcome {
+            Outcome::Accepted(accepted) => InteractionResult::Accepted(accepted),
+            Outcome::Refused(refusal) => InteractionResult::Refused(refusal),
+            Outcome::ReasonRequested => InteractionResult::ReasonRequested,
         };
-        self.metrics.interaction_ended(counted);
+        self.metrics.interaction_ended(result);
+        let (result, reason) = result.labels();
         info!(
             slack_user = %command.user,
             teleport_user = teleport_user.as_deref().unwrap_or(""),
@@ -120,6 +122,7 @@ impl InteractionHandler {
             decision = command.decision.action_id(),
             channel = %command.channel,
             result,
+            reason,
             took_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX),
             "Handled an interaction"
         );
@@ -347,16 +350,15 @@ impl InteractionHandler {
                             return refusal.into();
                         }
                         // Perhaps it is recorded: the messages follow the record.
-                        let _ = self.enqueue.try_send(command.request.clone());
+                        self.controller.enqueue(command.request.clone());
                         return Outcome::Accepted(Accepted::Unconfirmed(vote.decision));
                     }
                 }
                 _ => break written,
             }
         };
-        // The message counts votes, and a reconcile applies a deciding vote if we cannot. A full channel means that the
-        // request is reconciled soon anyway.
-        let _ = self.enqueue.try_send(command.request.clone());
+        // The message counts votes, and a reconcile applies a deciding vote if we cannot.
+        self.controller.enqueue(command.request.clone());
         if let Err(error) = written {
             warn!(request = %command.request, "Cannot record a vote: {}", access_core::domain::error_chain::chain(&error));
             return match error.kind() {

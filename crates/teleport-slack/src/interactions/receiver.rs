@@ -82,7 +82,7 @@ pub struct InteractionReceiver {
     metrics: Metrics,
 }
 
-/// The keys of the last interactions that were handed to a worker: the one table of them (decision 16). Only a keyed hash of each is kept, so that a busy day costs half a megabyte. A collision
+/// The keys of the last interactions that were handed to a worker: the one table of them (decision 17). Only a keyed hash of each is kept, so that a busy day costs half a megabyte. A collision
 /// happens once in 10^15 interactions, and that interaction does nothing.
 #[derive(Debug, Default)]
 struct DedupCache {

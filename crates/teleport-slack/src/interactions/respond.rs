@@ -7,7 +7,6 @@ use access_core::render::Message;
 use access_core::render::ephemeral::refused;
 use tracing::{debug, warn};
 
-use access_core::domain::secret::Secret;
 use slack_client::error::SlackError;
 use slack_client::{self, PostMessage};
 
@@ -30,7 +29,7 @@ impl Responder {
     pub(crate) async fn respond(&self, sender: &Sender, message: &Message) {
         let user = &sender.user;
         if let Some(url) = &sender.response_url {
-            match self.0.respond(&Secret::new(url.as_str()), message).await {
+            match self.0.respond(url, message).await {
                 Ok(()) => return,
                 Err(error) => debug!(slack_user = %user, "Replying in another way: {error}"),
             }

@@ -20,7 +20,6 @@ use tracing::{debug, warn};
 use crate::observe::log_once::SharedLogOnce;
 use teleport_client::denied::AccessDenied;
 use teleport_client::error::TeleportError;
-use teleport_client::users;
 
 /// The maximum age of an index that finds a user.
 const MAX_AGE_HIT: Duration = Duration::from_secs(60);
@@ -69,10 +68,7 @@ impl UserLookup {
         while stop.run_until_cancelled(self.refresh_requested.notified()).await.is_some() {
             let asked = Instant::now();
             let Some(found) = stop.run_until_cancelled(self.teleport.list_users()).await else { return };
-            let index = found.map(|users| {
-                let users: Vec<_> = users.into_iter().map(to_core).collect();
-                std::sync::Arc::new(UserIndex::new(&users, &self.mapping))
-            });
+            let index = found.map(|users| std::sync::Arc::new(UserIndex::new(&users, &self.mapping)));
             self.snapshot.send_replace(Some(UserSnapshot { started_at: asked, index }));
         }
     }
@@ -96,7 +92,6 @@ impl UserLookup {
                 .await
                 .map(|(_, index)| index.accounts(user).collect()),
             Some(Ok(found)) => {
-                let found = found.map(to_core);
                 Ok(found.iter().flat_map(|user| self.mapping.trait_accounts(user)).collect::<Vec<_>>())
             }
         };
@@ -206,13 +201,8 @@ impl UserLookup {
     async fn fetch(&self, candidates: &Candidates) -> Result<Vec<TeleportUser>, TeleportError> {
         let mut found = Vec::new();
         for name in candidates.names() {
-            found.extend(self.teleport.get_user(name).await?.map(to_core));
+            found.extend(self.teleport.get_user(name).await?);
         }
         Ok(found)
     }
-}
-
-/// The core's type of the same user.
-fn to_core(user: users::TeleportUser) -> TeleportUser {
-    TeleportUser { name: user.name, traits: user.traits, expires: user.expires }
 }

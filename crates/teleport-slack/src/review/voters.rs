@@ -10,7 +10,7 @@ use std::time::Duration;
 use access_core::domain::ids::SlackUserId;
 use access_core::domain::request::AccessRequest;
 use access_core::interaction::AppInstallation;
-use access_core::policy::identity::{Reviewer, SlackProfile, Users, identify};
+use access_core::policy::identity::{Reviewer, Users, identify};
 use access_core::policy::refusal::{AccountIneligible, Refusal};
 use access_core::policy::{Rules, Voter, Voters};
 use futures_util::{StreamExt, TryStreamExt, stream};
@@ -103,7 +103,7 @@ impl VoterLoader {
     /// If the account may not review, or if that cannot be determined.
     pub(crate) async fn reviewer(&self, account: &SlackUserId) -> Result<Reviewer, Refusal> {
         let profile = match self.slack.user_info(account).await {
-            Ok(Some(user)) => SlackProfile::from(&user),
+            Ok(Some(profile)) => profile,
             Ok(None) => return Err(Refusal::AccountIneligible(AccountIneligible::External)),
             Err(error) if is_lasting(&error) => {
                 // It concerns all users: the app lacks something.

@@ -389,7 +389,7 @@ fn the_requester_does_not_decide_on_any_surface() {
             let forgery = Forgery::altered(Alteration::user("U0ALICE"));
             let click = bed.slack.click("U0BOB", &copy.channel, &copy.ts, "approve");
             click.forged(forgery).await.unwrap();
-            let own_requests = || daemon.times_logged("result=self_review");
+            let own_requests = || daemon.times_logged("result=refused reason=self_review");
             bed.until(&daemon, "a third refusal", || (own_requests() >= 3).then_some(())).await;
             // Alice submits bob's modal.
             let view = opened_modal(&daemon, &bed.press("U0BOB", &message, "approve").await).await;

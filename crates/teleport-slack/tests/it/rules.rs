@@ -335,7 +335,7 @@ fn the_readmes_configuration_is_accepted() {
     let (Some(block), None) = (blocks.next(), blocks.next()) else { panic!("one TOML block was expected") };
     let token = |path: &Path| match path.to_str() {
         Some("/var/lib/teleport/plugins/slack/token") => {
-            Ok(config::TokenFile { text: Secret::new("xoxb-1-2-abc"), mode: Some(0o100_600) })
+            Ok(config::TokenFile { text: Secret::new("xoxb-1-2-abc"), permissions: None })
         }
         _ => Err(ErrorKind::NotFound.into()),
     };

@@ -66,7 +66,7 @@ fn a_click_sent_to_the_other_clusters_daemon_is_refused_with_the_clusters_name()
             assert!(line.contains(part), "{part}: {line}");
         }
         assert_eq!(second.times_logged(LINE), 1, "{}", second.log());
-        let refused = second.times_logged("result=other_cluster");
+        let refused = second.times_logged("result=refused reason=other_cluster");
         assert!(refused >= 3, "{}", second.log());
         let counted =
             second.metrics().await["interactions_total{result=\"refused\",reason=\"other_cluster\"}"];

@@ -94,6 +94,65 @@ fn each_file_is_warned_of_and_the_remedy_ends_it() {
     }
 }
 
+/// Changes a file's access-control list; `false` if this machine or file system has none.
+fn set_acl(path: &Path, entries: &str) -> bool {
+    let command = Command::new("setfacl").args(["-n", "-m", entries]).arg(path).output();
+    command.is_ok_and(|done| done.status.success())
+}
+
+fn acl(path: &Path) -> String {
+    let shown =
+        Command::new("getfacl").args(["--omit-header", "--no-effective", "-n"]).arg(path).output().unwrap();
+    String::from_utf8(shown.stdout).unwrap().trim().replace('\n', ",")
+}
+
+#[test]
+fn an_access_control_list_is_read_and_only_its_writers_lose_that_right() {
+    let (dir, config) = folder();
+    let path = dir.path().join("key");
+    if !set_acl(&path, "u:1001:r--,m::r--") {
+        // The gate prints it, too.
+        println!(
+            "SKIPPED config::tests::modes::an_access_control_list_is_read_…: needs setfacl and a file system with lists"
+        );
+        return;
+    }
+    // The mask is wider than what it masks, or the entries are.
+    for harmless in ["u:1001:r--,g::r--,m::rw-", "u:1001:rw-,g::rw-,m::r--"] {
+        set(&path, 0o600);
+        assert!(set_acl(&path, harmless));
+        assert_eq!(warned(&config), [], "{harmless}");
+    }
+    for (given, cause, command, left) in [
+        (
+            "u:1001:rw-,u:1002:r--,g::r--,m::rw-,o::---",
+            "can be changed by others",
+            "setfacl -n -m u:1001:r-- ",
+            "user::rw-,user:1001:r--,user:1002:r--,group::r--,mask::rw-,other::---",
+        ),
+        (
+            "u:1001:r--,u:1002:rw-,g::rwx,m::rw-,o::r--",
+            "can be read and changed by others",
+            "setfacl -n -m u:1002:r--,g::r-x ",
+            "user::rw-,user:1001:r--,user:1002:r--,group::r-x,mask::rw-,other::---",
+        ),
+        (
+            "u:1001:r--,u:1002:r--,g::r--,m::r--,o::r--",
+            "can be read by others",
+            "chmod o-rwx ",
+            "user::rw-,user:1001:r--,user:1002:r--,group::r--,mask::r--,other::---",
+        ),
+    ] {
+        assert!(set_acl(&path, given));
+        let found = warned(&config);
+        let [one] = found.as_slice() else { panic!("{given}: {found:?}") };
+        let remedy = one.remedy.strip_prefix("run ").unwrap();
+        assert!(one.cause.ends_with(cause) && remedy.starts_with(command), "{given}: {one}");
+        assert!(Command::new("sh").args(["-c", remedy]).status().unwrap().success());
+        assert_eq!((warned(&config), acl(&path)), (vec![], left.to_owned()), "{given}");
+    }
+}
+
 #[test]
 fn an_identity_file_is_a_secret() {
     let (dir, config) = folder();

@@ -128,8 +128,8 @@ impl InteractionResult<'_> {
         accepted.into_iter().chain(refused).chain(others.into_iter().chain(signature).map(Self::labels))
     }
 
-    /// What became of it, and why.
-    pub(super) fn labels(self) -> (&'static str, &'static str) {
+    /// What became of it, and why: the labels `result` and `reason`, and fields of the log with these names.
+    pub fn labels(self) -> (&'static str, &'static str) {
         match self {
             Self::Accepted(accepted) => (ACCEPTED, accepted.kind()),
             Self::Refused(refusal) => (REFUSED, refusal.kind()),
