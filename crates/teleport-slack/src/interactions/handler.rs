@@ -36,7 +36,7 @@ use crate::observe::metrics::{InteractionResult, Metrics};
 use crate::review::resolver::{ResolveError, ResolveResult, Resolver};
 use crate::review::review_support::ReviewSupport;
 use crate::review::voters::VoterSnapshot;
-use crate::supervise::worker_pool::{JobHandler, run_worker_pool};
+use crate::supervise::job_queue::{JobHandler, run_jobs};
 use teleport_client::decisions::{DecideError, SubmitReview};
 use teleport_client::error::ErrorKind;
 use teleport_client::plugin_data::modify_record;
@@ -91,7 +91,7 @@ impl From<Refusal> for Outcome {
 impl InteractionHandler {
     /// Runs until `stop`, and then until all acknowledged interactions are handled, for at most `drain`.
     pub async fn run(self, incoming: mpsc::Receiver<Received>, stop: CancellationToken, drain: Duration) {
-        run_worker_pool(incoming, stop, Arc::new(self), drain).await;
+        run_jobs(incoming, stop, Arc::new(self), drain).await;
     }
 
     async fn handle_interaction(&self, interaction: Interaction) {

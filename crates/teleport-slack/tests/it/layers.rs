@@ -44,23 +44,9 @@ const LAYERS: &[(&str, &[&[&str]])] = &[
             &["convert", "kind", "text"],
         ],
     ),
-    ("client-base", &[&["files", "tls"]]),
+    ("client-base", &[&["files", "tls"], &["acl"]]),
     // One layer, too.
     ("access-sim", &[]),
-];
-
-/// The circle that is left: a simulator's state and the calls upon it. It may become smaller only.
-const LEFT: &[&str] = &[
-    "teleport::cache",
-    "teleport::creation",
-    "teleport::faults",
-    "teleport::lifecycle",
-    "teleport::plugin_data",
-    "teleport::review",
-    "teleport::rules",
-    "teleport::state",
-    "teleport::watch",
-    "teleport::wire",
 ];
 
 /// One import: from which file, of which module, both as paths below the crate, such as `policy::tally`.
