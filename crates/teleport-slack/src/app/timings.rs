@@ -7,6 +7,7 @@ use std::time::Duration;
 use access_core::domain::backoff::Backoff;
 
 use crate::controller::ControllerTimings;
+use crate::supervise::shutdown;
 use teleport_client::watcher::WatcherTimings;
 
 /// The waits, unchecked.
@@ -39,13 +40,13 @@ impl Default for TimingValues {
             file_poll: seconds(2),
             token_probe: Backoff { first: seconds(5), cap: seconds(60) },
             permission_poll: seconds(15),
-            click_drain: seconds(15),
+            click_drain: shutdown::WORK,
         }
     }
 }
 
 /// The waits of a daemon, checked.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 pub struct Timings(TimingValues);
 
 /// Waits that do not go together.
@@ -96,6 +97,12 @@ impl Timings {
             startup,
             token_probe,
         ]
+    }
+}
+
+impl Default for Timings {
+    fn default() -> Self {
+        Self(TimingValues::default())
     }
 }
 
