@@ -86,7 +86,7 @@ impl Permissions {
         let Some(acl) = &self.acl else {
             return vec![format!("chmod {}", if is_secret { "g-w,o-rwx" } else { "go-w" })];
         };
-        // Without `-n` the mask would be made anew, and with it rights come back that it takes away.
+        // Without `-n` the mask would be computed again, and rights that it takes away would come back.
         let list = (!acl.writers.is_empty()).then(|| format!("setfacl -n -m {}", acl.writers.join(",")));
         let (bits, others) = if is_secret { (0o006, "chmod o-rwx") } else { (0o002, "chmod o-w") };
         list.into_iter().chain((self.mode & bits != 0).then(|| others.to_owned())).collect()

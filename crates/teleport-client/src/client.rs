@@ -1,9 +1,10 @@
 //! The client of one auth server: its connection, which all clones share, and the calls that every other file needs.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
-use std::sync::{Arc, PoisonError, RwLock, RwLockWriteGuard};
 use std::time::{Duration, Instant};
 
+use parking_lot::{RwLock, RwLockWriteGuard};
 use rustls::ClientConfig;
 use teleport_proto::auth::PingRequest;
 use teleport_proto::auth::auth_service_client::AuthServiceClient;
@@ -211,19 +212,19 @@ impl Client {
     }
 
     pub(super) fn roles(&self) -> Arc<[String]> {
-        Arc::clone(&self.shared.connection.read().unwrap_or_else(PoisonError::into_inner).roles)
+        Arc::clone(&self.shared.connection.read().roles)
     }
 
     pub(super) fn signer(&self) -> Signer {
-        self.shared.connection.read().unwrap_or_else(PoisonError::into_inner).signer.clone()
+        self.shared.connection.read().signer.clone()
     }
 
     pub(super) fn channel(&self) -> Channel {
-        self.shared.connection.read().unwrap_or_else(PoisonError::into_inner).channel.clone()
+        self.shared.connection.read().channel.clone()
     }
 
     fn connection_mut(&self) -> RwLockWriteGuard<'_, Connection> {
-        self.shared.connection.write().unwrap_or_else(PoisonError::into_inner)
+        self.shared.connection.write()
     }
 }
 

@@ -5,11 +5,12 @@ mod golden;
 #[cfg(test)]
 pub(crate) mod scripted_server;
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use access_core::domain::ids::RequestId;
 use bytes::Bytes;
+use parking_lot::Mutex;
 use prost::Message;
 use teleport_proto::auth as wire;
 use tokio::sync::mpsc;
@@ -46,7 +47,7 @@ async fn serve_observed(
     let calls = Calls::default();
     let noted = Arc::clone(&calls);
     let script: Responder = Arc::new(move |method, message| {
-        noted.lock().unwrap().push(method.to_owned());
+        noted.lock().push(method.to_owned());
         answer(method, message)
     });
     let authority = TestCa::new("local-site");
@@ -175,7 +176,7 @@ async fn the_listing_method_that_worked_is_remembered() {
         assert_eq!(client.list_requests().await.unwrap().requests.len(), 2);
         let found = client.clone().get_request(&RequestId::new("two")).await.unwrap();
         assert_eq!(found.unwrap().id, RequestId::new("two"), "the clone knows, and picks the right one");
-        assert_eq!(*calls.lock().unwrap(), expected);
+        assert_eq!(*calls.lock(), expected);
     }
 }
 
@@ -183,14 +184,14 @@ async fn the_listing_method_that_worked_is_remembered() {
 async fn an_upgraded_server_is_listed_by_its_new_method() {
     let upgraded = Arc::new(Mutex::new(false));
     let is_upgraded = Arc::clone(&upgraded);
-    let (_server, client, _) = serve(move |method, _| match (method, *is_upgraded.lock().unwrap()) {
+    let (_server, client, _) = serve(move |method, _| match (method, *is_upgraded.lock()) {
         ("GetAccessRequests", false) => Reply::one(&wire::AccessRequests::default()),
         ("ListAccessRequests", true) => Reply::one(&wire::ListAccessRequestsResponse::default()),
         _ => Reply::Status(UNIMPLEMENTED, "unknown method"),
     })
     .await;
     client.list_requests().await.unwrap();
-    *upgraded.lock().unwrap() = true;
+    *upgraded.lock() = true;
     client.list_requests().await.unwrap();
 }
 
@@ -215,11 +216,7 @@ async fn a_missing_permission_is_reported_with_its_rule() {
     let error = client.list_requests().await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unauthorized);
     insta::assert_snapshot!(error, @"Teleport call ListAccessRequests failed with PERMISSION_DENIED: access denied to perform action 'read' on 'access_request'; the plugin's Teleport user needs a role whose allow.rules contain {resources: ['access_request'], verbs: ['list', 'read']}, and a certificate that the cluster still accepts");
-    assert_eq!(
-        *calls.lock().unwrap(),
-        ["ListAccessRequests"],
-        "a refusal is no reason to try another method"
-    );
+    assert_eq!(*calls.lock(), ["ListAccessRequests"], "a refusal is no reason to try another method");
 }
 
 #[tokio::test]
@@ -231,7 +228,7 @@ async fn a_watch_reports_changes_and_skips_the_rest() {
         assert_eq!(watch.kinds.len(), 1);
         assert_eq!(watch.kinds[0].kind, "access_request");
         assert!(watch.kinds[0].filter.is_empty(), "a filter would hide resolutions");
-        Reply::Stream(stream.lock().unwrap().take().unwrap())
+        Reply::Stream(stream.lock().take().unwrap())
     })
     .await;
     let deleted = |kind: &str, id: &'static str| wire::Event {
@@ -290,7 +287,7 @@ async fn a_new_identity_leaves_an_open_watch_alone() {
     let stream = Mutex::new(Some(stream));
     let authority = TestCa::new("local-site");
     let script: Responder = Arc::new(move |method, _| match method {
-        "WatchEvents" => Reply::Stream(stream.lock().unwrap().take().unwrap()),
+        "WatchEvents" => Reply::Stream(stream.lock().take().unwrap()),
         _ => Reply::one(&wire::PingResponse::default()),
     });
     let server = ScriptedServer::start(&authority, script).await;
@@ -314,7 +311,7 @@ async fn a_server_that_does_not_answer_is_given_up() {
     let stream = Mutex::new(Some(stream));
     let (_server, client, _) = serve(move |method, _| match method {
         "Ping" => Reply::one(&wire::PingResponse::default()),
-        _ => Reply::Stream(stream.lock().unwrap().take().unwrap()),
+        _ => Reply::Stream(stream.lock().take().unwrap()),
     })
     .await;
     client.ping().await.unwrap();
@@ -392,8 +389,7 @@ fn item(id: &str, data: &Fields) -> wire::PluginDataV3 {
 async fn serve_data(data: PluginData) -> (ScriptedServer, Client, Arc<Mutex<PluginData>>) {
     let data = Arc::new(Mutex::new(data));
     let served = Arc::clone(&data);
-    let (server, client, _) =
-        serve(move |method, message| served.lock().unwrap().answer(method, message)).await;
+    let (server, client, _) = serve(move |method, message| served.lock().answer(method, message)).await;
     (server, client, data)
 }
 
@@ -441,7 +437,7 @@ async fn an_edit_is_repeated_when_another_writer_was_faster() {
     let (seen, modified) = task.join_next().await.unwrap().unwrap();
     assert_eq!(seen, ["1", "5"]);
     assert_eq!(modified, Modified::Written(fields(&[("count", "50"), ("theirs", "kept")])));
-    let stored = data.lock().unwrap().slack["r1"].clone();
+    let stored = data.lock().slack["r1"].clone();
     assert_eq!(stored, fields(&[("count", "50"), ("theirs", "kept"), ("x_rev", "1")]));
 }
 
@@ -456,7 +452,7 @@ async fn a_record_left_as_it_is_is_not_written() {
     let unchanged = Modified::Unchanged(fields(&[("a", "1")]));
     assert_eq!(modify_record(&client, &id, |_| None).await.unwrap(), unchanged);
     assert_eq!(modify_record(&client, &id, |current| Some(current.clone())).await.unwrap(), unchanged);
-    assert_eq!(data.lock().unwrap().slack["r1"]["x_rev"], "3");
+    assert_eq!(data.lock().slack["r1"]["x_rev"], "3");
 }
 
 #[tokio::test]
@@ -469,7 +465,7 @@ async fn endless_contention_ends_in_a_conflict() {
         .unwrap_err();
     assert!(matches!(&error, TeleportError::Contended { attempts: 10, .. }), "{error:?}");
     assert_eq!(error.kind(), ErrorKind::Conflict);
-    assert_eq!(data.lock().unwrap().others.len(), 10, "each try met another write");
+    assert_eq!(data.lock().others.len(), 10, "each try met another write");
 }
 
 #[tokio::test]
@@ -511,7 +507,7 @@ async fn each_call_is_reported_with_its_code() {
     client.get_record(&RequestId::new("r1")).await.unwrap_err();
     server.stop().await;
     client.ping().await.unwrap_err();
-    let calls = reports.calls.lock().unwrap();
+    let calls = reports.calls.lock();
     let calls: Vec<_> = calls.iter().map(|(call, result)| (call.name(), result.name())).collect();
     assert_eq!(calls, [("Ping", "OK"), ("GetPluginData", "PERMISSION_DENIED"), ("Ping", "NO_CONNECTION")]);
 }

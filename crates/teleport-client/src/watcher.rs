@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use access_core::domain::backoff::Backoff;
 use access_core::domain::ids::RequestId;
+use access_core::domain::log_once::LogOnce;
 use access_core::domain::request::AccessRequest;
 use futures_util::future::OptionFuture;
 use futures_util::{Stream, StreamExt, TryStreamExt, stream};
@@ -34,6 +35,9 @@ const MAX_PENDING: usize = 10_000;
 /// A change that a watch reported so long before a list began may be newer than the list, and wins against it: lists were
 /// seen to be up to a second old (15.3.1).
 const LIST_STALENESS: Duration = Duration::from_secs(2);
+
+/// What is logged about, for [`LogOnce`].
+const WATCH: &str = "watch";
 
 /// What a watcher reports.
 #[derive(Debug)]
@@ -98,13 +102,13 @@ pub struct Watcher {
 
 impl Watcher {
     /// A watcher that has not begun.
-    pub fn new(client: Client, delays: WatcherTimings) -> Self {
-        Self { client, timings: delays }
+    pub fn new(client: Client, timings: WatcherTimings) -> Self {
+        Self { client, timings }
     }
 
     /// Watches until it is cancelled or the receiver is gone.
     pub async fn run(self, sink: Sender<WatchUpdate>, cancel: CancellationToken) {
-        let Self { client, timings: delays } = self;
+        let Self { client, timings } = self;
         let open = || {
             let client = client.clone();
             async move {
@@ -129,7 +133,7 @@ impl Watcher {
             async move { client.check_liveness().await }
         };
         let lost = || client.observer().watch_lost();
-        let watching = watch_forever(open, probe, lost, client.identity_renewals(), delays, &sink);
+        let watching = watch_forever(open, probe, lost, client.identity_renewals(), timings, &sink);
         cancel.run_until_cancelled(watching).await;
     }
 }
@@ -150,7 +154,7 @@ async fn watch_forever<Opening, Probing, Events, Parts>(
     probe: impl Fn() -> Probing,
     lost: impl Fn(),
     mut renewed: latest::Receiver<u64>,
-    delays: WatcherTimings,
+    timings: WatcherTimings,
     sink: &Sender<WatchUpdate>,
 ) where
     Opening: Future<Output = Result<(Events, Parts), TeleportError>>,
@@ -159,9 +163,8 @@ async fn watch_forever<Opening, Probing, Events, Parts>(
     Parts: Stream<Item = ListStep>,
 {
     let mut losses: u32 = 0;
-    // The kind that the present outage last logged; each kind of error is logged loudly once. The outage
-    // is over when there was a list.
-    let mut logged_kind = None;
+    // Each kind of error is logged loudly once in an outage, which is over when there was a list.
+    let mut log_once = LogOnce::default();
     let mut opened = None;
     loop {
         let watch = match opened.take() {
@@ -171,7 +174,7 @@ async fn watch_forever<Opening, Probing, Events, Parts>(
                 // A server may take long until it is ready to watch; a dead connection is not waited for as long.
                 tokio::select! {
                     opened = open() => opened,
-                    error = connection_lost(&probe, delays.probe_after) => Err(error),
+                    error = connection_lost(&probe, timings.probe_after) => Err(error),
                 }
             }
         };
@@ -181,12 +184,12 @@ async fn watch_forever<Opening, Probing, Events, Parts>(
                 let began = Instant::now();
                 let parts = parts.inspect(|part| {
                     if let ListStep::Requests(..) = part {
-                        logged_kind = None;
+                        log_once.clear(WATCH);
                     }
                 });
-                let silence = || connection_lost(&probe, delays.probe_after);
+                let silence = || connection_lost(&probe, timings.probe_after);
                 let ended = watch_once(events, parts, &open, silence, &mut renewed, sink).await;
-                if began.elapsed() >= delays.stable_after {
+                if began.elapsed() >= timings.stable_after {
                     losses = 0;
                 }
                 match ended {
@@ -202,8 +205,8 @@ async fn watch_forever<Opening, Probing, Events, Parts>(
         };
         lost();
         losses = losses.saturating_add(1);
-        let wait = delays.backoff.delay(losses, fastrand::u64(..));
-        log_watch_failure(&error, wait, logged_kind.replace(error.kind()));
+        let wait = timings.backoff.delay(losses, fastrand::u64(..));
+        log_watch_failure(&error, wait, log_once.once(WATCH, &format!("{:?}", error.kind())));
         if sink.send(WatchUpdate::Disconnected { error }).await.is_err() {
             return;
         }
@@ -236,12 +239,12 @@ async fn identity_renewed(renewed: &mut latest::Receiver<u64>) {
 }
 
 /// Logs why the watch is lost: loudly if this kind of error is new.
-fn log_watch_failure(error: &TeleportError, wait: Duration, before: Option<ErrorKind>) {
-    let kind = error.kind();
+fn log_watch_failure(error: &TeleportError, wait: Duration, is_news: bool) {
     let seconds = wait.as_secs_f64();
-    if before == Some(kind) {
+    if !is_news {
         tracing::debug!("Watcher still lost: {error}; trying again in {seconds:.1} s");
-    } else if kind == ErrorKind::Unauthorized || matches!(error, TeleportError::ServerVersion { .. }) {
+    } else if error.kind() == ErrorKind::Unauthorized || matches!(error, TeleportError::ServerVersion { .. })
+    {
         tracing::error!("Watcher lost: {error}; trying again in {seconds:.1} s");
     } else {
         tracing::warn!("Watcher lost: {error}; trying again in {seconds:.1} s");

@@ -13,7 +13,7 @@ use crate::record::{MAX_DELIVERIES, MAX_IN_DOUBT, Operation};
 pub struct Skipped {
     /// The operation; `None` if the reason is about the request as a whole.
     pub operation: Option<Operation>,
-    /// Why.
+    /// What keeps it out of the plan.
     pub reason: SkipReason,
 }
 

@@ -105,7 +105,7 @@ async fn an_absence_counts_only_with_the_rights_in_every_version() {
                 assert!(error.to_string().contains(&format!("lacks the verb {missing} on")), "{error}");
                 assert!(error.to_string().contains("verbs: ['list', 'read']"), "{error}");
             }
-            let unconfirmed = std::mem::take(&mut *reports.unconfirmed.lock().unwrap());
+            let unconfirmed = std::mem::take(&mut *reports.unconfirmed.lock());
             assert!(
                 matches!(unconfirmed[..], [Visibility::Partial(_), Visibility::Partial(_)]),
                 "{unconfirmed:?}"
@@ -113,8 +113,8 @@ async fn an_absence_counts_only_with_the_rights_in_every_version() {
         }
         set_verbs(&sim, &READ_VERBS);
         assert!(client.get_request(&gone).await.unwrap().is_none(), "{version:?}");
-        assert_eq!(*reports.unconfirmed.lock().unwrap(), [], "{version:?}");
-        assert_eq!(reports.visibilities.lock().unwrap().last(), Some(&Visibility::All), "{version:?}");
+        assert_eq!(*reports.unconfirmed.lock(), [], "{version:?}");
+        assert_eq!(reports.visibilities.lock().last(), Some(&Visibility::All), "{version:?}");
     }
 }
 

@@ -6,7 +6,7 @@
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use access_sim::teleport::certs::CertOptions;
@@ -21,6 +21,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto;
 use jiff::Timestamp;
+use parking_lot::Mutex;
 use prost::Message;
 use rcgen::{BasicConstraints, CertificateParams, CustomExtension, DnType, IsCa, Issuer, KeyPair};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -164,7 +165,7 @@ pub(crate) struct Reports {
 
 impl Observer for Reports {
     fn call_ended(&self, call: Call, result: CallResult, _: Duration) {
-        self.calls.lock().unwrap().push((call, result));
+        self.calls.lock().push((call, result));
     }
     fn watch_opened(&self) {}
     fn watch_event(&self) {}
@@ -172,10 +173,10 @@ impl Observer for Reports {
     fn list_succeeded(&self, _: List) {}
     fn list_failed(&self, _: List, _: &TeleportError) {}
     fn visibility_found(&self, found: &Visibility) {
-        self.visibilities.lock().unwrap().push(found.clone());
+        self.visibilities.lock().push(found.clone());
     }
     fn absence_unconfirmed(&self, found: &Visibility) {
-        self.unconfirmed.lock().unwrap().push(found.clone());
+        self.unconfirmed.lock().push(found.clone());
     }
 }
 

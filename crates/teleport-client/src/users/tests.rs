@@ -86,10 +86,10 @@ fn wire_user(name: impl Into<Bytes>) -> UserV2 {
 
 #[tokio::test]
 async fn the_newer_service_takes_over_where_the_older_is_gone_and_is_remembered() {
-    let calls = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
+    let calls = std::sync::Arc::new(parking_lot::Mutex::new(Vec::new()));
     let noted = std::sync::Arc::clone(&calls);
     let (_server, client) = serve(move |method, message| {
-        noted.lock().unwrap().push(method.to_owned());
+        noted.lock().push(method.to_owned());
         match method {
             "teleport.users.v1.UsersService/GetUser" => {
                 let asked = users::GetUserRequest::decode(message).unwrap().name;
@@ -116,7 +116,7 @@ async fn the_newer_service_takes_over_where_the_older_is_gone_and_is_remembered(
     assert_eq!(names, ["alice", "bob", "carol"]);
     let newer = |method| format!("teleport.users.v1.UsersService/{method}");
     assert_eq!(
-        *calls.lock().unwrap(),
+        *calls.lock(),
         ["GetUser".to_owned(), newer("GetUser"), newer("ListUsers"), newer("ListUsers")]
     );
 }

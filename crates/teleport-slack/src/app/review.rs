@@ -17,7 +17,7 @@ use super::timings::Timings;
 use super::token_reloader;
 use crate::causes::Cause;
 use crate::config::{ReviewConfig, ReviewTransport, TokenKind};
-use crate::controller::ReviewHandles;
+use crate::controller::{Handle, ReviewHandles};
 use crate::exit::ExitError;
 use crate::http::Listener;
 use crate::interactions::facts::FactsLoader;
@@ -37,8 +37,6 @@ use slack_client::socket_mode::SocketMode;
 
 /// Interactions that wait to be handled; beyond this Slack shows the user that it failed.
 const INTERACTIONS_CAPACITY: usize = 256;
-/// Requests that wait for a reconcile because of a vote; beyond this the watch leads to it.
-const ENQUEUE_CAPACITY: usize = 1_024;
 
 /// Whether callbacks may be listened for as the configuration and the command line say. Asked before the first
 /// call, like everything that is wrong with a configuration.
@@ -78,7 +76,7 @@ pub(crate) async fn start(
     let setting = config.mode;
     log_review_mode(config, &rules);
     let (interactions_tx, interactions_rx) = mpsc::channel(INTERACTIONS_CAPACITY);
-    let (enqueue_tx, enqueued) = mpsc::channel(ENQUEUE_CAPACITY);
+    let (handle, enqueued) = Handle::new();
     let review_support =
         Arc::new(ReviewSupport::new(teleport.clone(), setting, rules.0.len(), timings.permission_poll));
     if setting != ModeSetting::Resolver {
@@ -185,7 +183,7 @@ pub(crate) async fn start(
         rules,
         setting,
         review_support,
-        enqueue: enqueue_tx,
+        controller: handle,
         metrics: metrics.clone(),
     };
     tasks.start("interactions", handler.run(interactions_rx, stop.clone(), timings.click_drain));

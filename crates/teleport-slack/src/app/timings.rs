@@ -7,6 +7,7 @@ use std::time::Duration;
 use access_core::domain::backoff::Backoff;
 
 use crate::controller::ControllerTimings;
+use crate::supervise::shutdown;
 use teleport_client::watcher::WatcherTimings;
 
 /// The waits, unchecked.
@@ -39,7 +40,7 @@ impl Default for TimingValues {
             file_poll: seconds(2),
             token_probe: Backoff { first: seconds(5), cap: seconds(60) },
             permission_poll: seconds(15),
-            click_drain: seconds(15),
+            click_drain: shutdown::WORK,
         }
     }
 }

@@ -81,15 +81,10 @@ async fn run_with_signals(
     signals: &mut Signals,
 ) -> Result<(), ExitError> {
     let stop = CancellationToken::new();
-    let mut daemon = pin!(run_daemon(args, loaded, stop.clone()));
+    let mut daemon = pin!(run_daemon(args, loaded, Timings::default(), stop.clone()));
     loop {
         tokio::select! {
-            done = &mut daemon => {
-                if stop.is_cancelled() && done.is_ok() {
-                    info!("Stopped");
-                }
-                return done;
-            }
+            done = &mut daemon => return done,
             request = signals.next() => match request {
                 SignalAction::ReopenLog(signal) => reopen_log(log, signal),
                 SignalAction::Stop(signal) => {
@@ -125,14 +120,26 @@ fn reopen_log(log: &Log, signal: &'static str) {
     });
 }
 
-async fn run_daemon(args: &Args, loaded: &Loaded, stop: CancellationToken) -> Result<(), ExitError> {
+/// The daemon itself, without its process: no signals, no log, no exit status.
+///
+/// # Errors
+/// What ends the daemon.
+pub async fn run_daemon(
+    args: &Args,
+    loaded: &Loaded,
+    timings: Timings,
+    stop: CancellationToken,
+) -> Result<(), ExitError> {
     info!("Starting Teleport Access Slack {}", env!("CARGO_PKG_VERSION"));
     debug!(process = std::process::id(), file = %args.config.display(), "The configuration is read");
     for warning in &loaded.warnings {
         warn!(file = %args.config.display(), "Configuration: {warning}");
     }
-    match App::start(&loaded.config, Timings::default(), args.insecure_no_tls, stop).await? {
-        Some(app) => app.run().await,
-        None => Ok(()),
+    if let Some(app) = App::start(&loaded.config, timings, args.insecure_no_tls, stop.clone()).await? {
+        app.run().await?;
     }
+    if stop.is_cancelled() {
+        info!("Stopped");
+    }
+    Ok(())
 }

@@ -105,7 +105,7 @@ impl Executor {
         }
         let mut lease = self.holder.lease();
         let mut is_changed = false;
-        let unsaved = &retry_state.unrecorded;
+        let unrecorded = &retry_state.unrecorded;
         let written = modify_record(&self.teleport, id, |data| {
             is_changed = data != intent.expected;
             if is_changed {
@@ -115,7 +115,7 @@ impl Executor {
             if let Some(known) = intent.known {
                 record.update_known(known);
             }
-            unsaved.iter().for_each(|outcome| record.apply(outcome));
+            unrecorded.iter().for_each(|outcome| record.apply(outcome));
             // The lease starts at the write, not at the read before it.
             lease = self.holder.lease();
             record.acquire(lease.claim.clone(), intent.posts.iter().cloned(), &self.holder.timings);
@@ -170,9 +170,10 @@ impl Executor {
         let posts = &intent.posts;
         let begin = |(operation, steps), retry_state: &RetryState| {
             let failures = retry_state.failures.get(&operation).copied().unwrap_or(0);
-            let place = posts.iter().find(|(post, _)| *post == operation).map(|(_, place)| place.clone());
+            let destination =
+                posts.iter().find(|(post, _)| *post == operation).map(|(_, destination)| destination.clone());
             let caller = QueuedOperation { created: intent.created, id: id.clone(), operation };
-            self.execute_operation(caller, steps, place, failures, lease)
+            self.execute_operation(caller, steps, destination, failures, lease)
         };
         let first = waiting.drain(..waiting.len().min(MAX_CONCURRENT_OPERATIONS));
         running.extend(first.map(|operation| begin(operation, retry_state)));
@@ -184,8 +185,10 @@ impl Executor {
             }
             for (caller, mut outcomes, mut not_yet) in ended {
                 let operation = caller.operation.clone();
-                let place =
-                    posts.iter().find(|(post, _)| *post == operation).map(|(_, place)| place.as_str());
+                let destination = posts
+                    .iter()
+                    .find(|(post, _)| *post == operation)
+                    .map(|(_, destination)| destination.as_str());
                 let unrecordable =
                     outcomes.extract_if(.., |outcome| !can_be_recorded(&record, outcome)).count();
                 if unrecordable > 0
@@ -195,14 +198,14 @@ impl Executor {
                     let conflict = self.sender.on_address_conflict(
                         id,
                         &operation,
-                        place,
+                        destination,
                         lease.claim.acquired_at,
                         failures,
                     );
                     (outcomes, not_yet) = (conflict.0, Some(conflict.1));
                 }
-                if let Some(place) = place {
-                    outcomes.iter().for_each(|outcome| self.sender.on_posted(place, &caller, outcome));
+                if let Some(destination) = destination {
+                    outcomes.iter().for_each(|outcome| self.sender.on_posted(destination, &caller, outcome));
                 }
                 if record.deliveries.is_empty() {
                     self.measure_notification(&outcomes, intent.created, intent.observed_at);
@@ -228,7 +231,7 @@ impl Executor {
         &self,
         caller: QueuedOperation,
         steps: Vec<Step>,
-        place: Option<String>,
+        destination: Option<String>,
         failures: u32,
         lease: &Lease,
     ) -> (QueuedOperation, Vec<Outcome>, Option<Deferred>) {
@@ -245,15 +248,15 @@ impl Executor {
             }
         }
         let tried = caller.operation.clone();
-        place.inspect(|place| self.sender.end(place, &caller));
+        destination.inspect(|destination| self.sender.end(destination, &caller));
         // An earlier in-doubt post is resolved if this message, or an earlier one of the same thread, succeeded.
         let is_first = outcomes.iter().any(|outcome| matches!(outcome, Outcome::Replied { .. }));
         outcomes.push(match (not_yet.as_ref().map(|not_yet| &not_yet.effect), &caller.operation) {
-            (Some(Effect::Unknown { final_at, destination: place, is_accepted }), _) => {
-                let (place, final_at, is_accepted) = (place.clone(), *final_at, *is_accepted);
+            (Some(Effect::Unknown { final_at, destination, is_accepted }), _) => {
+                let (destination, final_at, is_accepted) = (destination.clone(), *final_at, *is_accepted);
                 Outcome::InDoubt {
                     operation: tried,
-                    destination: place,
+                    destination,
                     attempted_at: since,
                     final_at,
                     is_accepted,
@@ -262,10 +265,10 @@ impl Executor {
             }
             // Perhaps two daemons replied. No record shows that of replies, so the thread is checked.
             (None, Operation::Reply(channel, _)) if lease.has_expired() => {
-                let (place, final_at, is_accepted) = (channel.to_string(), Timestamp::now(), false);
+                let (destination, final_at, is_accepted) = (channel.to_string(), Timestamp::now(), false);
                 Outcome::InDoubt {
                     operation: tried,
-                    destination: place,
+                    destination,
                     attempted_at: since,
                     final_at,
                     is_accepted,
@@ -294,7 +297,7 @@ impl Executor {
         if known.is_none() && done.is_none() && retry_state.unrecorded.is_empty() {
             return Ok(true);
         }
-        let unsaved = &retry_state.unrecorded;
+        let unrecorded = &retry_state.unrecorded;
         let written = modify_record(&self.teleport, id, |data| {
             let mut record = Record::decode(id, data).0;
             // If another daemon displayed a decision since the read, our state is the stale one: the decision was not
@@ -305,7 +308,7 @@ impl Executor {
             if let Some((known, _)) = known.filter(|(known, read)| is_good(known, read)) {
                 record.update_known(known);
             }
-            unsaved.iter().for_each(|outcome| record.apply(outcome));
+            unrecorded.iter().for_each(|outcome| record.apply(outcome));
             if let Some(claim) = done {
                 record.release(claim);
             }

@@ -22,6 +22,7 @@ mod sender;
 mod channel_queue;
 mod channel_outcomes;
 mod start_order;
+mod handle;
 mod lookup_order;
 mod work_queue;
 mod history_check;
@@ -42,11 +43,13 @@ use access_core::domain::skew::Offset;
 use access_core::policy::{self, CanSubmitForUsers, ModeSetting};
 use jiff::Timestamp;
 use tokio::sync::{mpsc, watch};
-use tokio::task::{Id, JoinSet};
+use tokio::task::JoinError;
 use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::JoinMap;
 use tracing::{debug, info, warn};
 
+pub use self::handle::{Enqueued, Handle};
 use self::lease::Holder;
 use self::pending_decision::ReviewContext;
 use self::reconciler::{Action, Reconciler};
@@ -64,6 +67,7 @@ use crate::observe::skew::Side;
 use crate::review::resolver::Resolver;
 use crate::review::users::UserLookup;
 use crate::supervise::clock::{CLOCK_CHECK_INTERVAL, Clock, ClockPair};
+use crate::supervise::worker_pool::MAX_RECONCILES;
 use slack_client::TokenStatus;
 use slack_client::directory::Directory;
 use slack_client::history::Author;
@@ -73,8 +77,6 @@ use teleport_client::watcher::WatchUpdate;
 
 /// Requests with look-up results that the controller has not queued yet.
 const LOOKUP_UPDATES_CAPACITY: usize = 256;
-/// Reconciles in progress at once.
-const MAX_CONCURRENT_RECONCILES: usize = 64;
 /// Every request is reconciled again this often although nothing woke it.
 const RESYNC_PERIOD: Duration = Duration::from_secs(600);
 /// Requests whose turn it is, before the controller queues them; more come when their waits end.
@@ -122,7 +124,7 @@ pub struct ReviewHandles {
     /// Evaluates votes and applies decisions.
     pub resolver: Arc<Resolver>,
     /// Requests with new votes.
-    pub enqueued: mpsc::Receiver<RequestId>,
+    pub enqueued: Enqueued,
     /// Maps Slack users to Teleport users.
     pub users: Arc<UserLookup>,
 }
@@ -138,8 +140,7 @@ pub struct Controller {
     lag: Lag,
     /// Requests without any up-to-date message.
     stalled: Lag,
-    in_progress: JoinSet<Reconciled>,
-    request_by_task: HashMap<Id, RequestId>,
+    in_progress: JoinMap<RequestId, Reconciled>,
     ready: watch::Sender<bool>,
     enqueued: mpsc::Receiver<RequestId>,
     /// Requests whose turn it is in Slack.
@@ -158,7 +159,7 @@ pub struct Controller {
 }
 
 /// The result of a reconcile.
-type Reconciled = (RequestId, RetryState, Action);
+type Reconciled = (RetryState, Action);
 
 impl Controller {
     /// A controller that has observed nothing yet. `ready` turns true when all requests of the first list are queued.
@@ -190,7 +191,7 @@ impl Controller {
                 resolver: r.resolver,
                 timings,
             };
-            (review_context, r.can_submit, r.enqueued)
+            (review_context, r.can_submit, r.enqueued.0)
         });
         let (review, can_submit, enqueued) = match review {
             Some((review_context, can_submit, enqueued)) => (Some(review_context), can_submit, enqueued),
@@ -232,8 +233,7 @@ impl Controller {
             queue: WorkQueue::new(),
             lag: Lag::default(),
             stalled: Lag::default(),
-            in_progress: JoinSet::new(),
-            request_by_task: HashMap::new(),
+            in_progress: JoinMap::new(),
             ready,
             enqueued,
             next_in_queue: called,
@@ -265,7 +265,7 @@ impl Controller {
                 self.lag.oldest(),
                 self.stalled.oldest(),
             );
-            let next_due = next_due.filter(|_| self.in_progress.len() < MAX_CONCURRENT_RECONCILES);
+            let next_due = next_due.filter(|_| self.in_progress.len() < MAX_RECONCILES);
             tokio::select! {
                 () = stop.cancelled() => break,
                 Some(update) = updates.recv() => self.apply(update),
@@ -282,7 +282,7 @@ impl Controller {
                     }
                 }
                 Ok(()) = self.readmissions.changed() => self.retry_all_now(),
-                Some(ended) = self.in_progress.join_next_with_id() => self.on_reconciled(ended),
+                Some((id, ended)) = self.in_progress.join_next() => self.on_reconciled(id, ended),
                 () = tokio::time::sleep_until(next_due.unwrap_or_else(Instant::now)), if next_due.is_some() => {}
                 _ = resync.tick() => self.resync(),
                 _ = clock_check.tick() => self.check_clock(&mut clocks),
@@ -382,7 +382,7 @@ impl Controller {
     }
 
     fn start_ready(&mut self) {
-        while self.in_progress.len() < MAX_CONCURRENT_RECONCILES {
+        while self.in_progress.len() < MAX_RECONCILES {
             let Some(id) = self.queue.pop_due(Instant::now()) else { return };
             let mut retry_state = self.retry_states.remove(&id).unwrap_or_default();
             self.reconciler.metrics.pending_operations_changed(-retry_state.pending_operations());
@@ -391,19 +391,17 @@ impl Controller {
                 None => self.removed.get(&id).cloned().unwrap_or(Observed::Unlisted(None)),
             };
             let reconciler = Arc::clone(&self.reconciler);
-            let key = id.clone();
-            let task = self.in_progress.spawn(async move {
+            // No id is reconciled twice at once: the queue gives out none that is not done.
+            self.in_progress.spawn(id.clone(), async move {
                 let action = reconciler.reconcile(&id, &seen, &mut retry_state).await;
-                (id, retry_state, action)
+                (retry_state, action)
             });
-            self.request_by_task.insert(task.id(), key);
         }
     }
 
-    fn on_reconciled(&mut self, ended: Result<(Id, Reconciled), tokio::task::JoinError>) {
+    fn on_reconciled(&mut self, id: RequestId, ended: Result<Reconciled, JoinError>) {
         match ended {
-            Ok((task, (id, mut retry_state, action))) => {
-                self.request_by_task.remove(&task);
+            Ok((mut retry_state, action)) => {
                 if self.retry_when_done.remove(&id) {
                     retry_state.retry_now();
                     self.queue.enqueue_at(id.clone(), Instant::now());
@@ -427,8 +425,7 @@ impl Controller {
                 };
                 self.queue.done(id, next);
             }
-            Err(error) => {
-                let Some(id) = self.request_by_task.remove(&error.id()) else { return };
+            Err(_) => {
                 self.retry_when_done.remove(&id);
                 self.reconciler.metrics.reconcile_panicked(&id, PANIC_BACKOFF);
                 self.lag.record(&id, true, Instant::now());
@@ -466,7 +463,7 @@ impl Controller {
             self.reconciler.metrics.pending_operations_changed(-retry_state.pending_operations());
             retry_state.retry_now();
         }
-        self.retry_when_done.extend(self.request_by_task.values().cloned());
+        self.retry_when_done.extend(self.in_progress.keys().cloned());
         self.resync();
     }
 

@@ -113,7 +113,7 @@ impl ReviewContext {
             Err(ResolveError::Record(error)) => Err(ReconcileError::write(error)),
             // Meanwhile the messages stay up to date.
             Err(ResolveError::Decide(error)) => {
-                let (backoff, place, is_refusal) = match &error {
+                let (backoff, scope, is_refusal) = match &error {
                     DecideError::Failed(error) => {
                         let (backoff, is_refusal) = retry_policy(error.kind(), &self.timings);
                         (backoff, DECIDING, is_refusal)
@@ -124,7 +124,7 @@ impl ReviewContext {
                 };
                 let (delay, next) = retry(backoff, true);
                 let (retry_in_s, cause) = (seconds(delay), access_core::domain::error_chain::chain(&error));
-                if !log_once.should_log(place, &error.to_string()) {
+                if !log_once.should_log(scope, &error.to_string()) {
                     debug!(request = %id, retry_in_s, "{cause}");
                 } else if is_refusal {
                     error!(request = %id, retry_in_s, "Cannot apply the decision of the votes in Slack: {cause}");

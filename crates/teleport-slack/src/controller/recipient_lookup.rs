@@ -178,8 +178,8 @@ impl RecipientLookup {
             }
             Recipient::User(id) => self.directory.by_id(id, priority).await.map_err(LookupErrorKind::Slack),
             Recipient::Reviewer(name) => self.resolve_reviewer(name, &priority).await,
-            Recipient::ChannelId(place) | Recipient::ChannelName(place) => {
-                return Ok((recipient.clone(), ResolvedTo::Channel(place.clone())));
+            Recipient::ChannelId(channel) | Recipient::ChannelName(channel) => {
+                return Ok((recipient.clone(), ResolvedTo::Channel(channel.clone())));
             }
         };
         let user = match user {

@@ -87,7 +87,7 @@ impl RequestRecipients {
         directory: &Directory,
         users: &[ResolvedRecipient],
     ) -> Vec<Destination> {
-        let place = |recipient: &Recipient| match recipient {
+        let destination = |recipient: &Recipient| match recipient {
             Recipient::ChannelId(id) => Some(ResolvedTo::Channel(id.clone())),
             Recipient::ChannelName(name) => {
                 let known = directory.cached_channel_id(name).map(|id| id.to_string());
@@ -98,7 +98,7 @@ impl RequestRecipients {
             }
         };
         let found: Vec<_> =
-            self.list.recipients.iter().filter_map(|r| Some((r.clone(), place(r)?))).collect();
+            self.list.recipients.iter().filter_map(|r| Some((r.clone(), destination(r)?))).collect();
         recipients::destinations(&found)
     }
 

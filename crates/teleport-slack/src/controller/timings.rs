@@ -5,6 +5,8 @@ use std::time::Duration;
 use access_core::domain::backoff::Backoff;
 use access_core::record::claim::ClaimTimings;
 
+use crate::supervise::shutdown;
+
 /// The waits of the controller; `app::timings` checks them with all others.
 #[derive(Clone, Copy, Debug)]
 pub struct ControllerTimings {
@@ -58,7 +60,7 @@ impl Default for ControllerTimings {
             teleport_unavailable: backoff(1, 20),
             teleport_denied: backoff(10, 300),
             undecided: backoff(5, 300),
-            drain: seconds(15),
+            drain: shutdown::WORK,
         }
     }
 }

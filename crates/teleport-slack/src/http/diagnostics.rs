@@ -19,14 +19,16 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, info};
 
 use super::server::{self, ListenerLimits};
-use super::{DRAIN_TIMEOUT, ListenError, bind};
+use super::{ListenError, bind};
 use crate::observe::metrics::{MEDIA_TYPE, Metrics};
+use crate::supervise::shutdown;
+use crate::supervise::worker_pool::DIAGNOSTICS_CONNECTIONS;
 
-/// The port for diagnostics: a few programs ask every few seconds.
+/// The port for diagnostics.
 const DIAGNOSTICS_LIMITS: ListenerLimits = ListenerLimits {
     name: "diagnostics listener",
     full_consequence: "health checks may be slow",
-    max_connections: 32,
+    connections: DIAGNOSTICS_CONNECTIONS,
     // Who asks is near.
     evict_after: Duration::from_millis(50),
 };
@@ -57,8 +59,9 @@ impl Diagnostics {
     /// Answers until the stop, and then finishes what was begun (3 s at most).
     pub async fn run(self, metrics: Metrics, stop: CancellationToken) {
         info!("Serving health and metrics on http://{}", self.address);
-        let mut open = server::serve(self.socket, DIAGNOSTICS_LIMITS, || None, router(metrics), &stop).await;
-        if timeout(DRAIN_TIMEOUT, open.drain()).await.is_err() {
+        let open = server::serve(self.socket, DIAGNOSTICS_LIMITS, || None, router(metrics), &stop).await;
+        if timeout(shutdown::TRANSPORT, open.drain()).await.is_err() {
+            open.abort();
             debug!("A client of the diagnostics listener was slow to read; closed its connection");
         }
     }

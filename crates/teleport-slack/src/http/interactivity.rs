@@ -4,6 +4,7 @@
 //! Answers are fixed texts, or what the handler says; nothing that came in goes out again.
 
 use std::future::Future;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
@@ -16,9 +17,10 @@ use bytes::Bytes;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde_json::Value;
 use tokio::time::timeout;
-use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
-use tracing::{debug, error, warn};
+use tracing::{debug, warn};
+
+use crate::observe::log_once::SharedLogOnce;
+use crate::supervise::worker_pool::{WorkError, WorkerPool};
 
 /// Where callbacks are taken: at the root, as the plugins of the 0.x releases did, and at the path that
 /// `docs/slack-app.md` names.
@@ -33,8 +35,8 @@ pub const BODY_LIMIT: Duration = Duration::from_secs(3);
 /// How long the handler is waited for. Slack gives up after 3 s in all.
 pub const RESPONSE_TIMEOUT: Duration = Duration::from_millis(2_500);
 
-/// Handlers that run at one time, those included whose callers got 503 or hung up.
-const MAX_CONCURRENT: usize = 256;
+/// How often it is logged that callbacks are rejected because of their number.
+const LOG_INTERVAL: Duration = Duration::from_secs(60);
 
 /// What a request's signature is checked with. Each header was there once and is printable ASCII; nothing more is
 /// known of it.
@@ -62,38 +64,31 @@ pub enum CallbackResponse {
 }
 
 /// Running handlers. They outlive the connections that they were started for.
-#[derive(Clone, Default)]
-pub(super) struct HandlerPool {
-    tasks: TaskTracker,
-    aborted: CancellationToken,
+#[derive(Clone)]
+pub(super) struct Handlers {
+    pool: WorkerPool,
+    log_once: Arc<SharedLogOnce>,
 }
 
-impl HandlerPool {
-    /// Waits for the running handlers; the caller must start no more.
-    pub(super) async fn drain(&self) {
-        self.tasks.close();
-        self.tasks.wait().await;
-    }
-
-    /// Ends the running handlers wherever they are.
-    pub(super) fn abort(&self) {
-        self.aborted.cancel();
+impl Handlers {
+    /// Their number is that of `pool`.
+    pub(super) fn new(pool: WorkerPool) -> Self {
+        Self { pool, log_once: Arc::default() }
     }
 
     /// The answer of a handler, or what to say instead.
     async fn respond(&self, handling: impl Future<Output = CallbackResponse> + Send + 'static) -> Response {
-        if self.tasks.len() >= MAX_CONCURRENT {
-            warn!(working = MAX_CONCURRENT, "A callback was turned away: too many are being worked on");
+        if self.pool.is_full() {
+            if let Some(suppressed) = self.log_once.at_most_each(LOG_INTERVAL, "handlers", "full") {
+                let working = self.pool.len();
+                warn!(working, suppressed, "Rejected a callback: too many run at this time");
+            }
             return CallbackResponse::Unavailable.into_response();
         }
-        let given_up = self.aborted.clone();
-        let task = self.tasks.spawn(async move { given_up.run_until_cancelled(handling).await });
-        match timeout(RESPONSE_TIMEOUT, task).await {
-            Ok(Ok(answer)) => answer.unwrap_or(CallbackResponse::Unavailable).into_response(),
-            Ok(Err(_panicked)) => {
-                error!("Handling a callback panicked; this is a bug in teleport-slack; please report it");
-                StatusCode::INTERNAL_SERVER_ERROR.into_response()
-            }
+        match timeout(RESPONSE_TIMEOUT, self.pool.spawn(handling)).await {
+            Ok(Ok(Ok(answer))) => answer.into_response(),
+            Ok(Ok(Err(WorkError::Aborted))) => CallbackResponse::Unavailable.into_response(),
+            Ok(Ok(Err(WorkError::Panicked)) | Err(_)) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
             Err(_) => {
                 warn!(
                     "A callback took longer than {RESPONSE_TIMEOUT:?}; Slack showed the user that it failed"
@@ -117,16 +112,16 @@ impl IntoResponse for CallbackResponse {
 }
 
 /// Takes callbacks by POST at [`PATHS`]; anything else is 404 or 405.
-pub(super) fn router<H, F>(handler: H, work: HandlerPool) -> Router
+pub(super) fn router<H, F>(handler: H, handlers: Handlers) -> Router
 where
     H: Fn(SignatureHeaders, Bytes) -> F + Clone + Send + Sync + 'static,
     F: Future<Output = CallbackResponse> + Send + 'static,
 {
-    let take = post(receive::<H, F>).with_state((handler, work));
+    let take = post(receive::<H, F>).with_state((handler, handlers));
     PATHS.into_iter().fold(Router::new(), |router, path| router.route(path, take.clone()))
 }
 
-async fn receive<H, F>(State((handler, work)): State<(H, HandlerPool)>, request: Request) -> Response
+async fn receive<H, F>(State((handler, handlers)): State<(H, Handlers)>, request: Request) -> Response
 where
     H: Fn(SignatureHeaders, Bytes) -> F + Clone + Send + Sync + 'static,
     F: Future<Output = CallbackResponse> + Send + 'static,
@@ -138,7 +133,7 @@ where
         return CallbackResponse::Unauthorized.into_response();
     };
     match read_body(body).await {
-        Ok(body) => work.respond(async move { handler(headers, body).await }).await,
+        Ok(body) => handlers.respond(async move { handler(headers, body).await }).await,
         Err(status) => {
             debug!("A callback was not read to its end: {status}");
             status.into_response()

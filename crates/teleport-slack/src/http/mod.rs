@@ -24,21 +24,20 @@ use tracing::{info, warn};
 use crate::causes::Cause;
 use crate::config::TlsFiles;
 use crate::observe::file_watch::FileWatch;
+use crate::supervise::shutdown;
+use crate::supervise::worker_pool::{CALLBACK_CONNECTIONS, CALLBACKS, WorkerPool};
 use certificates::{CertificateError, Certificates};
-use interactivity::{CallbackResponse, HandlerPool, SignatureHeaders};
+use interactivity::{CallbackResponse, Handlers, SignatureHeaders};
 use server::ListenerLimits;
 
 /// The port for callbacks.
 const CALLBACK_LIMITS: ListenerLimits = ListenerLimits {
     name: "callback listener",
     full_consequence: "clicks in Slack may fail",
-    max_connections: 256,
+    connections: CALLBACK_CONNECTIONS,
     // A handshake over a long way takes this much, and Slack waits 3 s in all.
     evict_after: Duration::from_millis(500),
 };
-
-/// How long a listener that stops waits for requests in progress.
-const DRAIN_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// A socket that listens for callbacks, and what it takes to serve it.
 #[derive(Debug)]
@@ -122,8 +121,8 @@ impl Listener {
             None => info!("Starting insecure HTTP server on {address}"),
             Some(_) => info!("Starting secure HTTPS server on {address}"),
         }
-        let work = HandlerPool::default();
-        let router = interactivity::router(handler, work.clone());
+        let working = WorkerPool::new(CALLBACKS);
+        let router = interactivity::router(handler, Handlers::new(working.clone()));
         let (certificates, watch) = certificates.unzip();
         let renewal = async {
             if let (Some(certificates), Some(watch)) = (&certificates, watch) {
@@ -132,14 +131,15 @@ impl Listener {
         };
         let tls = || certificates.as_ref().map(Certificates::current);
         let serving = server::serve(socket, CALLBACK_LIMITS, tls, router, &stop);
-        let (mut open, _) = tokio::join!(serving, stop.run_until_cancelled(renewal));
+        let (open, _) = tokio::join!(serving, stop.run_until_cancelled(renewal));
         let ending = async {
             open.drain().await;
-            work.drain().await;
+            working.drain().await;
         };
-        if timeout(DRAIN_TIMEOUT, ending).await.is_err() {
-            warn!("Callbacks were still being worked on after {DRAIN_TIMEOUT:?}; they are given up");
-            work.abort();
+        if timeout(shutdown::TRANSPORT, ending).await.is_err() {
+            warn!("Callbacks were still being worked on after {:?}; they are given up", shutdown::TRANSPORT);
+            open.abort();
+            working.abort();
         }
     }
 }

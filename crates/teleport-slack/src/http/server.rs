@@ -23,13 +23,14 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use rustls::ServerConfig;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::task::{AbortHandle, JoinError, JoinSet};
+use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, warn};
 
 use crate::observe::log_once::SharedLogOnce;
+use crate::supervise::worker_pool::{Work, WorkerPool};
 use access_core::domain::error_chain::chain;
 
 /// How long a TLS handshake may take.
@@ -60,55 +61,40 @@ pub(super) struct ListenerLimits {
     pub(super) full_consequence: &'static str,
     /// Connections at one time; those beyond take the place of one on which no request has come yet. If there is none,
     /// they wait in the system's queue; each holds a place for some seconds at most.
-    pub(super) max_connections: usize,
+    pub(super) connections: Work,
     /// How long a caller may take for a request, at least, before another takes the place.
     pub(super) evict_after: Duration,
 }
 
-/// Connections that were still open when the listener stopped.
-pub(super) struct OpenConnections {
-    limits: ListenerLimits,
-    connections: JoinSet<()>,
-}
-
-impl OpenConnections {
-    /// Waits for them; each ends after the answer that it is about.
-    pub(super) async fn drain(&mut self) {
-        while let Some(ended) = self.connections.join_next().await {
-            self.limits.log_panic(ended);
-        }
-    }
-}
-
-/// Serves until the stop; no connection is accepted afterwards. `tls` gives the configuration of the moment.
+/// Serves until the stop; no connection is accepted afterwards. Each that is still open ends after the answer that it is
+/// about. `tls` gives the configuration of the moment.
 pub(super) async fn serve(
     socket: TcpListener,
     port: ListenerLimits,
     tls: impl Fn() -> Option<Arc<ServerConfig>>,
     router: Router,
     stop: &CancellationToken,
-) -> OpenConnections {
-    let mut connections = JoinSet::new();
+) -> WorkerPool {
+    let connections = WorkerPool::new(port.connections);
     let log_once = SharedLogOnce::default();
     let mut waiting = IdleConnections::default();
     loop {
         let oldest = waiting.oldest().map(|since| since + port.evict_after);
-        let has_room =
-            connections.len() < port.max_connections || oldest.is_some_and(|until| until <= Instant::now());
+        let has_room = !connections.is_full() || oldest.is_some_and(|until| until <= Instant::now());
         if !has_room && let Some(suppressed) = log_once.at_most_each(LOG_INTERVAL, port.name, "full") {
             warn!(
-                connections = port.max_connections,
+                connections = connections.len(),
                 suppressed, "The {} is full; {} until connections end", port.name, port.full_consequence
             );
         }
         tokio::select! {
-            () = stop.cancelled() => return OpenConnections { limits: port, connections },
-            Some(ended) = connections.join_next() => port.log_panic(ended),
+            () = stop.cancelled() => return connections,
+            () = connections.has_room(), if !has_room => {}
             () = sleep_until(oldest.unwrap_or_else(Instant::now)), if !has_room && oldest.is_some() => {}
             accepted = socket.accept(), if has_room => match accepted {
                 Ok((stream, peer)) => {
                     // If a request has come on it meanwhile, there is one connection more for a moment.
-                    if connections.len() >= port.max_connections
+                    if connections.is_full()
                         && waiting.oldest().is_some_and(|since| since.elapsed() >= port.evict_after)
                     {
                         waiting.evict_oldest();
@@ -116,7 +102,7 @@ pub(super) async fn serve(
                     let begun = Arc::new(AtomicBool::new(false));
                     let router = track_first_request(router.clone(), Arc::clone(&begun));
                     let serving = connections.spawn(serve_connection(stream, peer, tls(), router, stop.clone()));
-                    waiting.add(serving, begun);
+                    waiting.add(serving.abort_handle(), begun);
                 }
                 Err(error) => {
                     if let Some(suppressed) = log_once.at_most_each(LOG_INTERVAL, port.name, "starved") {
@@ -156,18 +142,6 @@ impl IdleConnections {
         if let Some((_, serving, _)) = self.0.pop_front() {
             debug!("The listener is full, so a connection on which no request came is given up");
             serving.abort();
-        }
-    }
-}
-
-impl ListenerLimits {
-    /// A connection's task has ended; it should not have panicked.
-    fn log_panic(self, ended: Result<(), JoinError>) {
-        if ended.is_err_and(|error| error.is_panic()) {
-            error!(
-                "A connection of the {} panicked; this is a bug in teleport-slack; please report it",
-                self.name
-            );
         }
     }
 }

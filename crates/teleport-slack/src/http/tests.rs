@@ -18,6 +18,7 @@ use tokio::time::{Instant, sleep};
 use super::interactivity::{MAX_BODY_BYTES, RESPONSE_TIMEOUT};
 use super::server::{MAX_HEAD_BYTES, MAX_HEADERS};
 use super::*;
+use crate::supervise::worker_pool::Work;
 use access_core::domain::error_chain::chain;
 use access_sim::captured::Captured;
 
@@ -376,10 +377,11 @@ async fn connections_beyond_the_limit_wait() {
         }
     };
     let (socket, address) = bind("127.0.0.1:0".parse().unwrap(), "tests", "none").await.unwrap();
-    let small = ListenerLimits { max_connections: 2, ..CALLBACK_LIMITS };
+    let connections = Work { max_running: 2, ..CALLBACK_CONNECTIONS };
+    let small = ListenerLimits { connections, ..CALLBACK_LIMITS };
     let mut tasks = JoinSet::new();
     tasks.spawn(async move {
-        let router = interactivity::router(handler, HandlerPool::default());
+        let router = interactivity::router(handler, Handlers::new(WorkerPool::new(CALLBACKS)));
         server::serve(socket, small, || None, router, &CancellationToken::new()).await;
     });
     let mut asking = Vec::new();
@@ -387,7 +389,7 @@ async fn connections_beyond_the_limit_wait() {
         let mut stream = TcpStream::connect(address).await.unwrap();
         stream.write_all(callback("").as_bytes()).await.unwrap();
         asking.push(stream);
-        if number <= small.max_connections {
+        if number <= connections.max_running {
             timeout(PATIENCE, begun.notified()).await.unwrap();
         }
     }

@@ -31,11 +31,12 @@ use super::facts::{DecisionFacts, FactsLoader, MAX_ATTEMPTS, RETRY_PAUSE, with_r
 use super::receiver::Received;
 use super::refusals::{already_resolved, refusal_if_not_applied, refusal_if_resolved};
 use super::respond::Responder;
+use crate::controller;
 use crate::observe::metrics::{InteractionResult, Metrics};
 use crate::review::resolver::{ResolveError, ResolveResult, Resolver};
 use crate::review::review_support::ReviewSupport;
 use crate::review::voters::VoterSnapshot;
-use crate::supervise::worker_pool::{JobHandler, run_worker_pool};
+use crate::supervise::job_queue::{JobHandler, run_jobs};
 use teleport_client::decisions::{DecideError, SubmitReview};
 use teleport_client::error::ErrorKind;
 use teleport_client::plugin_data::modify_record;
@@ -67,8 +68,8 @@ pub struct InteractionHandler {
     pub setting: ModeSetting,
     /// Whether this Teleport takes reviews at all; the messages follow it.
     pub review_support: Arc<ReviewSupport>,
-    /// Requests whose record changed.
-    pub enqueue: mpsc::Sender<RequestId>,
+    /// Reconciles requests whose record changed.
+    pub controller: controller::Handle,
     /// Counts what happens.
     pub metrics: Metrics,
 }
@@ -90,7 +91,7 @@ impl From<Refusal> for Outcome {
 impl InteractionHandler {
     /// Runs until `stop`, and then until all acknowledged interactions are handled, for at most `drain`.
     pub async fn run(self, incoming: mpsc::Receiver<Received>, stop: CancellationToken, drain: Duration) {
-        run_worker_pool(incoming, stop, Arc::new(self), drain).await;
+        run_jobs(incoming, stop, Arc::new(self), drain).await;
     }
 
     async fn handle_interaction(&self, interaction: Interaction) {
@@ -349,16 +350,15 @@ impl InteractionHandler {
                             return refusal.into();
                         }
                         // Perhaps it is recorded: the messages follow the record.
-                        let _ = self.enqueue.try_send(command.request.clone());
+                        self.controller.enqueue(command.request.clone());
                         return Outcome::Accepted(Accepted::Unconfirmed(vote.decision));
                     }
                 }
                 _ => break written,
             }
         };
-        // The message counts votes, and a reconcile applies a deciding vote if we cannot. A full channel means that the
-        // request is reconciled soon anyway.
-        let _ = self.enqueue.try_send(command.request.clone());
+        // The message counts votes, and a reconcile applies a deciding vote if we cannot.
+        self.controller.enqueue(command.request.clone());
         if let Err(error) = written {
             warn!(request = %command.request, "Cannot record a vote: {}", access_core::domain::error_chain::chain(&error));
             return match error.kind() {

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use jiff::Timestamp;
 use tracing::error;
 use tracing::span::{Attributes, Id, Record};
-use tracing::{Event, Subscriber};
+use tracing::{Dispatch, Event, Subscriber};
 use tracing_subscriber::Layer;
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::{Context, SubscriberExt};
@@ -112,8 +112,7 @@ pub fn init(config: &LogConfig, debug: bool) -> Result<Log, LogError> {
         LogOutput::Stderr => (style(io::stderr().is_terminal()), Box::new(io::stderr())),
         LogOutput::File(path) => (style(false), Box::new(open(path)?)),
     };
-    let notice = move |count| line::dropped_notice(style, Timestamp::now(), count);
-    let (sink, guard) = sink::start(out, notice).map_err(LogError::Thread)?;
+    let (sink, guard) = start_sink(style, out)?;
     let severity = if debug { Severity::Debug } else { config.severity };
     subscriber(sink.clone(), style, severity, Timestamp::now)
         .try_init()
@@ -124,6 +123,23 @@ pub fn init(config: &LogConfig, debug: bool) -> Result<Log, LogError> {
         LogOutput::File(path) => (Some(path.clone()), is_same_file(path)),
     };
     Ok(Log { _guard: guard, reopener: LogReopener { sink, path }, is_stderr })
+}
+
+/// A log of its own for a daemon that shares its process with others, written to `out` without colors. The caller makes the
+/// dispatcher the default of the daemon's threads.
+///
+/// # Errors
+/// If the thread that writes cannot be started.
+pub fn dispatcher(config: &LogConfig, out: Box<dyn Write + Send>) -> Result<(Dispatch, Log), LogError> {
+    let style = Style { format: config.format, color: false };
+    let (sink, guard) = start_sink(style, out)?;
+    let dispatch = Dispatch::new(subscriber(sink.clone(), style, config.severity, Timestamp::now));
+    Ok((dispatch, Log { _guard: guard, reopener: LogReopener { sink, path: None }, is_stderr: false }))
+}
+
+fn start_sink(style: Style, out: Box<dyn Write + Send>) -> Result<(Sink, LogGuard), LogError> {
+    let notice = move |count| line::dropped_notice(style, Timestamp::now(), count);
+    sink::start(out, notice).map_err(LogError::Thread)
 }
 
 /// From now on a panic is a line of the log, whichever task it ends, and goes to standard error only if that is another

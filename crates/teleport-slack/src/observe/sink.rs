@@ -12,14 +12,13 @@ use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex, MutexGuard};
 
+use crate::supervise::shutdown;
+
 #[cfg(test)]
 mod tests;
 
 /// How much may wait to be written, in bytes: some ten thousand lines.
 const MAX_QUEUED_BYTES: usize = 2 * 1024 * 1024;
-/// How long the end of the program waits for the last lines.
-const FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
-
 /// What the thread has to do, in this order.
 enum Job {
     Write(String),
@@ -75,7 +74,7 @@ pub(super) fn start(
         theirs.lock().ended = true;
         theirs.ended.notify_all();
     })?;
-    Ok((Sink(Arc::clone(&shared)), LogGuard { shared, grace: FLUSH_TIMEOUT }))
+    Ok((Sink(Arc::clone(&shared)), LogGuard { shared, grace: shutdown::LOG }))
 }
 
 impl Sink {

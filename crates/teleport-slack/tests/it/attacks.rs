@@ -42,7 +42,7 @@ const NOT_AN_APPROVER_REPLY: &str = "You may not decide on role “dba” in Sla
 
 #[test]
 fn forged_signatures_are_rejected() {
-    run_test(async {
+    run_in_process(async {
         let (bed, daemon, id, message) = start_with_pending(Transport::Http, ANY_OF_THREE).await;
         let text = |text: &str| Forgery::signed(Signature::Text(text.to_owned()));
         let forgeries = [
@@ -76,7 +76,7 @@ fn forged_signatures_are_rejected() {
 
 #[test]
 fn signatures_are_accepted_within_five_minutes_of_the_clock() {
-    run_test(async {
+    run_in_process(async {
         let (bed, daemon, id, message) =
             start_with_pending(Transport::Http, &format!("{ANY_OF_THREE}\napprovals = 2")).await;
         assert!(bed.forge(&message, Forgery::stamped(Stamp::Shifted(-240))).await.acknowledged());
@@ -90,7 +90,7 @@ fn signatures_are_accepted_within_five_minutes_of_the_clock() {
 
 #[test]
 fn a_replayed_click_is_rejected() {
-    run_test(async {
+    run_in_process(async {
         let (bed, daemon, id, message) =
             start_with_pending(Transport::Http, &format!("{ANY_OF_THREE}\napprovals = 2")).await;
         let seen = bed.press("U0BOB", &message, "approve").await;
@@ -116,7 +116,7 @@ fn a_replayed_click_is_rejected() {
 #[test]
 fn clicks_for_another_app_workspace_or_message_decide_nothing() {
     for transport in [Transport::Http, Transport::Socket] {
-        run_test(async move {
+        run_in_process(async move {
             let (bed, daemon, id, message) = start_with_pending(transport, ANY_OF_THREE).await;
             let other = bed.create_request();
             let other_message = bed.until_clickable(&daemon, "C0TEAM", &other).await;
@@ -146,7 +146,7 @@ fn clicks_for_another_app_workspace_or_message_decide_nothing() {
 
 #[test]
 fn requesters_cannot_decide_their_own_request() {
-    run_test(async {
+    run_in_process(async {
         let review = ANY_OF_THREE.replace(
             "U0ALICE = \"alice@example.com\"",
             "U0ALICE = \"alice@example.com\"\nU0ALICE2 = \"alice@example.com\"",
@@ -166,7 +166,7 @@ fn requesters_cannot_decide_their_own_request() {
 
 #[test]
 fn a_requesters_second_account_linked_to_another_user_cannot_decide() {
-    run_test(async {
+    run_in_process(async {
         // The requester's second account has the same e-mail address, and is linked to bob.
         let review = ANY_OF_THREE.replace("U0BOB =", "U0ALICE2 = \"bob@example.com\"\nU0BOB =");
         let (bed, daemon, id, message) = start_with_pending(Transport::Http, &review).await;
@@ -181,7 +181,7 @@ fn a_requesters_second_account_linked_to_another_user_cannot_decide() {
 
 #[test]
 fn one_person_with_two_accounts_has_one_vote() {
-    run_test(async {
+    run_in_process(async {
         let review = ANY_OF_THREE.replace("U0BOB =", "U0CAROL = \"bob@example.com\"\nU0BOB =");
         let review = review.replacen("U0CAROL = \"carol@example.com\"", "", 1);
         let (bed, daemon, id, message) =
@@ -199,7 +199,7 @@ fn one_person_with_two_accounts_has_one_vote() {
 
 #[test]
 fn guests_bots_and_external_users_cannot_decide() {
-    run_test(async {
+    run_in_process(async {
         // All of them are linked to bob, who may decide.
         let untrusted = ["U0GIL", "U0SID", "U0EVE", "U0DAN", "U0ROBOT", "U0FLOW", "USLACKBOT", "U0UNKNOWN"];
         let links: String = untrusted.map(|id| format!("{id} = \"bob@example.com\"\n")).concat();
@@ -236,7 +236,7 @@ fn guests_bots_and_external_users_cannot_decide() {
 
 #[test]
 fn users_without_a_link_or_a_rule_cannot_decide() {
-    run_test(async {
+    run_in_process(async {
         // A rule may not name a user without a link, so the rule does not name dave.
         let review =
             ANY_OF_THREE.replace("U0DAVE = \"dave@example.com\"", "").replace("\"dave@example.com\", ", "");
@@ -256,7 +256,7 @@ fn users_without_a_link_or_a_rule_cannot_decide() {
 
 #[test]
 fn demoted_approvers_lose_their_vote() {
-    run_test(async {
+    run_in_process(async {
         let review = r#"
             mode = "resolver"
             [review.users]
@@ -314,7 +314,7 @@ fn demoted_approvers_lose_their_vote() {
 
 #[test]
 fn a_click_on_an_outdated_message_decides_nothing() {
-    run_test(async {
+    run_in_process(async {
         let (bed, daemon, id, message) = start_with_pending(Transport::Http, ANY_OF_THREE).await;
         bed.until_clickable(&daemon, "U0BOB", &id).await;
         // The message cannot be changed, so its buttons stay.
@@ -366,7 +366,7 @@ fn a_click_on_an_outdated_message_decides_nothing() {
 
 #[test]
 fn expired_or_altered_modals_decide_nothing() {
-    run_test(async {
+    run_in_process(async {
         let required = with_reason_policy("required");
         let (bed, daemon, id, message) = start_with_pending(Transport::Http, &required).await;
         let other = bed.create_request();
@@ -427,7 +427,7 @@ fn expired_or_altered_modals_decide_nothing() {
 #[test]
 fn hostile_payloads_change_nothing_and_stop_nothing() {
     for transport in [Transport::Http, Transport::Socket] {
-        run_test(async move {
+        run_in_process(async move {
             // Three approvals are needed, so a harmless payload that counts does not decide.
             let (bed, daemon, id, message) =
                 start_with_pending(transport, &format!("{ANY_OF_THREE}\napprovals = 3")).await;
@@ -482,7 +482,7 @@ fn hostile_payloads_change_nothing_and_stop_nothing() {
 
 #[test]
 fn slow_and_huge_connections_do_not_block_others() {
-    run_test(async {
+    run_in_process(async {
         let (bed, daemon, id, message) = start_with_pending(Transport::Http, ANY_OF_THREE).await;
         let url = callback_url(&bed, &daemon).await;
         let address = url.trim_start_matches("http://").split('/').next().unwrap().to_owned();

@@ -52,7 +52,7 @@ async fn until_logged_once(bed: &TestBed, daemon: &Daemon, subject: &str, words:
 
 #[test]
 fn callbacks_without_tls_end_the_start_before_any_call() {
-    run_test(async {
+    run_in_process(async {
         let bed = TestBed::new().await;
         let review = "[review]\nenabled = true\nallow_email_username_match = true\nsigning_secret = \"0123456789abcdef\"";
         let words = ["https_key_file and https_cert_file under [http]", "--insecure-no-tls"];
@@ -63,7 +63,7 @@ fn callbacks_without_tls_end_the_start_before_any_call() {
 
 #[test]
 fn the_daemon_waits_only_for_scopes_that_everything_needs() {
-    run_test(async {
+    run_in_process(async {
         let bed = TestBed::new().await;
         bed.slack.remove_scope("chat:write");
         let daemon = bed.launch(&bed.config(TEAM));
@@ -90,7 +90,7 @@ fn the_daemon_waits_only_for_scopes_that_everything_needs() {
 
 #[test]
 fn unreachable_channels_are_logged_and_the_others_notified() {
-    run_test(async {
+    run_in_process(async {
         let workspace = workspace()
             .with_channel(Channel::public("C0OUT", "out"))
             .with_channel(Channel::private("C0HIDDEN", "hidden"));
@@ -149,7 +149,7 @@ fn unreachable_channels_are_logged_and_the_others_notified() {
 
 #[test]
 fn unknown_people_are_logged_once_and_not_looked_up_repeatedly() {
-    run_test(async {
+    run_in_process(async {
         let deactivated = |id, name| SlackUser::member(id, name).kind(SlackUserKind::Deactivated);
         let workspace =
             workspace().add_user(deactivated("U0GONE", "gone")).add_user(deactivated("U0LEFT", "left"));
@@ -185,7 +185,7 @@ fn unknown_people_are_logged_once_and_not_looked_up_repeatedly() {
 
 #[test]
 fn a_missing_configured_recipient_is_an_error_and_a_suggested_one_a_warning() {
-    run_test(async {
+    run_in_process(async {
         let deactivated = SlackUser::member("U0GONE", "gone").kind(SlackUserKind::Deactivated);
         let bed = TestBed::with_options(Options::golden(), workspace().add_user(deactivated)).await;
         let rules = r#"recipients = ["C0NONE", "unknown@example.com", "U0GONE", "C0TEAM"]"#;
@@ -276,7 +276,7 @@ fn assert_usual_lines(message: &MessageView, with_reason: bool) {
 
 #[test]
 fn hostile_text_mentions_no_user_links_nothing_and_forges_no_line() {
-    run_test(async {
+    run_in_process(async {
         let options = Options { fixture: hostile_fixture(), ..Options::golden() };
         let bed = TestBed::with_options(options, workspace()).await;
         let daemon = bed.start(TEAM).await;
@@ -323,7 +323,7 @@ fn hostile_text_mentions_no_user_links_nothing_and_forges_no_line() {
 
 #[test]
 fn oversized_fields_are_truncated_and_counted() {
-    run_test(async {
+    run_in_process(async {
         let bed =
             TestBed::with_options(Options::new(ServerVersion::V6, Fixture::golden()), workspace()).await;
         let daemon = bed.start(r#"recipients = ["C0TEAM", "bob@example.com"]"#).await;

@@ -54,7 +54,7 @@ async fn assert_approved(bed: &TestBed, daemon: &Daemon, trusted: &PemPair) {
 
 #[test]
 fn clicks_arrive_over_tls_and_a_new_certificate_needs_no_restart() {
-    run_test(async {
+    run_in_process(async {
         let bed = TestBed::with_review().await;
         let (old, new) = (PemPair::new(), PemPair::new());
         install(&bed, &old);

@@ -31,7 +31,7 @@ async fn new_bed(verbs: &[&str]) -> TestBed {
 
 #[test]
 fn an_address_in_other_capitals_gets_the_true_name() {
-    run_test(async {
+    run_in_process(async {
         let bed = new_bed(&["list", "read"]).await;
         let daemon = bed.start_with_review(Transport::Http, EMAIL_MATCH).await;
         let id = bed.create_request();
@@ -44,7 +44,7 @@ fn an_address_in_other_capitals_gets_the_true_name() {
 
 #[test]
 fn ignore_email_case_accepts_other_capitals_if_one_user_matches() {
-    run_test(async {
+    run_in_process(async {
         let bed = new_bed(&["list", "read"]).await;
         let review = EMAIL_MATCH.replace("mode =", "ignore_email_case = true\nmode =");
         let daemon = bed.start_with_review(Transport::Http, &review).await;
@@ -75,7 +75,7 @@ fn ignore_email_case_accepts_other_capitals_if_one_user_matches() {
 
 #[test]
 fn ignore_email_case_without_the_list_right_explains_capitals() {
-    run_test(async {
+    run_in_process(async {
         for verbs in [&["read"][..], &[]] {
             let bed = new_bed(verbs).await;
             let review = EMAIL_MATCH.replace("mode =", "ignore_email_case = true\nmode =");
@@ -92,7 +92,7 @@ fn ignore_email_case_without_the_list_right_explains_capitals() {
 
 #[test]
 fn tables_rules_and_suggestions_in_other_capitals_are_explained() {
-    run_test(async {
+    run_in_process(async {
         let bed = new_bed(&["list", "read"]).await;
         // The table writes carol with other capitals than Teleport.
         let table = "mode = \"resolver\"\n[review.users]\nU0CAROL = \"carol@example.com\"\nU0BOB = \"Bob@example.com\"\n\

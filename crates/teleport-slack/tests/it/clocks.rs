@@ -51,7 +51,7 @@ async fn bed_ahead_by(offset: SignedDuration) -> TestBed {
 
 #[test]
 fn a_clock_that_runs_ahead_delays_no_message_and_expires_none() {
-    run_test(async {
+    run_in_process(async {
         let bed = bed_ahead_by(-THREE_HOURS).await;
         let daemon = bed.launch(&bed.config_with_diagnostics(TEAM));
         bed.until_logged(&daemon, "Ready").await;
@@ -94,7 +94,7 @@ fn a_clock_that_runs_ahead_delays_no_message_and_expires_none() {
 
 #[test]
 fn clicks_count_even_if_the_daemons_clock_says_expired() {
-    run_test(async {
+    run_in_process(async {
         let bed = bed_ahead_by(-THREE_HOURS).await;
         let daemon = bed.start_with_review(Transport::Socket, ANY_OF_THREE).await;
         let id = bed.create_request();
@@ -108,7 +108,7 @@ fn clicks_count_even_if_the_daemons_clock_says_expired() {
 
 #[test]
 fn a_clock_that_runs_behind_is_logged_once_per_side() {
-    run_test(async {
+    run_in_process(async {
         let bed = bed_ahead_by(THREE_HOURS).await;
         let daemon = bed.start_with_diagnostics(TEAM).await;
         for _ in 0..2 {
@@ -129,7 +129,7 @@ fn a_clock_that_runs_behind_is_logged_once_per_side() {
 
 #[test]
 fn clocks_that_agree_are_not_logged() {
-    run_test(async {
+    run_in_process(async {
         let bed = TestBed::new().await;
         let daemon = bed.start_with_diagnostics(TEAM).await;
         let id = bed.create_request();
@@ -245,7 +245,7 @@ impl InProcessController {
 
 #[test]
 fn a_clock_set_forward_or_back_takes_effect_within_seconds() {
-    run_test(async {
+    run_in_process(async {
         let pending_ttl = Duration::from_secs(8);
         let cluster = Options { pending_ttl, delete_delay: Duration::from_secs(3_600), ..Options::golden() };
         // The clock is behind: the request's end seems three hours away. No DELETE comes.
@@ -276,7 +276,7 @@ fn a_clock_set_forward_or_back_takes_effect_within_seconds() {
 
 #[test]
 fn outdated_snapshots_are_checked_by_id_before_any_update() {
-    run_test(async {
+    run_in_process(async {
         let controller = InProcessController::start(Options::golden(), SignedDuration::ZERO).await;
         let seconds = Duration::from_secs;
         let [made, decided] = [controller.bed.create_request(), controller.bed.create_request()];

@@ -18,7 +18,7 @@ use crate::harness::*;
 
 #[test]
 fn a_double_click_counts_once() {
-    run_test(async {
+    run_in_process(async {
         let (bed, daemon, id, message) =
             start_with_pending(Transport::Socket, &format!("{ANY_OF_THREE}\napprovals = 2")).await;
         let (one, two) =
@@ -60,7 +60,7 @@ async fn press_at_once(
 
 #[test]
 fn two_concurrent_votes_both_count_and_decide_once() {
-    run_test(async {
+    run_in_process(async {
         let bed = TestBed::with_review().await;
         let daemon = bed.start_with_review(Transport::Http, &format!("{ANY_OF_THREE}\napprovals = 2")).await;
         for _ in 0..8 {
@@ -81,7 +81,7 @@ fn two_concurrent_votes_both_count_and_decide_once() {
 
 #[test]
 fn a_concurrent_approval_and_denial_leave_one_lasting_decision() {
-    run_test(async {
+    run_in_process(async {
         let bed = TestBed::with_review().await;
         let daemon = bed.start_with_review(Transport::Http, ANY_OF_THREE).await;
         for _ in 0..8 {
@@ -104,7 +104,7 @@ fn a_concurrent_approval_and_denial_leave_one_lasting_decision() {
 
 #[test]
 fn two_daemons_lose_and_duplicate_no_vote() {
-    run_test(async {
+    run_in_process(async {
         let bed = TestBed::with_review().await;
         let review = format!("{ANY_OF_THREE}\napprovals = 2");
         let first = bed.start_with_review(Transport::Http, &review).await;
@@ -159,7 +159,7 @@ fn a_click_during_a_teleport_outage_gets_a_reply_and_is_not_applied() {
         // A write without an answer is below: its outcome is unknown.
         (Method::UpdatePluginData, Fault::unavailable(), UNSURE),
     ] {
-        run_test(async move {
+        run_in_process(async move {
             let (bed, daemon, id, message) = start_with_pending(Transport::Http, ANY_OF_THREE).await;
             bed.teleport.faults().inject(method, fault, Repeat::UntilCleared);
             assert_eq!(
@@ -179,7 +179,7 @@ fn a_click_during_a_teleport_outage_gets_a_reply_and_is_not_applied() {
 #[test]
 fn a_click_without_any_teleport_gets_a_reply_and_is_never_applied() {
     for way in [Transport::Http, Transport::Socket] {
-        run_test(async move {
+        run_in_process(async move {
             let (bed, daemon, id, message) = start_with_pending(way, ANY_OF_THREE).await;
             bed.teleport.stop().await;
             let text = bed.press_for_reply(&daemon, "U0BOB", &message, "approve").await;
@@ -198,7 +198,7 @@ fn a_click_without_any_teleport_gets_a_reply_and_is_never_applied() {
 #[test]
 fn an_outage_in_the_last_step_lets_the_decision_apply_once_and_the_reply_says_so() {
     for fault in [Fault::unavailable(), Fault::LoseResponse] {
-        run_test(async move {
+        run_in_process(async move {
             let (bed, daemon, id, message) = start_with_pending(Transport::Http, ANY_OF_THREE).await;
             bed.teleport.faults().inject(Method::SetAccessRequestState, fault.clone(), Repeat::Next(1));
             let text = bed.press_for_reply(&daemon, "U0BOB", &message, "approve").await;
@@ -219,7 +219,7 @@ fn an_outage_in_the_last_step_lets_the_decision_apply_once_and_the_reply_says_so
 
 #[test]
 fn a_vote_written_without_an_answer_counts_once() {
-    run_test(async {
+    run_in_process(async {
         let (bed, daemon, id, message) =
             start_with_pending(Transport::Http, &format!("{ANY_OF_THREE}\napprovals = 2")).await;
         for (user, sentence) in
@@ -243,7 +243,7 @@ fn a_vote_written_without_an_answer_counts_once() {
 
 #[test]
 fn a_click_acknowledged_before_the_stop_is_applied() {
-    run_test(async {
+    run_in_process(async {
         let (bed, daemon, id, message) = start_with_pending(Transport::Http, ANY_OF_THREE).await;
         let slow = Fault::Delay(Duration::from_secs(1));
         bed.teleport.faults().inject(Method::GetAccessRequests, slow, Repeat::UntilCleared);
@@ -275,7 +275,7 @@ const MORE_REVIEWS_REPLY: &str = "Your approval is recorded in Teleport; the req
 
 #[test]
 fn reviews_are_submitted_once_each() {
-    run_test(async {
+    run_in_process(async {
         let (bed, daemon, id, message) =
             pending_with_reviews(&ANY_OF_THREE.replace("resolver", "reviewer")).await;
         bed.teleport.faults().inject(Method::SubmitAccessReview, Fault::LoseResponse, Repeat::Next(1));
@@ -301,7 +301,7 @@ fn reviews_are_submitted_once_each() {
 
 #[test]
 fn the_rules_do_not_bypass_teleports_refusal() {
-    run_test(async {
+    run_in_process(async {
         let review =
             ANY_OF_THREE.replace("resolver", "auto").replace("\"bob@", "\"carol@example.com\", \"bob@");
         let review = review.replacen("U0BOB = \"carol@example.com\", ", "U0BOB = ", 1);
@@ -320,7 +320,7 @@ fn the_rules_do_not_bypass_teleports_refusal() {
 
 #[test]
 fn nothing_is_decided_while_slack_does_not_identify_the_user() {
-    run_test(async {
+    run_in_process(async {
         let (bed, daemon, id, message) = start_with_pending(Transport::Http, ANY_OF_THREE).await;
         for error in [
             slack::Fault::Error("fatal_error".to_owned()),
@@ -344,7 +344,7 @@ fn nothing_is_decided_while_slack_does_not_identify_the_user() {
 
 #[test]
 fn a_redelivered_envelope_is_not_applied_again() {
-    run_test(async {
+    run_in_process(async {
         let (bed, daemon, id, message) =
             start_with_pending(Transport::Socket, &format!("{ANY_OF_THREE}\napprovals = 2")).await;
         let seen = bed.press("U0BOB", &message, "approve").await;

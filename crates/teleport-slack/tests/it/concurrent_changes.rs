@@ -42,7 +42,7 @@ fn a_decision_made_in_teleport_while_a_vote_is_recorded_is_not_overturned() {
     for (state, expected) in
         [(RequestState::Denied, denied), (RequestState::Approved, "The request is approved.")]
     {
-        run_test(async move {
+        run_in_process(async move {
             let (bed, daemon, id, message) = start_with_pending(Transport::Http, ANY_OF_THREE).await;
             bed.until_clickable(&daemon, "U0BOB", &id).await;
             let method = Method::UpdatePluginData;
@@ -61,7 +61,7 @@ fn a_decision_made_in_teleport_while_a_vote_is_recorded_is_not_overturned() {
 
 #[test]
 fn a_decision_made_in_teleport_while_a_review_is_in_flight_is_reported() {
-    run_test(async {
+    run_in_process(async {
         let bed = TestBed::with_options(v18_options(), full_workspace()).await;
         let daemon =
             bed.start_with_review(Transport::Http, &ANY_OF_THREE.replace("resolver", "reviewer")).await;
@@ -79,7 +79,7 @@ fn a_decision_made_in_teleport_while_a_review_is_in_flight_is_reported() {
 
 #[test]
 fn a_decision_made_in_teleport_while_the_state_is_set_is_reported() {
-    run_test(async {
+    run_in_process(async {
         let mut options = v18_options();
         options.fixture.role_mut(PLUGIN_USER).unwrap().allow.rules.push(may_update());
         let bed = TestBed::with_options(options, full_workspace()).await;
@@ -102,7 +102,7 @@ fn may_update() -> Rule {
 
 #[test]
 fn a_possibly_recorded_vote_is_never_reported_as_not_counted() {
-    run_test(async {
+    run_in_process(async {
         let (bed, daemon, id, message) = start_with_pending(Transport::Http, ANY_OF_THREE).await;
         bed.until_clickable(&daemon, "U0BOB", &id).await;
         // After the first it is unknown whether the vote was written; the second forbids another write.
@@ -122,7 +122,7 @@ fn a_possibly_recorded_vote_is_never_reported_as_not_counted() {
 
 #[test]
 fn a_vote_that_teleport_refuses_to_record_is_reported() {
-    run_test(async {
+    run_in_process(async {
         let (bed, daemon, id, message) = start_with_pending(Transport::Http, ANY_OF_THREE).await;
         bed.until_clickable(&daemon, "U0BOB", &id).await;
         let denied = Fault::Error(RpcError::new(Code::PermissionDenied, "access denied"));
@@ -138,7 +138,7 @@ fn a_vote_that_teleport_refuses_to_record_is_reported() {
 
 #[test]
 fn a_decision_that_the_daemon_may_not_apply_is_reported() {
-    run_test(async {
+    run_in_process(async {
         let bed = TestBed::with_review().await;
         // The setup lacks one permission of the role.
         bed.sign_as(PLUGIN_USER);
@@ -170,7 +170,7 @@ fn messages_stay_current_while_a_decision_cannot_be_applied() {
     let denied = Fault::Error(RpcError::new(Code::PermissionDenied, "access denied"));
     let odd = Fault::Error(RpcError::new(Code::Internal, "the backend is odd"));
     for fault in [Fault::unavailable(), odd, denied] {
-        run_test(async move {
+        run_in_process(async move {
             let bed = TestBed::with_review().await;
             let daemon = bed.start_with_review(Transport::Http, ANY_OF_THREE).await;
             let id =

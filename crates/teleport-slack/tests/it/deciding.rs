@@ -59,27 +59,32 @@ async fn assert_decided_by_bob(transport: Transport, button: &str, state: Reques
 
 #[test]
 fn an_approval_over_http() {
-    run_test(assert_decided_by_bob(Transport::Http, "approve", RequestState::Approved, "✅ APPROVED"));
+    run_in_process(assert_decided_by_bob(Transport::Http, "approve", RequestState::Approved, "✅ APPROVED"));
 }
 
 #[test]
 fn an_approval_over_socket_mode() {
-    run_test(assert_decided_by_bob(Transport::Socket, "approve", RequestState::Approved, "✅ APPROVED"));
+    run_in_process(assert_decided_by_bob(
+        Transport::Socket,
+        "approve",
+        RequestState::Approved,
+        "✅ APPROVED",
+    ));
 }
 
 #[test]
 fn a_denial_over_http() {
-    run_test(assert_decided_by_bob(Transport::Http, "deny", RequestState::Denied, "❌ DENIED"));
+    run_in_process(assert_decided_by_bob(Transport::Http, "deny", RequestState::Denied, "❌ DENIED"));
 }
 
 #[test]
 fn a_denial_over_socket_mode() {
-    run_test(assert_decided_by_bob(Transport::Socket, "deny", RequestState::Denied, "❌ DENIED"));
+    run_in_process(assert_decided_by_bob(Transport::Socket, "deny", RequestState::Denied, "❌ DENIED"));
 }
 
 #[test]
 fn two_approvals_are_counted_and_the_second_decides() {
-    run_test(async {
+    run_in_process(async {
         let (bed, daemon, id, message) =
             start_with_pending(Transport::Http, &format!("{ANY_OF_THREE}\napprovals = 2")).await;
         let first = bed.press_for_reply(&daemon, "U0BOB", &message, "approve").await;
@@ -116,7 +121,7 @@ async fn approved_once_of_two() -> (TestBed, Daemon, String, MessageView) {
 
 #[test]
 fn the_requests_own_threshold_holds_if_the_rule_requires_less() {
-    run_test(async {
+    run_in_process(async {
         let (bed, daemon, _, message) = approved_once_of_two().await;
         assert_eq!(
             bed.press_for_reply(&daemon, "U0DAVE", &message, "approve").await,
@@ -128,7 +133,7 @@ fn the_requests_own_threshold_holds_if_the_rule_requires_less() {
 
 #[test]
 fn a_vote_in_slack_and_a_review_in_teleport_decide_together() {
-    run_test(async {
+    run_in_process(async {
         let (bed, daemon, id, _) = approved_once_of_two().await;
         // Teleport counts it as the first of two, the daemon as the second. No user presses a button after it.
         bed.teleport.review(DAVE, &id, Decision::Approve, "fine").unwrap();
@@ -146,7 +151,7 @@ fn a_vote_in_slack_and_a_review_in_teleport_decide_together() {
 #[test]
 fn a_reason_is_asked_for_and_kept() {
     for transport in [Transport::Http, Transport::Socket] {
-        run_test(async move {
+        run_in_process(async move {
             let (bed, daemon, id, message) =
                 start_with_pending(transport, &with_reason_policy("required")).await;
             let seen = bed.press("U0BOB", &message, "deny").await;
@@ -175,7 +180,7 @@ fn a_reason_is_asked_for_and_kept() {
 #[test]
 fn a_required_reason_of_blanks_keeps_the_modal_open() {
     for transport in [Transport::Http, Transport::Socket] {
-        run_test(async move {
+        run_in_process(async move {
             let (bed, daemon, id, message) =
                 start_with_pending(transport, &with_reason_policy("required")).await;
             let view = opened_modal(&daemon, &bed.press("U0BOB", &message, "approve").await).await;
@@ -201,7 +206,7 @@ fn a_required_reason_of_blanks_keeps_the_modal_open() {
 
 #[test]
 fn a_modal_that_claims_to_need_no_reason_is_rejected() {
-    run_test(async {
+    run_in_process(async {
         let (bed, daemon, id, message) =
             start_with_pending(Transport::Http, &with_reason_policy("required")).await;
         let view = opened_modal(&daemon, &bed.press("U0BOB", &message, "approve").await).await;
@@ -219,7 +224,7 @@ fn a_modal_that_claims_to_need_no_reason_is_rejected() {
 
 #[test]
 fn an_optional_reason_may_be_left_out() {
-    run_test(async {
+    run_in_process(async {
         let (bed, daemon, id, _) = start_with_pending(Transport::Http, &with_reason_policy("optional")).await;
         let message = bed.until_clickable(&daemon, "U0BOB", &id).await;
         let view = opened_modal(&daemon, &bed.press("U0BOB", &message, "approve").await).await;
@@ -232,7 +237,7 @@ fn an_optional_reason_may_be_left_out() {
 
 #[test]
 fn roles_with_confirm_ask_before_the_decision() {
-    run_test(async {
+    run_in_process(async {
         let (bed, daemon, id, message) =
             start_with_pending(Transport::Http, &format!("{ANY_OF_THREE}\nconfirm = true")).await;
         let seen = bed.slack.click("U0BOB", &message.channel, &message.ts, "approve").await.unwrap();
@@ -247,7 +252,7 @@ fn roles_with_confirm_ask_before_the_decision() {
 
 #[test]
 fn without_rules_only_suggested_reviewers_decide() {
-    run_test(async {
+    run_in_process(async {
         let bed = TestBed::with_review().await;
         let (links, _) = ANY_OF_THREE.split_once("[[review.rule]]").unwrap();
         let daemon = bed.start_with_review(Transport::Http, links).await;
@@ -268,7 +273,7 @@ fn without_rules_only_suggested_reviewers_decide() {
 
 #[test]
 fn long_term_and_teleport_only_requests_have_no_buttons() {
-    run_test(async {
+    run_in_process(async {
         let options = Options { proxy_public_addr: "teleport.example.com:443".to_owned(), ..v18_options() };
         let bed = TestBed::with_options(options, full_workspace()).await;
         bed.sign_as(PLUGIN_USER);
@@ -305,7 +310,7 @@ pub(crate) fn v18_options() -> Options {
 
 #[test]
 fn auto_mode_submits_reviews_if_teleport_takes_them() {
-    run_test(async {
+    run_in_process(async {
         let bed = TestBed::with_options(v18_options(), full_workspace()).await;
         let review = "mode = \"auto\"\nslack_user_id_trait = \"slack_uid\"\n[review.users]\nU0ALICE = \"alice@example.com\"";
         let daemon = bed.start_with_review(Transport::Socket, review).await;
@@ -330,7 +335,7 @@ fn auto_mode_submits_reviews_if_teleport_takes_them() {
 
 #[test]
 fn teleport_refuses_a_reviewer_without_the_right() {
-    run_test(async {
+    run_in_process(async {
         let bed = TestBed::with_options(v18_options(), full_workspace()).await;
         let review =
             "mode = \"auto\"\n[review.users]\nU0BOB = \"bob@example.com\"\nU0CAROL = \"carol@example.com\"";

@@ -45,7 +45,7 @@ fn sum_of(metrics: &MetricValues, name: &str, label: &str) -> f64 {
 
 #[test]
 fn metrics_agree_with_what_slack_and_teleport_saw() {
-    run_test(async {
+    run_in_process(async {
         let bed = TestBed::new().await;
         let daemon = bed.start_with_diagnostics(TEAM_AND_BOB).await;
         let before = daemon.metrics().await;
@@ -123,7 +123,7 @@ fn metrics_agree_with_what_slack_and_teleport_saw() {
 
 #[test]
 fn readiness_says_what_is_missing() {
-    run_test(async {
+    run_in_process(async {
         let bed = TestBed::new().await;
         let end = Timestamp::now() + SignedDuration::from_secs(25);
         bed.sign(CertOptions { not_after: Some(end), ..CertOptions::default() });
@@ -154,7 +154,7 @@ fn readiness_says_what_is_missing() {
 
 #[test]
 fn readiness_reports_a_missing_socket_mode_connection() {
-    run_test(async {
+    run_in_process(async {
         let bed = TestBed::with_review().await;
         bed.slack.set_socket_mode(false);
         let config = bed.review_config(Transport::Socket, ANY_OF_THREE);
@@ -203,7 +203,7 @@ fn readiness_reports_a_missing_socket_mode_connection() {
 
 #[test]
 fn a_taken_diagnostics_port_ends_the_start() {
-    run_test(async {
+    run_in_process(async {
         let bed = TestBed::new().await;
         let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let address = taken.local_addr().unwrap();
@@ -219,7 +219,7 @@ fn a_taken_diagnostics_port_ends_the_start() {
 
 #[test]
 fn pending_operations_are_counted_and_have_a_time_while_there_are_some() {
-    run_test(async {
+    run_in_process(async {
         let bed = TestBed::new().await;
         let daemon = bed.start_with_diagnostics("recipients = [\"C0TEAM\"]").await;
         let metrics = async |is_wanted: fn(f64, Option<f64>) -> bool| {
@@ -246,7 +246,7 @@ fn pending_operations_are_counted_and_have_a_time_while_there_are_some() {
 
 #[test]
 fn a_request_is_stalled_only_if_every_recipient_fails() {
-    run_test(async {
+    run_in_process(async {
         let bed = TestBed::new().await;
         let daemon = bed.start_with_diagnostics("recipients = [\"C0TEAM\", \"C0DBA\"]").await;
         let stalled = async |is_wanted: fn(Option<f64>) -> bool| {
@@ -284,7 +284,7 @@ fn a_request_is_stalled_only_if_every_recipient_fails() {
 /// The first message of a pending request is measured, once, by the daemon that posted it.
 #[test]
 fn the_delay_of_notifications_is_measured_once_for_each_request_that_was_pending() {
-    run_test(async {
+    run_in_process(async {
         let bed = TestBed::new().await;
         let measured = async |daemon: &Daemon, count: f64| {
             let poll = async || {

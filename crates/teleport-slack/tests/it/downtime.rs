@@ -10,7 +10,7 @@ const TEAM: &str = r#"recipients = ["C0TEAM"]"#;
 
 #[test]
 fn changes_while_the_daemon_was_down_are_shown_at_start() {
-    run_test(async {
+    run_in_process(async {
         let bed = TestBed::new().await;
         let daemon = bed.start(TEAM).await;
         let [reviewed, resolved, deleted, untouched] =
@@ -45,7 +45,7 @@ fn changes_while_the_daemon_was_down_are_shown_at_start() {
 
 #[test]
 fn a_second_start_changes_nothing() {
-    run_test(async {
+    run_in_process(async {
         let bed = TestBed::new().await;
         let daemon = bed.start(TEAM).await;
         let id = bed.create_request();
@@ -69,7 +69,7 @@ fn a_second_start_changes_nothing() {
 
 #[test]
 fn a_cut_watch_is_reopened_and_missed_changes_are_shown() {
-    run_test(async {
+    run_in_process(async {
         let bed = TestBed::new().await;
         let daemon = bed.start(TEAM).await;
         let [deleted, decided] = [bed.create_request(), bed.create_request()];
@@ -94,7 +94,7 @@ fn a_cut_watch_is_reopened_and_missed_changes_are_shown() {
 
 #[test]
 fn a_slack_outage_delays_messages_and_loses_none() {
-    run_test(async {
+    run_in_process(async {
         let bed = TestBed::new().await;
         let daemon = bed.start(TEAM).await;
         bed.slack.stop().await;
@@ -110,7 +110,7 @@ fn a_slack_outage_delays_messages_and_loses_none() {
 
 #[test]
 fn the_daemon_waits_at_start_until_both_sides_answer() {
-    run_test(async {
+    run_in_process(async {
         let bed = TestBed::new().await;
         bed.teleport.stop().await;
         bed.slack.stop().await;

@@ -70,7 +70,7 @@ fn alter_organization(id: Value) -> Alteration {
 
 #[test]
 fn a_team_that_installed_the_app_decides_and_its_sisters_do_not() {
-    run_test(async {
+    run_in_process(async {
         let (bed, daemon, id, message) = pending(false, Transport::Http).await;
         let sister = |fields: Value| Alteration::Set(vec![("/team".to_owned(), fields)]);
         for foreign in [
@@ -105,7 +105,7 @@ const SUE_APPROVER_CONFIG: &str = r#"
 #[test]
 fn a_user_of_a_sister_team_decides_in_a_shared_channel() {
     for transport in [Transport::Http, Transport::Socket] {
-        run_test(async move {
+        run_in_process(async move {
             let bed = TestBed::with_options(Options::golden(), organization_with_sister(false)).await;
             bed.sign_as(PLUGIN_RW);
             let daemon = bed.start_with_review(transport, SUE_APPROVER_CONFIG).await;
@@ -131,7 +131,7 @@ fn a_user_of_a_sister_team_decides_in_a_shared_channel() {
 #[test]
 fn a_modal_of_another_installation_decides_nothing() {
     for transport in [Transport::Http, Transport::Socket] {
-        run_test(async move {
+        run_in_process(async move {
             let bed = TestBed::with_options(Options::golden(), organization_with_sister(false)).await;
             bed.sign_as(PLUGIN_RW);
             let daemon = bed.start_with_review(transport, SUE_APPROVER_CONFIG).await;
@@ -161,7 +161,7 @@ fn a_modal_of_another_installation_decides_nothing() {
 #[test]
 fn an_organization_that_installed_the_app_sends_no_team() {
     for transport in [Transport::Http, Transport::Socket] {
-        run_test(async move {
+        run_in_process(async move {
             let (bed, daemon, id, message) = pending(true, transport).await;
             for foreign in [
                 alter_organization(json!({ "id": "E0OTHER", "name": "Other" })),

@@ -39,7 +39,7 @@ fn write_record(bed: &TestBed, id: &str, record: &[(&str, String)]) {
 
 #[test]
 fn go_plugin_messages_are_adopted_updated_and_not_posted_again() {
-    run_test(async {
+    run_in_process(async {
         let bed = TestBed::new().await;
         let [open, decided, deleted] = [bed.create_request(), bed.create_request(), bed.create_request()];
         for id in [&open, &decided, &deleted] {
@@ -66,7 +66,7 @@ fn go_plugin_messages_are_adopted_updated_and_not_posted_again() {
 
 #[test]
 fn a_resolution_that_the_go_plugin_did_not_show_is_shown() {
-    run_test(async {
+    run_in_process(async {
         let bed = TestBed::new().await;
         let id = bed.create_request();
         let (channel, ts) = go_plugin_posts(&bed, &id).await;
@@ -90,7 +90,7 @@ fn a_resolution_that_the_go_plugin_did_not_show_is_shown() {
 
 #[test]
 fn the_record_has_the_keys_of_the_go_plugin() {
-    run_test(async {
+    run_in_process(async {
         let bed = TestBed::new().await;
         let daemon = bed.start(r#"recipients = ["C0TEAM"]"#).await;
         let id = bed.create_request();
@@ -111,7 +111,7 @@ fn the_record_has_the_keys_of_the_go_plugin() {
 
 #[test]
 fn go_plugin_messages_are_continued_after_a_claim_expires() {
-    run_test(async {
+    run_in_process(async {
         let bed = TestBed::new().await;
         let id = bed.create_request();
         let (channel, ts) = go_plugin_posts(&bed, &id).await;
@@ -144,7 +144,7 @@ fn go_plugin_messages_are_continued_after_a_claim_expires() {
 
 #[test]
 fn a_killed_daemons_record_is_continued_by_the_go_plugin_and_then_by_a_new_daemon() {
-    run_test(async {
+    run_in_process(async {
         let bed = TestBed::new().await;
         let both = r#"recipients = ["C0TEAM", "C0DBA"]"#;
         let daemon = bed.start(both).await;
@@ -184,7 +184,7 @@ fn a_killed_daemons_record_is_continued_by_the_go_plugin_and_then_by_a_new_daemo
 
 #[test]
 fn invalid_record_values_are_logged_and_stop_nothing() {
-    run_test(async {
+    run_in_process(async {
         let bed = TestBed::new().await;
         let id = bed.create_request();
         let invalid: BTreeMap<Vec<u8>, Vec<u8>> = [
@@ -214,7 +214,7 @@ fn invalid_record_values_are_logged_and_stop_nothing() {
 /// find EXPIRED in the record of a deleted request.
 #[test]
 fn the_third_block_holds_only_the_status_and_the_record_agrees() {
-    run_test(async {
+    run_in_process(async {
         let bed = TestBed::new().await;
         let daemon = bed.start(r#"recipients = ["C0TEAM", "bob@example.com", "U0DAVE"]"#).await;
         let carol = "carol@example.com";

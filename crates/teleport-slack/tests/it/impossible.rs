@@ -19,7 +19,7 @@ use crate::modes::unapplied_approval;
 
 #[test]
 fn reviewer_mode_shows_no_buttons_if_teleport_takes_no_reviews() {
-    run_test(async {
+    run_in_process(async {
         let bed = TestBed::with_review().await;
         let review = with_reason_policy("required").replace("resolver", "reviewer");
         let daemon = bed.start_with_review(Transport::Http, &review).await;
@@ -38,7 +38,7 @@ fn reviewer_mode_shows_no_buttons_if_teleport_takes_no_reviews() {
 
 #[test]
 fn a_missing_right_to_decide_is_logged_at_start_and_when_granted() {
-    run_test(async {
+    run_in_process(async {
         let bed = TestBed::with_review().await;
         bed.sign_as(PLUGIN_USER);
         let daemon = bed.start_with_review(Transport::Http, ANY_OF_THREE).await;
@@ -57,7 +57,7 @@ fn a_missing_right_to_decide_is_logged_at_start_and_when_granted() {
 
 #[test]
 fn missing_scopes_for_review_are_logged_at_start() {
-    run_test(async {
+    run_in_process(async {
         let bed = TestBed::with_review().await;
         bed.slack.remove_scope("usergroups:read");
         let named = ANY_OF_THREE.replace("approvers = [", "approvers = [\"S0DBA0001\", ");
@@ -100,7 +100,7 @@ fn sign_with(bed: &TestBed, signer: Signer) {
 
 #[test]
 fn a_user_signed_certificate_is_logged_if_teleport_requires_webauthn() {
-    run_test(async {
+    run_in_process(async {
         let bed = bed_with_second_factor(ServerVersion::V15, SecondFactor::WebAuthn, false).await;
         sign_with(&bed, Signer::User(BOB));
         let daemon = bed.start_with_review(Transport::Http, ANY_OF_THREE).await;
@@ -130,7 +130,7 @@ fn a_user_signed_certificate_is_logged_if_teleport_requires_webauthn() {
 
 #[test]
 fn a_vote_that_was_not_recorded_is_not_confirmed() {
-    run_test(async {
+    run_in_process(async {
         for (words, expected) in [
             (
                 "admin-level API request requires MFA verification",
@@ -156,7 +156,7 @@ fn a_vote_that_was_not_recorded_is_not_confirmed() {
 
 #[test]
 fn a_review_refused_for_a_missing_second_factor_is_explained() {
-    run_test(async {
+    run_in_process(async {
         let bed = bed_with_second_factor(ServerVersion::V18, SecondFactor::WebAuthn, true).await;
         sign_with(&bed, Signer::User(BOB));
         let daemon =
@@ -176,7 +176,7 @@ fn a_review_refused_for_a_missing_second_factor_is_explained() {
 
 #[test]
 fn no_second_factor_is_logged_if_none_is_required() {
-    run_test(async {
+    run_in_process(async {
         for (factor, signer) in
             [(SecondFactor::WebAuthn, Signer::AuthHost), (SecondFactor::On, Signer::User(BOB))]
         {
@@ -194,7 +194,7 @@ fn no_second_factor_is_logged_if_none_is_required() {
 
 #[test]
 fn a_missing_scope_is_shown_to_each_user_and_logged_once() {
-    run_test(async {
+    run_in_process(async {
         let bed = TestBed::with_review().await;
         let daemon = bed.start_with_review(Transport::Http, ANY_OF_THREE).await;
         let id = bed.create_request();
@@ -219,7 +219,7 @@ fn a_missing_scope_is_shown_to_each_user_and_logged_once() {
 
 #[test]
 fn a_missing_user_group_scope_is_shown_to_each_user() {
-    run_test(async {
+    run_in_process(async {
         let workspace = full_workspace().add_group("S0DBA0001", "dba", &["U0BOB"]);
         let bed = TestBed::with_options(Options::golden(), workspace).await;
         bed.sign_as(PLUGIN_RW);
@@ -243,7 +243,7 @@ fn a_missing_user_group_scope_is_shown_to_each_user() {
 
 #[test]
 fn a_locked_plugin_is_explained_to_each_user() {
-    run_test(async {
+    run_in_process(async {
         let (bed, daemon, id, message) = start_with_pending(Transport::Http, ANY_OF_THREE).await;
         bed.teleport.edit_fixture(|fixture| fixture.locked.push(PLUGIN_RW.to_owned()));
         assert_eq!(
@@ -259,7 +259,7 @@ fn a_locked_plugin_is_explained_to_each_user() {
 
 #[test]
 fn no_reason_is_asked_for_where_no_user_can_decide() {
-    run_test(async {
+    run_in_process(async {
         let bed = TestBed::with_review().await;
         let review = with_reason_policy("required");
         let daemon = bed.start_with_review(Transport::Http, &review).await;

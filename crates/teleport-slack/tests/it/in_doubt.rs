@@ -70,7 +70,7 @@ async fn until_history_read(bed: &TestBed, daemon: &Daemon, method: &str, channe
 
 #[test]
 fn an_in_doubt_post_is_repeated_once_and_then_only_after_slack_answers() {
-    run_test(async {
+    run_in_process(async {
         let faults = lost_responses();
         let channels: Vec<_> = (0..faults.len()).map(|n| format!("C0S{n}")).collect();
         let mut workspace = workspace_without_history();
@@ -133,7 +133,7 @@ fn an_in_doubt_post_is_repeated_once_and_then_only_after_slack_answers() {
 
 #[test]
 fn a_lost_post_without_history_scope_is_repeated_after_slack_answers() {
-    run_test(async {
+    run_in_process(async {
         let bed = TestBed::with_options(Options::golden(), workspace_without_history()).await;
         let daemon = bed.start(TEAM).await;
         // Slack applies no post, and the bot cannot know.
@@ -150,7 +150,7 @@ fn a_lost_post_without_history_scope_is_repeated_after_slack_answers() {
 
 #[test]
 fn with_history_scope_every_in_doubt_post_is_recorded_once() {
-    run_test(async {
+    run_in_process(async {
         let faults = lost_responses();
         let channels: Vec<_> = (0..faults.len()).map(|n| format!("C0S{n}")).collect();
         let mut workspace = workspace();
@@ -185,7 +185,7 @@ fn with_history_scope_every_in_doubt_post_is_recorded_once() {
 
 #[test]
 fn an_in_doubt_reply_is_repeated_once_and_then_only_after_slack_answers() {
-    run_test(async {
+    run_in_process(async {
         let bed = TestBed::with_options(Options::golden(), workspace_without_history()).await;
         let daemon = bed.start(r#"recipients = ["C0TEAM", "C0DBA"]"#).await;
         let id = bed.create_request();
@@ -214,7 +214,7 @@ fn an_in_doubt_reply_is_repeated_once_and_then_only_after_slack_answers() {
 
 #[test]
 fn the_count_of_attempts_survives_a_restart() {
-    run_test(async {
+    run_in_process(async {
         let bed = TestBed::with_options(Options::golden(), workspace_without_history()).await;
         lose_responses(&bed, "C0TEAM", Fault::Error("internal_error".into()));
         let daemon = bed.start(TEAM).await;
@@ -239,7 +239,7 @@ fn the_count_of_attempts_survives_a_restart() {
 
 #[test]
 fn a_message_without_metadata_is_found_by_its_text() {
-    run_test(async {
+    run_in_process(async {
         let bed = TestBed::new().await;
         let daemon = bed.start(r#"recipients = ["C0TEAM", "C0DBA"]"#).await;
         let unavailable = Fault::Status { status: 503, body: String::new() };
@@ -298,7 +298,7 @@ async fn strip_metadata(bed: &TestBed, message: &MessageView) {
 
 #[test]
 fn posts_answered_with_the_same_address_are_not_repeated_endlessly() {
-    run_test(async {
+    run_in_process(async {
         // Without history, each has two copies under the fault and one more after it.
         for (workspace, copies) in [(workspace(), 1), (workspace_without_history(), 3)] {
             let bed = TestBed::with_options(Options::golden(), workspace).await;
@@ -334,7 +334,7 @@ fn posts_answered_with_the_same_address_are_not_repeated_endlessly() {
 
 #[test]
 fn a_lone_post_accepted_without_its_address_is_repeated_after_a_pause() {
-    run_test(async {
+    run_in_process(async {
         let bed = TestBed::with_options(Options::golden(), workspace_without_history()).await;
         lose_responses(&bed, "C0TEAM", without_ts());
         let waits = "s, or when Slack answers there with an address";

@@ -44,7 +44,7 @@ const LAYERS: &[(&str, &[&[&str]])] = &[
             &["convert", "kind", "text"],
         ],
     ),
-    ("client-base", &[&["files", "tls"]]),
+    ("client-base", &[&["files", "tls"], &["acl"]]),
 ];
 
 /// One import: from which file, of which module, both as paths below the crate, such as `policy::tally`.

@@ -13,7 +13,7 @@ const TEAM_AND_BOB: &str = r#"recipients = ["team", "bob@example.com"]"#;
 
 #[test]
 fn a_request_is_shown_to_a_channel_and_a_person_and_resolved_by_a_review() {
-    run_test(async {
+    run_in_process(async {
         let bed = TestBed::new().await;
         let daemon = bed.start(TEAM_AND_BOB).await;
         let id = bed.create_request();
@@ -54,7 +54,7 @@ fn a_request_is_shown_to_a_channel_and_a_person_and_resolved_by_a_review() {
 
 #[test]
 fn denial_by_tctl_deletion_and_expiry_are_shown() {
-    run_test(async {
+    run_in_process(async {
         let bed = TestBed::new().await;
         let daemon = bed.start(r#"recipients = ["C0TEAM"]"#).await;
         let [denied, deleted, expired] = [bed.create_request(), bed.create_request(), bed.create_request()];
@@ -73,7 +73,7 @@ fn denial_by_tctl_deletion_and_expiry_are_shown() {
 
 #[test]
 fn an_outcome_is_shown_even_if_the_request_is_deleted_at_once() {
-    run_test(async {
+    run_in_process(async {
         let bed = TestBed::new().await;
         let daemon = bed.start(r#"recipients = ["C0TEAM"]"#).await;
         let id = bed.create_request();
@@ -87,7 +87,7 @@ fn an_outcome_is_shown_even_if_the_request_is_deleted_at_once() {
 
 #[test]
 fn a_late_deletion_by_the_server_does_not_keep_the_message_pending() {
-    run_test(async {
+    run_in_process(async {
         let options = Options {
             pending_ttl: Duration::from_secs(2),
             delete_delay: Duration::from_secs(3_600),
@@ -104,7 +104,7 @@ fn a_late_deletion_by_the_server_does_not_keep_the_message_pending() {
 
 #[test]
 fn two_approvals_are_counted_on_the_message() {
-    run_test(async {
+    run_in_process(async {
         let bed = TestBed::new().await;
         let daemon = bed.start(r#"recipients = ["C0TEAM"]"#).await;
         let id = bed
@@ -130,7 +130,7 @@ fn two_approvals_are_counted_on_the_message() {
 
 #[test]
 fn suggested_reviewers_and_role_recipients_are_notified_once_and_the_requester_never() {
-    run_test(async {
+    run_in_process(async {
         let bed = TestBed::new().await;
         // Alice is a recipient by Slack id. Bob is one twice, by id and by address.
         let rules = "recipients = [\"U0ALICE\", \"U0BOB\", \"bob@example.com\", \"alice@example.com\"]\n\
@@ -156,7 +156,7 @@ fn suggested_reviewers_and_role_recipients_are_notified_once_and_the_requester_n
 
 #[test]
 fn with_enterprise_the_message_has_the_link_and_all_fields() {
-    run_test(async {
+    run_in_process(async {
         let options = Options {
             advanced_access_workflows: true,
             proxy_public_addr: "teleport.example.com:443".into(),
@@ -201,7 +201,7 @@ fn with_enterprise_the_message_has_the_link_and_all_fields() {
 
 #[test]
 fn without_enterprise_the_message_has_commands_and_no_link() {
-    run_test(async {
+    run_in_process(async {
         let options = Options { proxy_public_addr: "teleport.example.com:443".into(), ..Options::golden() };
         let bed = TestBed::with_options(options, workspace()).await;
         let daemon = bed.start(r#"recipients = ["C0TEAM"]"#).await;
@@ -216,7 +216,7 @@ fn without_enterprise_the_message_has_commands_and_no_link() {
 
 #[test]
 fn requests_of_every_server_version_are_listed() {
-    run_test(async {
+    run_in_process(async {
         for version in ServerVersion::ALL {
             let bed = TestBed::with_options(Options::new(version, Fixture::golden()), workspace()).await;
             let before = bed.create_request();

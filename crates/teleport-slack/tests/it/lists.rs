@@ -52,7 +52,7 @@ async fn until_logged_times(bed: &TestBed, daemon: &Daemon, words: &str, times: 
 
 #[test]
 fn too_many_records_for_one_message_do_not_stop_the_watch() {
-    run_test(async {
+    run_in_process(async {
         let bed = TestBed::new().await;
         // Records of deleted requests, which Teleport keeps for an hour.
         for _ in 0..5 {
@@ -87,7 +87,7 @@ fn too_many_records_for_one_message_do_not_stop_the_watch() {
 
 #[test]
 fn too_many_requests_for_one_message_hide_no_new_request() {
-    run_test(async {
+    run_in_process(async {
         let bed = TestBed::new().await;
         let hostile: Vec<_> = (0..5)
             .map(|_| bed.create_request_with(NewRequest::roles(&["dba"], &"x".repeat(14 * MIB))))
@@ -124,7 +124,7 @@ fn too_many_requests_for_one_message_hide_no_new_request() {
 
 #[test]
 fn a_failing_list_is_retried_while_the_watch_goes_on() {
-    run_test(async {
+    run_in_process(async {
         for (version, method) in [
             (ServerVersion::V6, Method::GetAccessRequests),
             (ServerVersion::V15, Method::GetAccessRequestsV2),
@@ -165,7 +165,7 @@ fn a_failing_list_is_retried_while_the_watch_goes_on() {
 
 #[test]
 fn an_empty_list_from_a_missing_right_expires_no_message_in_any_version() {
-    run_test(async {
+    run_in_process(async {
         let all = ServerVersion::ALL
             .into_iter()
             .flat_map(|version| ["list", "read"].map(|missing| (version, missing)));
@@ -222,7 +222,7 @@ async fn assert_messages_kept_without(version: ServerVersion, missing: &str) {
 
 #[test]
 fn unreadable_rights_expire_no_message() {
-    run_test(async {
+    run_in_process(async {
         for (version, method) in
             [(ServerVersion::V6, Method::GetRole), (ServerVersion::V15, Method::GetCurrentUserRoles)]
         {
@@ -253,7 +253,7 @@ fn unreadable_rights_expire_no_message() {
 #[test]
 fn a_list_that_lags_behind_a_new_watch_redraws_nothing() {
     for version in [ServerVersion::V15, ServerVersion::V15_3] {
-        run_test(async move {
+        run_in_process(async move {
             let bed = bed_with_version(version).await;
             let daemon = bed.start(TEAM).await;
             let first = bed.create_request();

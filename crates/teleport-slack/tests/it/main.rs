@@ -6,6 +6,7 @@
 
 mod harness;
 
+mod chaos;
 mod layers;
 mod lifecycle;
 mod lists;

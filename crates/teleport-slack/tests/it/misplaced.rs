@@ -9,7 +9,7 @@ const MARK: &str = "k9MarkerQ7";
 
 #[test]
 fn a_misplaced_secret_in_the_file_is_rejected_and_neither_printed_nor_sent() {
-    run_test(async {
+    run_in_process(async {
         let bed = TestBed::with_review().await;
         let sound = bed.review_config(Transport::Socket, ANY_OF_THREE);
         let key = format!("\"\"\"-----BEGIN PRIVATE KEY-----\n{MARK}\n\"\"\"");

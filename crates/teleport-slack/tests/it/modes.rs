@@ -43,7 +43,7 @@ async fn pending(bed: &TestBed, review: &str) -> (Daemon, String, MessageView) {
 
 #[test]
 fn auto_uses_the_rules_when_the_release_takes_no_reviews() {
-    run_test(async {
+    run_in_process(async {
         let bed = TestBed::with_review().await;
         let (daemon, id, message) = pending(&bed, &auto_config()).await;
         let line = bed.until_logged(&daemon, "The rules decide in Slack").await;
@@ -57,7 +57,7 @@ fn auto_uses_the_rules_when_the_release_takes_no_reviews() {
 
 #[test]
 fn auto_uses_the_rules_when_the_role_lacks_the_permission() {
-    run_test(async {
+    run_in_process(async {
         let bed = v18_bed(&[]).await;
         let (daemon, id, message) = pending(&bed, &auto_config()).await;
         let line = bed.until_logged(&daemon, "The rules decide in Slack").await;
@@ -70,7 +70,7 @@ fn auto_uses_the_rules_when_the_role_lacks_the_permission() {
 
 #[test]
 fn a_refusal_for_one_user_does_not_switch_to_the_rules() {
-    run_test(async {
+    run_in_process(async {
         let bed = v18_bed(&[BOB, DAVE]).await;
         let (daemon, id, message) = pending(&bed, &auto_config()).await;
         // Teleport took no review yet. A rule names carol, and the daemon may set states.
@@ -97,7 +97,7 @@ fn a_refusal_for_one_user_does_not_switch_to_the_rules() {
 
 #[test]
 fn auto_switches_to_the_rules_when_the_role_loses_the_permission() {
-    run_test(async {
+    run_in_process(async {
         let bed = v18_bed(&["*"]).await;
         let (daemon, id, message) = pending(&bed, &auto_config()).await;
         bed.teleport.edit_fixture(|fixture| {
@@ -111,7 +111,7 @@ fn auto_switches_to_the_rules_when_the_role_loses_the_permission() {
 
 #[test]
 fn no_buttons_are_shown_when_no_user_can_decide() {
-    run_test(async {
+    run_in_process(async {
         let bed = TestBed::with_review().await;
         let review = auto_config();
         let (links, _) = review.split_once("[[review.rule]]").unwrap();
@@ -125,7 +125,7 @@ fn no_buttons_are_shown_when_no_user_can_decide() {
 
 #[test]
 fn a_configuration_of_0_x_lets_suggested_reviewers_decide_and_says_so() {
-    run_test(async {
+    run_in_process(async {
         let bed = TestBed::with_review().await;
         let secret = bed.slack.app().signing_secret;
         let config = bed.config(&format!(
@@ -154,7 +154,7 @@ fn a_configuration_of_0_x_lets_suggested_reviewers_decide_and_says_so() {
 
 #[test]
 fn a_configuration_of_the_newest_go_plugin_works_unchanged() {
-    run_test(async {
+    run_in_process(async {
         let bed = v18_bed(&["*"]).await;
         let app = bed.slack.app();
         for (name, secret) in [("token", &bed.slack.token()), ("app-token", &app.app_token)] {
@@ -217,7 +217,7 @@ pub(crate) async fn unapplied_approval(bed: &TestBed, ago: SignedDuration) -> (S
 
 #[test]
 fn recorded_votes_decide_only_when_the_rules_decide() {
-    run_test(async {
+    run_in_process(async {
         let bed = v18_bed(&["*"]).await;
         // Every user with the right to update plugin data can write the record; here Teleport decides.
         let (id, message) = unapplied_approval(&bed, SignedDuration::from_mins(1)).await;

@@ -50,7 +50,7 @@ async fn until_posted(bed: &TestBed, daemon: &Daemon, destination: &str, ids: &[
 
 #[test]
 fn a_burst_is_posted_in_order_even_after_slack_asks_to_wait() {
-    run_test(async {
+    run_in_process(async {
         let bed = TestBed::new().await;
         let daemon = bed.start(r#"recipients = ["C0TEAM", "C0DBA"]"#).await;
         let limited = Fault::RateLimited { retry_after: 1 };
@@ -65,7 +65,7 @@ fn a_burst_is_posted_in_order_even_after_slack_asks_to_wait() {
 
 #[test]
 fn requests_made_during_an_outage_are_posted_in_order_afterwards() {
-    run_test(async {
+    run_in_process(async {
         let bed = TestBed::new().await;
         let daemon = bed.start(r#"recipients = ["C0TEAM", "C0DBA", "bob@example.com"]"#).await;
         for (channel, fault) in [
@@ -96,7 +96,7 @@ fn requests_made_during_an_outage_are_posted_in_order_afterwards() {
 
 #[test]
 fn requests_made_while_the_daemon_was_down_are_posted_in_order() {
-    run_test(async {
+    run_in_process(async {
         let bed = TestBed::new().await;
         let ids = burst(&bed);
         let daemon = bed.start(r#"recipients = ["C0TEAM", "bob@example.com"]"#).await;

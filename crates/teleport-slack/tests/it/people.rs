@@ -63,7 +63,7 @@ fn lines_of(message: &MessageView) -> String {
 
 #[test]
 fn the_requester_is_never_notified_whatever_the_names() {
-    run_test(async {
+    run_in_process(async {
         let bed = bed_with_plain_names().await;
         let config = bed.review_config(Transport::Http, NAMES).replace(
             "recipients = [\"team\", \"bob@example.com\"]",
@@ -95,7 +95,7 @@ fn the_requester_is_never_notified_whatever_the_names() {
 
 #[test]
 fn suggested_reviewers_are_found_by_the_user_mapping_and_unknown_ones_are_named() {
-    run_test(async {
+    run_in_process(async {
         let bed = bed_with_plain_names().await;
         let daemon = bed.start_with_review(Transport::Http, NAMES).await;
         let suggested_reviewers = ["bob", "carol", "dave@example.com", "b.ruce", "nobody@example.com", "*x*"];
@@ -169,7 +169,7 @@ async fn assert_others_notified_at_once(bed: &TestBed, daemon: &Daemon, roles: &
 
 #[test]
 fn invented_reviewers_delay_no_other_recipient() {
-    run_test(async {
+    run_in_process(async {
         let bed = TestBed::new().await;
         let daemon = bed.start(r#"recipients = ["C0TEAM", "bob@example.com"]"#).await;
         // An earlier request resolved bob.
@@ -191,7 +191,7 @@ fn invented_reviewers_delay_no_other_recipient() {
 
 #[test]
 fn a_configured_recipient_is_looked_up_before_all_invented_reviewers() {
-    run_test(async {
+    run_in_process(async {
         let bed = TestBed::new().await;
         let daemon = bed
             .start(
@@ -218,7 +218,7 @@ fn a_configured_recipient_is_looked_up_before_all_invented_reviewers() {
 
 #[test]
 fn invented_reviewers_stay_within_slacks_limits_and_are_not_looked_up_again() {
-    run_test(async {
+    run_in_process(async {
         let bed = TestBed::new().await;
         let daemon = bed.start(r#"recipients = ["C0TEAM"]"#).await;
         let ids: Vec<_> = (0..3).map(|n| create_request_with_unknown_reviewers(&bed, n)).collect();

@@ -16,7 +16,7 @@ const MINIMAL_SCOPES: [&str; 3] = ["chat:write", "users:read", "users:read.email
 
 #[test]
 fn every_configured_recipient_is_checked_at_start() {
-    run_test(async {
+    run_in_process(async {
         let workspace = workspace()
             .add_channel("C0OLD", "old-approvers")
             .add_channel("C0GONE", "gone")
@@ -53,7 +53,7 @@ fn every_configured_recipient_is_checked_at_start() {
 
 #[test]
 fn with_the_readmes_scopes_unchecked_recipients_are_logged_once() {
-    run_test(async {
+    run_in_process(async {
         let bed = TestBed::with_options(Options::golden(), workspace().with_scopes(&MINIMAL_SCOPES)).await;
         let rules = "recipients = [\"team\", \"C0DBA\"]\n[role_to_recipients]\ndba = [\"dba-approvers\", \"bob@example.com\", \"nobody@example.com\"]";
         let daemon = bed.start(rules).await;
@@ -72,7 +72,7 @@ fn with_the_readmes_scopes_unchecked_recipients_are_logged_once() {
 
 #[test]
 fn a_start_during_an_outage_logs_what_it_could_not_check_and_works() {
-    run_test(async {
+    run_in_process(async {
         let bed = TestBed::new().await;
         let away = Fault::Status { status: 503, body: String::new() };
         for method in ["conversations.list", "conversations.info", "users.lookupByEmail"] {
@@ -96,7 +96,7 @@ fn a_start_during_an_outage_logs_what_it_could_not_check_and_works() {
 
 #[test]
 fn a_channel_given_by_id_and_by_name_gets_one_message_with_any_scopes() {
-    run_test(async {
+    run_in_process(async {
         let by_role = "recipients = [\"C0TEAM\"]\n[role_to_recipients]\n\"dba\" = [\"team\", \"C0DBA\"]";
         let both_ways = r##"recipients = ["C0TEAM", "#team", "dba-approvers", "C0DBA"]"##;
         for workspace in [workspace().with_scopes(&MINIMAL_SCOPES), workspace()] {
@@ -164,7 +164,7 @@ const KILLS: usize = 5;
 /// `KILLS=200 cargo test --test it recipients::posts -- --nocapture` runs the full measurement.
 #[test]
 fn posts_in_doubt_to_a_channel_name_are_resolved_with_one_list() {
-    run_test(async {
+    run_in_process(async {
         let kills = std::env::var("KILLS").map_or(KILLS, |kills| kills.parse().unwrap());
         let bed = TestBed::new().await;
         bed.slack.set_rate_limits(Some(RateLimits::default()));

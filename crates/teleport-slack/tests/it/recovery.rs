@@ -36,7 +36,7 @@ async fn posted_request(bed: &TestBed, daemon: &Daemon) -> (String, String) {
 
 #[test]
 fn only_the_newest_change_during_a_slack_outage_is_shown() {
-    run_test(async {
+    run_in_process(async {
         let mut options = Options::golden();
         options.fixture.role_mut("requester").unwrap().allow.request.thresholds =
             vec![Threshold { approve: 2, deny: 1, ..Threshold::default() }];
@@ -59,7 +59,7 @@ fn only_the_newest_change_during_a_slack_outage_is_shown() {
 
 #[test]
 fn a_channel_without_the_bot_is_logged_once_and_served_after_an_invite() {
-    run_test(async {
+    run_in_process(async {
         let bed = TestBed::new().await;
         bed.slack.kick_bot("C0TEAM");
         let daemon = bed.start(TEAM).await;
@@ -82,7 +82,7 @@ fn a_channel_without_the_bot_is_logged_once_and_served_after_an_invite() {
 
 #[test]
 fn a_refusing_channel_is_probed_by_one_request_and_then_serves_all() {
-    run_test(async {
+    run_in_process(async {
         let bed = TestBed::new().await;
         bed.slack.kick_bot("C0TEAM");
         let daemon = bed.start(TEAM).await;
@@ -110,7 +110,7 @@ fn a_refusing_channel_is_probed_by_one_request_and_then_serves_all() {
 
 #[test]
 fn an_in_doubt_post_is_found_in_an_archived_channel() {
-    run_test(async {
+    run_in_process(async {
         let bed = TestBed::new().await;
         let daemon = bed.start(r##"recipients = ["#team"]"##).await;
         bed.slack.faults().add(FaultRule::new("chat.postMessage", Fault::HalfBody).times(1));
@@ -127,7 +127,7 @@ fn an_in_doubt_post_is_found_in_an_archived_channel() {
 
 #[test]
 fn an_in_doubt_post_in_an_unknown_channel_is_a_possible_duplicate() {
-    run_test(async {
+    run_in_process(async {
         let bed = TestBed::new().await;
         // The daemon cannot learn the channel's id at start.
         let outage = Fault::Status { status: 503, body: String::new() };
@@ -147,7 +147,7 @@ fn an_in_doubt_post_in_an_unknown_channel_is_a_possible_duplicate() {
 
 #[test]
 fn an_in_doubt_post_is_found_in_a_renamed_channel() {
-    run_test(async {
+    run_in_process(async {
         let bed = TestBed::new().await;
         let daemon = bed.start(r##"recipients = ["#team"]"##).await;
         bed.until(&daemon, "the list", || {
@@ -169,7 +169,7 @@ fn an_in_doubt_post_is_found_in_a_renamed_channel() {
 
 #[test]
 fn an_archived_channel_is_logged_once_and_updated_after_restore() {
-    run_test(async {
+    run_in_process(async {
         let bed = TestBed::new().await;
         let daemon = bed.start(TEAM).await;
         let (id, _) = posted_request(&bed, &daemon).await;
@@ -186,7 +186,7 @@ fn an_archived_channel_is_logged_once_and_updated_after_restore() {
 
 #[test]
 fn a_deleted_message_is_logged_once_and_not_posted_again() {
-    run_test(async {
+    run_in_process(async {
         let bed = TestBed::new().await;
         let daemon = bed.start(r#"recipients = ["C0TEAM", "C0DBA"]"#).await;
         let (id, ts) = posted_request(&bed, &daemon).await;
@@ -217,7 +217,7 @@ fn a_deleted_message_is_logged_once_and_not_posted_again() {
 
 #[test]
 fn an_in_doubt_reply_to_a_deleted_message_is_dropped() {
-    run_test(async {
+    run_in_process(async {
         let bed = TestBed::new().await;
         let daemon = bed.start(TEAM).await;
         let (id, ts) = posted_request(&bed, &daemon).await;
@@ -242,7 +242,7 @@ fn an_in_doubt_reply_to_a_deleted_message_is_dropped() {
 
 #[test]
 fn a_message_too_old_to_update_is_logged_once_and_dropped_with_its_request() {
-    run_test(async {
+    run_in_process(async {
         let bed =
             TestBed::with_options(Options::golden(), workspace().with_edit_window(Duration::ZERO)).await;
         let daemon = bed.start(TEAM).await;

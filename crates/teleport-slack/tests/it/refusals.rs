@@ -37,7 +37,7 @@ async fn press_stale_button(
 
 #[test]
 fn promoted_and_long_term_requests() {
-    run_test(async {
+    run_in_process(async {
         let bed = TestBed::with_options(v18_options(), full_workspace()).await;
         let review = ANY_OF_THREE.replace("resolver", "reviewer");
         let daemon = bed.start_with_review(Transport::Http, &review).await;
@@ -70,7 +70,7 @@ fn words(message: &MessageView) -> String {
 #[test]
 fn unknown_values_of_a_newer_teleport_are_shown_and_not_decided() {
     for era in [ServerVersion::V6, ServerVersion::V18] {
-        run_test(async move {
+        run_in_process(async move {
             let bed = TestBed::with_options(Options::new(era, Fixture::golden()), full_workspace()).await;
             bed.sign_as(PLUGIN_RW);
             let daemon = bed.start_with_review(Transport::Http, ANY_OF_THREE).await;
@@ -119,7 +119,7 @@ fn unknown_values_of_a_newer_teleport_are_shown_and_not_decided() {
 
 #[test]
 fn an_unknown_review_lets_no_user_decide_twice() {
-    run_test(async {
+    run_in_process(async {
         let mut options = v18_options();
         options.fixture.role_mut("requester").unwrap().allow.request.thresholds = vec![two_approvals()];
         let bed = TestBed::with_options(options, full_workspace()).await;
@@ -137,7 +137,7 @@ fn an_unknown_review_lets_no_user_decide_twice() {
 
 #[test]
 fn uncovered_roles_and_roles_left_to_teleport_are_refused() {
-    run_test(async {
+    run_in_process(async {
         let bed = TestBed::with_review().await;
         let only =
             "\n[[review.rule]]\nroles = [\"admin\"]\napprovers = [\"bob@example.com\"]\nteleport_only = true";
@@ -187,7 +187,7 @@ const BY_TRAIT: &str = "mode = \"reviewer\"\nslack_user_id_trait = \"slack_uid\"
 
 #[test]
 fn the_trait_finds_users_without_listing_all_of_them_for_each_click() {
-    run_test(async {
+    run_in_process(async {
         let bed = TestBed::with_options(options_with_many_users(), full_workspace()).await;
         let daemon = bed.start_with_review(Transport::Http, BY_TRAIT).await;
         let mut messages = Vec::new();
@@ -224,7 +224,7 @@ fn the_trait_finds_users_without_listing_all_of_them_for_each_click() {
 
 #[test]
 fn many_clicks_at_once_share_one_list_of_users() {
-    run_test(async {
+    run_in_process(async {
         let bed = TestBed::with_options(options_with_many_users(), full_workspace()).await;
         let daemon = bed.start_with_review(Transport::Http, BY_TRAIT).await;
         let mut messages = Vec::new();
@@ -246,7 +246,7 @@ fn many_clicks_at_once_share_one_list_of_users() {
 
 #[test]
 fn contradictory_or_dangling_user_mappings_are_refused() {
-    run_test(async {
+    run_in_process(async {
         let mut options = options_with_many_users();
         // Carol's user was removed when the single sign-on session ended.
         options.fixture.users.retain(|user| user.name != "carol@example.com");
@@ -272,7 +272,7 @@ fn contradictory_or_dangling_user_mappings_are_refused() {
 
 #[test]
 fn without_the_right_to_read_users_the_trait_finds_no_user() {
-    run_test(async {
+    run_in_process(async {
         let bed = TestBed::with_review().await;
         let review = ANY_OF_THREE
             .replace("mode = \"resolver\"", "mode = \"resolver\"\nslack_user_id_trait = \"slack_uid\"");
@@ -316,7 +316,7 @@ fn allow_users(fixture: &mut Fixture, is_allowed: bool) {
 fn removing_the_right_to_read_users_lets_no_requester_decide() {
     let both = ANY_OF_THREE
         .replace("mode = \"resolver\"", "mode = \"resolver\"\nslack_user_id_trait = \"slack_uid\"");
-    run_test(async move {
+    run_in_process(async move {
         let bed = TestBed::with_review().await;
         // By alice's trait, bob's Slack account belongs to alice.
         bed.teleport.edit_fixture(|fixture| {
@@ -338,7 +338,7 @@ fn removing_the_right_to_read_users_lets_no_requester_decide() {
 
 #[test]
 fn an_unknown_refusal_is_no_missing_permission_and_decides_nothing() {
-    run_test(async {
+    run_in_process(async {
         let bed = TestBed::with_review().await;
         let daemon = bed.start_with_review(Transport::Http, ANY_OF_THREE).await;
         let id = bed.create_request();
@@ -363,7 +363,7 @@ fn an_unknown_refusal_is_no_missing_permission_and_decides_nothing() {
 #[test]
 fn the_requester_does_not_decide_on_any_surface() {
     for way in [Transport::Http, Transport::Socket] {
-        run_test(async move {
+        run_in_process(async move {
             let bed = TestBed::with_review().await;
             let group = access_sim::slack::workspace::UserGroup {
                 id: "S0DBA".to_owned(),
@@ -410,7 +410,7 @@ fn the_requester_does_not_decide_on_any_surface() {
 
 #[test]
 fn an_expired_teleport_user_is_refused() {
-    run_test(async {
+    run_in_process(async {
         let bed = TestBed::with_review().await;
         bed.teleport.edit_fixture(|fixture| {
             let rules = &mut fixture.role_mut(PLUGIN_RW).unwrap().allow.rules;
@@ -445,7 +445,7 @@ fn an_expired_teleport_user_is_refused() {
 
 #[test]
 fn a_modal_that_opens_too_late_is_refused() {
-    run_test(async {
+    run_in_process(async {
         let bed = TestBed::with_review().await;
         let daemon = bed.start_with_review(Transport::Http, &with_reason_policy("required")).await;
         let id = bed.create_request();
@@ -472,7 +472,7 @@ fn every_acknowledged_interaction_gets_a_reply() {
         (Transport::Http, vec![older.clone(), shortcut.clone()]),
         (Transport::Socket, vec![unreadable, older, shortcut]),
     ] {
-        run_test(async move {
+        run_in_process(async move {
             let (bed, daemon, id, message) = start_with_pending(way, ANY_OF_THREE).await;
             for (name, alteration) in acts {
                 let click = bed.slack.click("U0BOB", &message.channel, &message.ts, "approve").confirmed();
@@ -489,7 +489,7 @@ fn every_acknowledged_interaction_gets_a_reply() {
 
 #[test]
 fn an_unconfirmed_email_address_is_refused() {
-    run_test(async {
+    run_in_process(async {
         let bed = TestBed::with_review().await;
         bed.slack.put_user(SlackUser { email_confirmed: false, ..SlackUser::member("U0BOB", "bob") });
         let review = "mode = \"resolver\"\nallow_email_username_match = true";
@@ -509,7 +509,7 @@ fn an_unconfirmed_email_address_is_refused() {
 
 #[test]
 fn pending_and_unreadable_votes_are_refused() {
-    run_test(async {
+    run_in_process(async {
         let bed = TestBed::with_review().await;
         // A little in the future, so that only the daemon that took it may apply it yet.
         let (id, message) = unapplied_approval(&bed, SignedDuration::from_secs(-55)).await;

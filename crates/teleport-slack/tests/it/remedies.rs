@@ -27,7 +27,7 @@ impl TestBed {
 
 #[test]
 fn an_identity_that_cannot_be_used_is_replaced_or_named_as_its_remedy_says() {
-    run_test(async {
+    run_in_process(async {
         let bed = TestBed::new().await;
         let good = bed.config_with_diagnostics(TEAM);
         let at = |name: &str| bed.dir.path().join(name);
@@ -112,7 +112,7 @@ fn a_log_file_that_cannot_be_opened_is_written_once_its_remedy_is_followed() {
 
 #[test]
 fn an_address_that_cannot_be_had_works_once_its_remedy_is_followed() {
-    run_test(async {
+    run_in_process(async {
         let bed = TestBed::new().await;
         let other = TcpListener::bind("127.0.0.1:0").unwrap();
         let taken = other.local_addr().unwrap().to_string();

@@ -13,7 +13,7 @@ const RENEWED: &str = "access-plugin-rw";
 
 #[test]
 fn a_renewed_certificate_is_used_by_every_later_call_and_by_the_watch() {
-    run_test(async {
+    run_in_process(async {
         let bed = TestBed::new().await;
         let daemon = bed.start(TEAM).await;
         let before = bed.create_request();
@@ -50,13 +50,16 @@ fn a_renewed_certificate_is_used_by_every_later_call_and_by_the_watch() {
 
 #[test]
 fn an_expired_certificate_is_logged_and_replacing_it_is_enough() {
-    run_test(async {
+    run_in_process(async {
         let bed = TestBed::new().await;
         let end = Timestamp::now() + SignedDuration::from_secs(8);
         bed.sign(CertOptions { not_after: Some(end), ..CertOptions::default() });
         let daemon = bed.start(TEAM).await;
         let line = bed.until_logged(&daemon, "has expired and Teleport accepts no new connection").await;
         assert!(line.contains("ERROR") && line.contains("tctl auth sign"), "{line}");
+        // Certificates end with a second: within its last one the server still takes it.
+        let is_over = || (Timestamp::now() > end + SignedDuration::from_secs(1)).then_some(());
+        bed.until(&daemon, "the second after the end", is_over).await;
         bed.teleport.restart().await.unwrap();
         bed.until_logged(&daemon, "it refuses our certificate").await;
         let missed = bed.create_request();
@@ -70,7 +73,7 @@ fn an_expired_certificate_is_logged_and_replacing_it_is_enough() {
 
 #[test]
 fn damaged_files_leave_the_certificate_in_use() {
-    run_test(async {
+    run_in_process(async {
         let bed = TestBed::new().await;
         let daemon = bed.start(TEAM).await;
         std::fs::write(bed.dir.path().join("auth.crt"), "-----BEGIN CERTIFICATE-----\nMIIB").unwrap();

@@ -17,7 +17,7 @@ fn wildcard_and_rule_for(roles: &str) -> String {
 #[test]
 fn one_click_does_not_approve_what_a_stricter_pattern_covers() {
     for roles in [r#""^d.*$""#, r#""^(dba|prod)$""#, r#""d?a""#, r#""d*""#] {
-        run_test(async move {
+        run_in_process(async move {
             let bed = TestBed::with_review().await;
             let daemon = bed.start_with_review(Transport::Socket, &wildcard_and_rule_for(roles)).await;
             let id = bed.create_request();
@@ -33,7 +33,7 @@ fn one_click_does_not_approve_what_a_stricter_pattern_covers() {
 
 #[test]
 fn a_stricter_rule_that_could_never_match_ends_the_start() {
-    run_test(async {
+    run_in_process(async {
         let bed = TestBed::with_review().await;
         let cases = [
             (
@@ -59,7 +59,7 @@ fn a_stricter_rule_that_could_never_match_ends_the_start() {
 
 #[test]
 fn a_name_takes_precedence_over_patterns_and_the_star_covers_the_rest() {
-    run_test(async {
+    run_in_process(async {
         let bed = TestBed::new().await;
         let rules = "[role_to_recipients]\n\"dba\" = \"C0DBA\"\n\"*\" = \"U0DAVE\"\n\"^a.*n$\" = \"team\"\n\"?????\" = \"bob@example.com\"";
         let daemon = bed.start(rules).await;

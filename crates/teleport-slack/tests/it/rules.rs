@@ -85,7 +85,7 @@ fn test_modules(source: &Source) -> Vec<String> {
 impl Source {
     /// The lines above the tests at its end.
     fn production_lines(&self) -> impl Iterator<Item = &str> {
-        let end = self.text.find("\n#[cfg(test)]\nmod tests").unwrap_or(self.text.len());
+        let end = self.text.find("\n#[cfg(test)]\nmod tests {").unwrap_or(self.text.len());
         self.text[..end].lines()
     }
 
@@ -270,6 +270,44 @@ fn the_simulators_do_not_know_the_daemon() {
     }
 }
 
+/// Where tasks and threads are started, and who ends them.
+const SPAWNERS: [(&str, &str); 14] = [
+    ("slack-client/src/socket_mode/dispatch.rs", "the tracker of Socket Mode"),
+    ("teleport-slack/src/supervise/tasks.rs", "the set of long-lived tasks"),
+    ("teleport-slack/src/supervise/worker_pool.rs", "the pool itself"),
+    ("teleport-slack/src/http/interactivity.rs", "a pool"),
+    ("teleport-slack/src/http/server.rs", "a pool"),
+    ("teleport-slack/src/controller/mod.rs", "a map by request, drained at the stop"),
+    ("teleport-slack/src/controller/recipient_lookup.rs", "a set that is dropped with its request"),
+    ("teleport-slack/src/observe/sink.rs", "the log's thread, awaited by its guard"),
+    // Reads of files that may hang; nothing depends on their end.
+    ("teleport-slack/src/app/identity_reloader.rs", "a read, awaited"),
+    ("teleport-slack/src/app/startup.rs", "a read, awaited"),
+    ("teleport-slack/src/app/token_reloader.rs", "a read, awaited"),
+    ("teleport-slack/src/http/certificates.rs", "a read, awaited"),
+    ("teleport-slack/src/observe/file_watch.rs", "a read, awaited"),
+    ("teleport-slack/src/cli/start.rs", "reads of the configuration and the log's file"),
+];
+
+#[test]
+fn every_task_has_an_owner() {
+    let mut found = BTreeSet::new();
+    // The simulators have a tracker of their own.
+    for source in all_production().iter().filter(|source| !source.path.contains("/access-sim/")) {
+        let code = source.code();
+        if ["spawn(", "spawn_blocking(", "spawn_local("].iter().any(|word| code.contains(word)) {
+            let known = SPAWNERS.iter().find(|(path, _)| source.path == format!("crates/{path}"));
+            let Some((path, _)) = known else {
+                panic!("{} starts a task: let supervise/ or a client's tracker own it", source.path)
+            };
+            found.insert(path);
+        }
+    }
+    for (path, owner) in &SPAWNERS {
+        assert!(found.contains(path), "{path} starts no task any more ({owner})");
+    }
+}
+
 #[test]
 fn nothing_ends_the_process_but_the_end_of_main() {
     let words = [concat!("process", "::exit"), concat!("process", "::abort"), concat!("exit", "(0)")];
@@ -282,9 +320,11 @@ fn nothing_ends_the_process_but_the_end_of_main() {
 
 #[test]
 fn tests_wait_for_conditions_and_none_is_left_out() {
-    let words = [concat!("sle", "ep("), concat!("sleep_", "until("), concat!("#[", "ignore")];
+    let words = [concat!("#[", "ignore"), concat!("sle", "ep("), concat!("sleep_", "until(")];
     for source in files_below("crates/teleport-slack/tests/it") {
-        for word in words {
+        // The faults of a random schedule last as long as it says.
+        let refused = if source.path.contains("/it/chaos/") { &words[..1] } else { &words[..] };
+        for word in refused {
             assert!(!source.text.contains(word), "{} has {word}; wait with bed.until", source.path);
         }
     }
@@ -347,6 +387,8 @@ fn the_readmes_unit_does_not_run_as_root_and_its_user_gets_each_file() {
     ] {
         assert_eq!(value(key), expected, "{key}");
     }
+    let patience: u64 = value("TimeoutStopSec").parse().unwrap();
+    assert!(teleport_slack::supervise::shutdown::TOTAL.as_secs() < patience, "a stop would be cut short");
     // What is handed to that user, against what the daemon reads.
     let handed: Vec<_> = readme
         .lines()

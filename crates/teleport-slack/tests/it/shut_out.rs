@@ -30,7 +30,7 @@ async fn new_bed() -> TestBed {
 
 #[test]
 fn a_post_made_when_the_plugin_was_shut_out_is_recorded_afterwards() {
-    run_test(async {
+    run_in_process(async {
         for (shut_out, words, let_in) in LOCKOUTS {
             let bed = new_bed().await;
             let daemon = bed.start(TEAM).await;
@@ -50,7 +50,7 @@ fn a_post_made_when_the_plugin_was_shut_out_is_recorded_afterwards() {
 
 #[test]
 fn the_daemon_waits_for_a_server_that_became_too_old() {
-    run_test(async {
+    run_in_process(async {
         let bed = new_bed().await;
         let daemon = bed.start_with_diagnostics(TEAM).await;
         let before = bed.create_request();
@@ -77,7 +77,7 @@ fn the_daemon_waits_for_a_server_that_became_too_old() {
 
 #[test]
 fn a_plugin_that_is_shut_out_at_start_waits_and_logs_the_remedy() {
-    run_test(async {
+    run_in_process(async {
         for (shut_out, words, let_in) in LOCKOUTS {
             let bed = new_bed().await;
             bed.teleport.edit_fixture(shut_out);

@@ -103,7 +103,7 @@ fn in_doubt_counts(figures: &MetricValues) -> [f64; 3] {
 
 #[test]
 fn every_failing_post_is_logged_and_ends_as_one_message() {
-    run_test(async {
+    run_in_process(async {
         let (log, figures) = notified_through_failures(None, |_| 1).await;
         assert_eq!(in_doubt_counts(&figures), [3.0, figures["in_doubt_posts_total"] - 3.0, 0.0]);
         assert_eq!(log.matches("Found an unconfirmed message in the channel history").count(), 3, "{log}");
@@ -113,7 +113,7 @@ fn every_failing_post_is_logged_and_ends_as_one_message() {
 
 #[test]
 fn without_the_history_scopes_a_post_in_doubt_is_repeated_and_logged() {
-    run_test(async {
+    run_in_process(async {
         let scopes = ["chat:write", "users:read", "users:read.email"];
         let copies = |was_done| if was_done { 2 } else { 1 };
         let (log, figures) = notified_through_failures(Some(&scopes), copies).await;
@@ -128,7 +128,7 @@ fn without_the_history_scopes_a_post_in_doubt_is_repeated_and_logged() {
 
 #[test]
 fn an_outage_and_its_end_are_each_logged_once() {
-    run_test(async {
+    run_in_process(async {
         let bed = TestBed::new().await;
         let daemon = bed.start(TEAM).await;
         let outage = Fault::Status { status: 503, body: String::new() };
@@ -169,7 +169,7 @@ fn a_hanging_call_delays_no_other_message() {
 
 #[test]
 fn failing_look_ups_and_edits_are_logged_and_delay_no_other_message() {
-    run_test(async {
+    run_in_process(async {
         let bed = TestBed::new().await;
         let recipients = r#"recipients = ["C0TEAM", "C0DBA", "bob@example.com", "U0DAVE"]"#;
         for (fault, words) in [
@@ -222,7 +222,7 @@ fn calls_after_rate_limit(calls: &[Call], wait: Duration) -> (Vec<&Call>, Option
 
 #[test]
 fn retry_after_is_obeyed_for_its_method_and_stops_no_other() {
-    run_test(async {
+    run_in_process(async {
         let wait = Duration::from_secs(3);
         let bed = TestBed::new().await;
         let rules = "recipients = [\"C0TEAM\"]\n[role_to_recipients]\n\"admin\" = \"bob@example.com\"";
@@ -257,7 +257,7 @@ fn retry_after_is_obeyed_for_its_method_and_stops_no_other() {
 
 #[test]
 fn retry_after_is_obeyed_for_look_ups_too() {
-    run_test(async {
+    run_in_process(async {
         let wait = Duration::from_secs(2);
         let bed = TestBed::new().await;
         let daemon = bed.start(r#"recipients = ["C0TEAM", "bob@example.com"]"#).await;
@@ -284,7 +284,7 @@ fn retry_after_is_obeyed_for_look_ups_too() {
 
 #[test]
 fn button_presses_during_slacks_wait_make_no_call_and_one_log_line() {
-    run_test(async {
+    run_in_process(async {
         let (bed, daemon, _, message) = start_with_pending(Transport::Http, ANY_OF_THREE).await;
         let before = bed.slack.calls_of("users.info").len();
         bed.slack.faults().add(FaultRule::new("users.info", Fault::RateLimited { retry_after: 120 }));
@@ -303,7 +303,7 @@ fn button_presses_during_slacks_wait_make_no_call_and_one_log_line() {
 
 #[test]
 fn a_burst_into_one_channel_respects_slacks_limits_and_shows_every_request_once() {
-    run_test(async {
+    run_in_process(async {
         let bed = TestBed::new().await;
         bed.slack.set_rate_limits(Some(RateLimits::default()));
         let daemon = bed.start(r#"recipients = ["C0TEAM"]"#).await;
@@ -320,7 +320,7 @@ fn a_burst_into_one_channel_respects_slacks_limits_and_shows_every_request_once(
 
 #[test]
 fn a_refusing_channel_is_logged_once_while_others_are_served() {
-    run_test(async {
+    run_in_process(async {
         let bed = TestBed::new().await;
         let daemon = bed.start(r#"recipients = ["C0DBA", "C0TEAM", "bob@example.com"]"#).await;
         let refusal = Fault::Error("restricted_action".into());
@@ -347,7 +347,7 @@ fn a_refusing_channel_is_logged_once_while_others_are_served() {
 
 #[test]
 fn a_token_revoked_while_running_delays_messages_until_it_is_accepted_again() {
-    run_test(async {
+    run_in_process(async {
         let bed = TestBed::new().await;
         let daemon = bed.start(r#"recipients = ["C0TEAM", "bob@example.com"]"#).await;
         let before = bed.create_request();
@@ -374,7 +374,7 @@ fn a_token_revoked_while_running_delays_messages_until_it_is_accepted_again() {
 
 #[test]
 fn refused_blocks_are_replaced_by_a_plain_message() {
-    run_test(async {
+    run_in_process(async {
         let bed = TestBed::new().await;
         let daemon = bed.start(TEAM).await;
         let refusal = Fault::Error("invalid_blocks".into());
@@ -406,7 +406,7 @@ fn refused_blocks_are_replaced_by_a_plain_message() {
 
 #[test]
 fn the_start_waits_for_slack_but_not_at_a_wrong_address() {
-    run_test(async {
+    run_in_process(async {
         let bed = TestBed::new().await;
         bed.slack.faults().add(FaultRule::new("auth.test", Fault::NotJson).times(1));
         let daemon = bed.launch(&bed.config(TEAM));
@@ -426,7 +426,7 @@ fn the_start_waits_for_slack_but_not_at_a_wrong_address() {
 
 #[test]
 fn a_transient_fault_does_not_end_the_start_of_reviews() {
-    run_test(async {
+    run_in_process(async {
         let bed = TestBed::new().await;
         for fault in [
             Fault::Status { status: 503, body: "<html>".into() },

@@ -13,7 +13,7 @@ const TEAM: &str = r#"recipients = ["C0TEAM"]"#;
 
 #[test]
 fn each_step_waits_for_the_one_before() {
-    run_test(async {
+    run_in_process(async {
         let bed = TestBed::new().await;
         let before = bed.create_request();
         let calls = |method| bed.teleport.call_log().count(method);
@@ -81,7 +81,7 @@ async fn both_outputs(bed: &TestBed, log: &str, switches: &[&str]) -> (String, S
 
 #[test]
 fn the_log_has_the_configured_output_and_format() {
-    run_test(async {
+    run_in_process(async {
         let bed = TestBed::new().await;
         let first = "INFO  Starting Teleport Access Slack ";
 
@@ -120,7 +120,7 @@ fn both_outputs_on_failure(bed: &TestBed, log: &str) -> [String; 2] {
 
 #[test]
 fn the_last_error_is_in_the_log_and_on_stderr_if_these_differ() {
-    run_test(async {
+    run_in_process(async {
         let server_version = "6.0.2".to_owned();
         let options = Options {
             reported_version: server_version,

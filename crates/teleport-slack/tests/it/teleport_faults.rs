@@ -54,7 +54,7 @@ pub(crate) async fn assert_posted_once(bed: &TestBed, daemon: &Daemon, id: &str)
 
 #[test]
 fn records_unreadable_or_unwritable_for_a_while_cause_no_second_message() {
-    run_test(async {
+    run_in_process(async {
         let bed = TestBed::new().await;
         let daemon = bed.start(TEAM).await;
         let faults = bed.teleport.faults();
@@ -84,7 +84,7 @@ fn records_unreadable_or_unwritable_for_a_while_cause_no_second_message() {
 
 #[test]
 fn without_the_right_to_write_records_nothing_is_posted_and_the_rule_is_logged() {
-    run_test(async {
+    run_in_process(async {
         let bed = TestBed::new().await;
         let daemon = bed.start(TEAM).await;
         let set_rules = |rules: Vec<_>| {
@@ -106,7 +106,7 @@ fn without_the_right_to_write_records_nothing_is_posted_and_the_rule_is_logged()
 
 #[test]
 fn contended_records_and_lost_answers_cause_no_second_message() {
-    run_test(async {
+    run_in_process(async {
         let bed = TestBed::new().await;
         let daemon = bed.start(TEAM).await;
         let faults = bed.teleport.faults();
@@ -131,7 +131,7 @@ fn contended_records_and_lost_answers_cause_no_second_message() {
 
 #[test]
 fn a_repeated_post_is_logged_once_though_the_record_cannot_be_written() {
-    run_test(async {
+    run_in_process(async {
         let bed = TestBed::new().await;
         let daemon = bed.start(TEAM).await;
         let failed = SlackFault::Status { status: 500, body: String::new() };
@@ -169,7 +169,7 @@ fn a_claim_written_too_late_is_not_used() {
 
 #[test]
 fn a_watch_that_ends_again_and_again_misses_nothing() {
-    run_test(async {
+    run_in_process(async {
         let bed = TestBed::new().await;
         let daemon = bed.start(TEAM).await;
         let refusal = RpcError::new(Code::Unavailable, "the cache is being rebuilt");
@@ -191,7 +191,7 @@ fn a_watch_that_ends_again_and_again_misses_nothing() {
 
 #[test]
 fn dropped_events_are_found_by_the_next_list() {
-    run_test(async {
+    run_in_process(async {
         let bed = TestBed::new().await;
         let daemon = bed.start(TEAM).await;
         let [decided, deleted] = [bed.create_request(), bed.create_request()];
@@ -216,7 +216,7 @@ fn dropped_events_are_found_by_the_next_list() {
 
 #[test]
 fn the_daemon_waits_for_a_server_that_is_not_ready_to_watch() {
-    run_test(async {
+    run_in_process(async {
         let bed = TestBed::new().await;
         bed.teleport.faults().withhold_init(true);
         let id = bed.create_request();
@@ -236,7 +236,7 @@ fn the_daemon_waits_for_a_server_that_is_not_ready_to_watch() {
 
 #[test]
 fn the_daemon_returns_after_a_cut_connection_and_a_rejecting_server() {
-    run_test(async {
+    run_in_process(async {
         let bed = TestBed::new().await;
         let line = TcpProxy::start(bed.teleport.addr()).await.unwrap();
         let daemon = bed.launch(&bed.config_at(line.addr(), TEAM));
@@ -265,7 +265,7 @@ fn the_daemon_returns_after_a_cut_connection_and_a_rejecting_server() {
 
 #[test]
 fn calls_on_a_dead_connection_end_at_their_deadlines() {
-    run_test(async {
+    run_in_process(async {
         let bed = TestBed::new().await;
         let line = TcpProxy::start(bed.teleport.addr()).await.unwrap();
         let daemon = bed.launch(&bed.config_at(line.addr(), TEAM));
@@ -286,7 +286,7 @@ fn calls_on_a_dead_connection_end_at_their_deadlines() {
 
 #[test]
 fn an_unresponsive_connection_is_noticed_long_before_the_keep_alive() {
-    run_test(async {
+    run_in_process(async {
         let bed = TestBed::new().await;
         let line = TcpProxy::start(bed.teleport.addr()).await.unwrap();
         let daemon = bed.launch(&bed.config_at(line.addr(), TEAM));
@@ -317,7 +317,7 @@ fn an_unresponsive_connection_is_noticed_long_before_the_keep_alive() {
 
 #[test]
 fn an_unrecorded_approval_is_shown_although_the_request_is_gone() {
-    run_test(async {
+    run_in_process(async {
         let bed = TestBed::new().await;
         let daemon = bed.start(TEAM).await;
         let id = bed.create_request();
@@ -340,7 +340,7 @@ fn an_unrecorded_approval_is_shown_although_the_request_is_gone() {
 
 #[test]
 fn a_permission_missing_for_a_while_is_logged_once() {
-    run_test(async {
+    run_in_process(async {
         let bed = TestBed::new().await;
         let daemon = bed.start(TEAM).await;
         let denied = RpcError::new(Code::PermissionDenied, "access denied to perform action \"list\"");
@@ -361,7 +361,7 @@ fn a_permission_missing_for_a_while_is_logged_once() {
 
 #[test]
 fn a_server_unavailable_for_a_while_is_logged_once() {
-    run_test(async {
+    run_in_process(async {
         let bed = TestBed::new().await;
         let daemon = bed.start(TEAM).await;
         let shown = bed.create_request();
@@ -421,7 +421,7 @@ fn a_slow_server_is_not_taken_for_a_dead_connection() {
 
 #[test]
 fn a_server_restart_under_load_loses_and_duplicates_nothing() {
-    run_test(async {
+    run_in_process(async {
         let bed = TestBed::new().await;
         let daemon = bed.start(TEAM).await;
         let late = SlackFault::Delay(Duration::from_millis(300));

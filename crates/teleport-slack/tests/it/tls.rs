@@ -65,7 +65,7 @@ fn framed(label: &str) -> String {
 
 #[test]
 fn unreadable_files_are_named() {
-    run_test(async {
+    run_in_process(async {
         let bed = TestBed::new().await;
         for name in ["auth.key", "auth.crt", "auth.cas"] {
             let remedy = "does it exist, and may the daemon's user read it?";
@@ -84,7 +84,7 @@ fn unreadable_files_are_named() {
 
 #[test]
 fn invalid_content_a_missing_part_and_a_wrong_kind_are_distinguished() {
-    run_test(async {
+    run_in_process(async {
         let bed = TestBed::new().await;
         for garbage in [&b""[..], b"not a key\n", b"\xff\xfe\x00\x01"] {
             assert_file_rejected(&bed, "auth.key", write(garbage), &["holds no private key", RENEW_REMEDY])
@@ -127,7 +127,7 @@ fn invalid_content_a_missing_part_and_a_wrong_kind_are_distinguished() {
 
 #[test]
 fn a_key_of_another_certificate_is_rejected() {
-    run_test(async {
+    run_in_process(async {
         let bed = TestBed::new().await;
         let other = bed.teleport.credentials(PLUGIN_USER, CertOptions::default());
         let words = ["the private key in DIR/auth.key does not belong to the certificate in DIR/auth.crt"];
@@ -138,7 +138,7 @@ fn a_key_of_another_certificate_is_rejected() {
 
 #[test]
 fn swapped_files_in_the_configuration_are_reported_as_swapped() {
-    run_test(async {
+    run_in_process(async {
         let bed = TestBed::new().await;
         let config = bed.config(TEAM);
         let (key, crt) = ("client_key = \"auth.key\"", "client_crt = \"auth.crt\"");
@@ -160,7 +160,7 @@ fn swapped_files_in_the_configuration_are_reported_as_swapped() {
 
 #[test]
 fn an_expired_certificate_and_a_future_one_are_distinguished() {
-    run_test(async {
+    run_in_process(async {
         let bed = TestBed::new().await;
         let day = SignedDuration::from_hours(24);
         let now = Timestamp::now();
@@ -183,7 +183,7 @@ fn an_expired_certificate_and_a_future_one_are_distinguished() {
 
 #[test]
 fn another_clusters_server_and_another_clusters_identity_are_refused() {
-    run_test(async {
+    run_in_process(async {
         let bed = TestBed::new().await;
         let addr = bed.teleport.addr().to_string();
         let other = Authorities::new("other").unwrap();
@@ -205,7 +205,7 @@ fn another_clusters_server_and_another_clusters_identity_are_refused() {
 
 #[test]
 fn every_kind_of_key_works_in_three_files_and_in_one() {
-    run_test(async {
+    run_in_process(async {
         let bed = TestBed::new().await;
         for key in [KeyKind::EcPkcs8, KeyKind::EcSec1, KeyKind::RsaPkcs1, KeyKind::RsaPkcs8] {
             let options = CertOptions { key, ..CertOptions::default() };
@@ -249,7 +249,7 @@ fn identity_config(bed: &TestBed) -> String {
 
 #[test]
 fn a_server_that_is_too_old_or_names_no_version_is_refused() {
-    run_test(async {
+    run_in_process(async {
         for version in ["6.0.2", "garbage", ""] {
             let server_version = version.to_owned();
             let options = Options {
@@ -266,7 +266,7 @@ fn a_server_that_is_too_old_or_names_no_version_is_refused() {
 
 #[test]
 fn the_start_waits_for_a_deleted_user() {
-    run_test(async {
+    run_in_process(async {
         let bed = TestBed::new().await;
         bed.teleport.edit_fixture(|fixture| fixture.users.retain(|user| user.name != PLUGIN_USER));
         // This release does not distinguish a lock from a deleted user.
@@ -278,7 +278,7 @@ fn the_start_waits_for_a_deleted_user() {
 
 #[test]
 fn a_user_without_permissions_makes_the_log_name_the_rule_until_it_is_granted() {
-    run_test(async {
+    run_in_process(async {
         let bed = TestBed::new().await;
         bed.teleport.edit_fixture(|fixture| fixture.role_mut("access-plugin").unwrap().allow.rules.clear());
         let id = bed.create_request();
@@ -297,7 +297,7 @@ fn a_user_without_permissions_makes_the_log_name_the_rule_until_it_is_granted() 
 
 #[test]
 fn a_server_without_tls_is_reported_as_a_wrong_address() {
-    run_test(async {
+    run_in_process(async {
         let bed = TestBed::new().await;
         let addr = plain_server();
         let shown = addr.to_string();

@@ -27,7 +27,7 @@ fn calls(bed: &TestBed, method: &str) -> usize {
 
 #[test]
 fn the_start_waits_on_a_refused_token_and_uses_a_new_one() {
-    run_test(async {
+    run_in_process(async {
         let bed = TestBed::new().await;
         let (config, file) = in_file(&bed, &bed.config_with_diagnostics(TEAM), &bed.slack.token());
         std::fs::write(&file, "xoxb-wrong-4711").unwrap();
@@ -62,7 +62,7 @@ fn the_start_waits_on_a_refused_token_and_uses_a_new_one() {
 
 #[test]
 fn a_revoked_token_is_replaced_without_help() {
-    run_test(async {
+    run_in_process(async {
         let bed = TestBed::new().await;
         let old = bed.slack.token();
         let (config, file) = in_file(&bed, &bed.config_with_diagnostics(TEAM), &old);
@@ -87,7 +87,7 @@ fn a_revoked_token_is_replaced_without_help() {
 
 #[test]
 fn a_token_of_another_bot_is_not_used() {
-    run_test(async {
+    run_in_process(async {
         let bed = TestBed::new().await;
         let own = bed.slack.token();
         let (config, file) = in_file(&bed, &bed.config_with_diagnostics(TEAM), &own);
@@ -118,7 +118,7 @@ fn a_token_of_another_bot_is_not_used() {
 
 #[test]
 fn a_token_in_the_configuration_itself_cannot_change_and_the_log_says_so() {
-    run_test(async {
+    run_in_process(async {
         let bed = TestBed::new().await;
         for (state, code) in [
             (TokenState::Revoked, "token_revoked"),
@@ -143,7 +143,7 @@ fn a_token_in_the_configuration_itself_cannot_change_and_the_log_says_so() {
 
 #[test]
 fn a_refused_app_level_token_is_replaced_without_help() {
-    run_test(async {
+    run_in_process(async {
         let bed = TestBed::with_review().await;
         let old = bed.slack.app().app_token;
         let (config, file) = in_file(&bed, &bed.review_config(Transport::Socket, ANY_OF_THREE), &old);
@@ -165,7 +165,7 @@ fn a_refused_app_level_token_is_replaced_without_help() {
 
 #[test]
 fn a_new_signing_secret_counts_for_the_next_callback() {
-    run_test(async {
+    run_in_process(async {
         let bed = TestBed::with_review().await;
         let old = bed.slack.app().signing_secret;
         let (config, file) = in_file(&bed, &bed.review_config(Transport::Http, ANY_OF_THREE), &old);

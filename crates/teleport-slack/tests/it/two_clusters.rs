@@ -34,7 +34,7 @@ async fn start_second(two: &TestBed, review: &str, sockets: usize) -> Daemon {
 
 #[test]
 fn a_click_sent_to_the_other_clusters_daemon_is_refused_with_the_clusters_name() {
-    run_test(async {
+    run_in_process(async {
         let (one, two) = two_clusters().await;
         let first = one.start_with_review(Transport::Socket, ANY_OF_THREE).await;
         let second = start_second(&two, ANY_OF_THREE, 4).await;
@@ -93,7 +93,7 @@ fn a_click_sent_to_the_other_clusters_daemon_is_refused_with_the_clusters_name()
 
 #[test]
 fn a_modal_sent_to_the_other_clusters_daemon_is_refused_with_the_clusters_name() {
-    run_test(async {
+    run_in_process(async {
         let (one, two) = two_clusters().await;
         let first = one.start_with_review(Transport::Socket, &with_reason_policy("required")).await;
         let id = one.create_request();

@@ -90,7 +90,7 @@ fn a_decision_that_the_rules_no_longer_support_is_not_applied() {
         (others, "No rule lets anybody decide on role “dba” in Slack; decide it in Teleport."),
         (more, "The request is denied."),
     ] {
-        run_test(async move {
+        run_in_process(async move {
             let (bed, daemon, id, message) = restarted_with(&with_rules(&rules), |_, _| {}).await;
             bed.until_logged(&daemon, NO_LONGER_VALID).await;
             bed.assert_undecided(&daemon, &id);
@@ -110,7 +110,7 @@ fn a_decision_that_the_rules_no_longer_support_is_not_applied() {
 
 #[test]
 fn a_click_that_meets_an_unsupported_decision_counts_for_itself() {
-    run_test(async {
+    run_in_process(async {
         let names_dave = with_rules(&rule("*", "[\"dave@example.com\"]", ""));
         let bed = TestBed::with_review().await;
         // Only the daemon that took it may apply it yet, so no reconcile does before the click.
@@ -149,7 +149,7 @@ fn a_decision_of_a_former_approver_is_not_applied() {
         });
     };
     for change in [deactivated, guest, requester, other_link, deleted] {
-        run_test(async move {
+        run_in_process(async move {
             let (bed, daemon, id, message) = restarted_with(ANY_OF_THREE, change).await;
             bed.until_logged(&daemon, NO_LONGER_VALID).await;
             bed.assert_undecided(&daemon, &id);
@@ -165,7 +165,7 @@ fn a_decision_of_a_former_approver_is_not_applied() {
 
 #[test]
 fn a_decision_waits_until_the_voters_can_be_read() {
-    run_test(async {
+    run_in_process(async {
         let error = slack::Fault::Status { status: 503, body: String::new() };
         let rule = slack::FaultRule::new("users.info", error);
         let change = |bed: &TestBed, _: &str| {
@@ -204,7 +204,7 @@ async fn approved_on_v15(review: &str) -> (TestBed, Daemon, String, MessageView)
 
 #[test]
 fn old_votes_do_not_repeat_a_reverted_approval() {
-    run_test(async {
+    run_in_process(async {
         let (bed, daemon, id, _) = approved_on_v15(ANY_OF_THREE).await;
         bed.set_state_as_admin(&id, RequestState::Pending);
         let message = bed.until_status(&daemon, "C0TEAM", &id, "⏳ PENDING").await;
@@ -231,7 +231,7 @@ fn old_votes_do_not_repeat_a_reverted_approval() {
 
 #[test]
 fn earlier_voters_may_vote_again_after_a_reverted_approval() {
-    run_test(async {
+    run_in_process(async {
         let (bed, daemon, id, _) = approved_on_v15(&format!("{ANY_OF_THREE}\napprovals = 1")).await;
         // The daemon is down meanwhile, for longer than the daemon that took the deciding vote has to apply it.
         daemon.kill().await;
@@ -260,7 +260,7 @@ const UNSEEN: &str = "taken back while no teleport-slack saw it";
 
 #[test]
 fn an_approval_reverted_while_no_daemon_watched_spends_the_votes() {
-    run_test(async {
+    run_in_process(async {
         let bed = TestBed::with_options(
             Options { version: ServerVersion::V15, ..Options::golden() },
             full_workspace(),
@@ -301,7 +301,7 @@ fn an_approval_reverted_while_no_daemon_watched_spends_the_votes() {
 #[test]
 fn an_applied_and_reverted_call_is_not_repeated_and_a_lost_one_is() {
     for is_unavailable in [false, true] {
-        run_test(async move {
+        run_in_process(async move {
             let bed = TestBed::with_options(
                 Options { version: ServerVersion::V15, ..Options::golden() },
                 full_workspace(),
@@ -344,7 +344,7 @@ fn an_applied_and_reverted_call_is_not_repeated_and_a_lost_one_is() {
 
 #[test]
 fn the_vote_of_a_deactivated_account_does_not_count() {
-    run_test(async {
+    run_in_process(async {
         let review = ANY_OF_THREE.replace("\"alice@", "\"carol@") + "\napprovals = 2";
         let (bed, daemon, id, message) = start_with_pending(Transport::Http, &review).await;
         assert_eq!(
@@ -379,7 +379,7 @@ fn the_vote_of_a_deactivated_account_does_not_count() {
 
 #[test]
 fn the_vote_of_a_user_who_left_the_group_does_not_count() {
-    run_test(async {
+    run_in_process(async {
         let review = with_rules(&rule("*", "[\"S0DBA\"]", "approvals = 2"));
         let bed = TestBed::with_review().await;
         bed.slack.put_group(group("S0DBA", &["U0BOB", "U0DAVE", "U0CAROL"]));
@@ -410,7 +410,7 @@ fn the_vote_of_a_user_who_left_the_group_does_not_count() {
 
 #[test]
 fn an_unreadable_group_rejects_no_user_and_decides_nothing() {
-    run_test(async {
+    run_in_process(async {
         let review = with_rules(&rule("*", "[\"S0DBA\", \"dave@example.com\"]", "approvals = 2"));
         let bed = TestBed::with_review().await;
         bed.slack.put_group(group("S0DBA", &["U0BOB"]));
@@ -470,7 +470,7 @@ fn an_unreadable_group_rejects_no_user_and_decides_nothing() {
 #[test]
 fn a_deleted_group_blocks_no_user_and_approves_nothing() {
     for is_account in [false, true] {
-        run_test(async move {
+        run_in_process(async move {
             let approvers = "[\"S0DBA\", \"dave@example.com\", \"carol@example.com\"]";
             let review = with_rules(&rule("*", approvers, "approvals = 2"));
             let bed = TestBed::with_review().await;
@@ -509,7 +509,7 @@ fn a_deleted_group_blocks_no_user_and_approves_nothing() {
 
 #[test]
 fn a_denial_of_a_deleted_group_denies_nothing_and_blocks_approvals() {
-    run_test(async {
+    run_in_process(async {
         let rules = |approvers: &str| with_rules(&rule("*", approvers, "denials = 2"));
         let review = rules("[\"S0DBA\", \"dave@example.com\", \"carol@example.com\"]");
         let bed = TestBed::with_review().await;
@@ -545,7 +545,7 @@ fn a_denial_of_a_deleted_group_denies_nothing_and_blocks_approvals() {
 
 #[test]
 fn groups_are_read_only_when_needed_and_once_for_many_clicks() {
-    run_test(async {
+    run_in_process(async {
         let review = with_rules(&rule("*", "[\"S0DBA\", \"dave@example.com\"]", "approvals = 3"));
         let bed = TestBed::with_review().await;
         bed.slack.put_group(group("S0DBA", &["U0ALICE", "U0BOB", "U0CAROL"]));
@@ -578,7 +578,7 @@ fn groups_are_read_only_when_needed_and_once_for_many_clicks() {
 
 #[test]
 fn a_new_group_member_may_decide_within_seconds() {
-    run_test(async {
+    run_in_process(async {
         let review = with_rules(&rule("*", "[\"S0DBA\"]", ""));
         let bed = TestBed::with_review().await;
         bed.slack.put_group(group("S0DBA", &["U0DAVE"]));
@@ -599,7 +599,7 @@ fn a_new_group_member_may_decide_within_seconds() {
 
 #[test]
 fn a_former_group_member_decides_nothing_ten_seconds_later() {
-    run_test(async {
+    run_in_process(async {
         let review = with_rules(&rule("*", "[\"S0DBA\"]", ""));
         let bed = TestBed::with_review().await;
         bed.slack.put_group(group("S0DBA", &["U0BOB"]));
@@ -627,7 +627,7 @@ fn a_former_group_member_decides_nothing_ten_seconds_later() {
 
 #[test]
 fn the_vote_of_a_member_of_nine_groups_counts() {
-    run_test(async {
+    run_in_process(async {
         let eight: Vec<_> = (1..=8).map(|n| format!("S0G{n}")).collect();
         let rules =
             rule("*", &format!("{eight:?}"), "approvals = 2") + &rule("dba", "[\"S0G9\"]", "approvals = 2");
@@ -663,7 +663,7 @@ async fn one_account_two_users() -> (TestBed, Daemon, String, MessageView) {
 
 #[test]
 fn one_person_counts_once_as_two_users_in_either_order() {
-    run_test(async {
+    run_in_process(async {
         let (bed, daemon, id, message) = one_account_two_users().await;
         bed.teleport.review(DAVE, &id, Decision::Approve, "").unwrap();
         bed.until_replies(&daemon, &message, 1).await;
@@ -672,7 +672,7 @@ fn one_person_counts_once_as_two_users_in_either_order() {
         assert_eq!(bed.teleport.request(&id).unwrap().state, RequestState::Pending);
         bed.stop_and_check_secrets(daemon).await;
     });
-    run_test(async {
+    run_in_process(async {
         let (bed, daemon, id, message) = one_account_two_users().await;
         assert_eq!(
             bed.press_for_reply(&daemon, "U0BOB", &message, "approve").await,
@@ -694,7 +694,7 @@ fn one_person_counts_once_as_two_users_in_either_order() {
 
 #[test]
 fn the_reasons_of_all_voters_are_in_teleports_audit_log() {
-    run_test(async {
+    run_in_process(async {
         let review = format!("{}\napprovals = 2\ndenials = 2", with_reason_policy("required"));
         let review =
             review.replace("\"alice@example.com\"]", "\"alice@example.com\", \"carol@example.com\"]");
@@ -724,7 +724,7 @@ fn the_reasons_of_all_voters_are_in_teleports_audit_log() {
 
 #[test]
 fn many_clicks_do_not_exceed_slacks_limit_on_groups() {
-    run_test(async {
+    run_in_process(async {
         let review = with_rules(&rule("*", "[\"S0DBA\"]", ""));
         let bed = TestBed::with_review().await;
         bed.slack.put_group(group("S0DBA", &["U0BOB"]));

@@ -34,7 +34,7 @@ const NAMES: &[(&str, &str)] = &[
     ("Hardship", "FaultBudget"),
     ("Intake", "Receiver"),
     ("Keeper", "Supervisor"),
-    ("LAPSE", "CLAIM_TIMEOUT"),
+    ("LAPSE", "ClaimTimings::timeout"),
     ("LONG_AGO", "STALE_CLAIM_AGE"),
     ("Lapsed", "Expired"),
     ("LinkedTwice", "AmbiguousUser"),

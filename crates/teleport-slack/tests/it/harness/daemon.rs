@@ -1,4 +1,5 @@
-//! The daemon as a process: its log is read as it comes, and it never outlives its test.
+//! A daemon: its log is read as it comes, and it never outlives its test. It is the built program, or runs in this process
+//! (`in_process`).
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
@@ -10,6 +11,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
+use super::in_process::{self, InProcess, is_in_process};
 use super::program;
 
 /// The daemon ends within this time, its own drain of 15 s included.
@@ -20,17 +22,52 @@ pub(crate) type MetricValues = BTreeMap<String, f64>;
 
 /// A running daemon.
 pub(crate) struct Daemon {
-    pid: u32,
+    runs: Runs,
     status: watch::Receiver<Option<ExitStatus>>,
     log: Arc<Mutex<String>>,
     changes: watch::Receiver<u64>,
     secret: String,
 }
 
+/// What it runs as.
+enum Runs {
+    /// A process, with its id.
+    Process(u32),
+    InProcess(InProcess),
+}
+
 impl Daemon {
-    /// `teleport-slack start -c CONFIG`; `secret` must never show up in its output.
+    /// `teleport-slack start -c CONFIG`, in process if the test is; `secret` must never show up in its output.
     pub(crate) fn start(config: &Path, secret: &str) -> Self {
+        Self::start_with(config, false, secret)
+    }
+
+    /// The same with `--insecure-no-tls`.
+    pub(crate) fn start_insecure(config: &Path, secret: &str) -> Self {
+        Self::start_with(config, true, secret)
+    }
+
+    fn start_with(config: &Path, insecure_no_tls: bool, secret: &str) -> Self {
+        if is_in_process() {
+            return in_process::start(config.to_owned(), insecure_no_tls, secret);
+        }
+        let insecure = insecure_no_tls.then_some("--insecure-no-tls");
+        Self::run(Command::new(program()).arg("start").arg("-c").arg(config).args(insecure), secret)
+    }
+
+    /// The built program, whatever the test runs in.
+    pub(crate) fn start_process(config: &Path, secret: &str) -> Self {
         Self::run(Command::new(program()).arg("start").arg("-c").arg(config), secret)
+    }
+
+    pub(super) fn new(
+        in_process: InProcess,
+        status: watch::Receiver<Option<ExitStatus>>,
+        log: Arc<Mutex<String>>,
+        changes: watch::Receiver<u64>,
+        secret: &str,
+    ) -> Self {
+        Self { runs: Runs::InProcess(in_process), status, log, changes, secret: secret.to_owned() }
     }
 
     /// Any command of the program, with both of its output streams read.
@@ -60,7 +97,7 @@ impl Daemon {
         let pid = child.id();
         let (ended, status) = watch::channel(None);
         std::thread::spawn(move || ended.send_replace(Some(child.wait().unwrap())));
-        Self { pid, status, log, changes, secret: secret.to_owned() }
+        Self { runs: Runs::Process(pid), status, log, changes, secret: secret.to_owned() }
     }
 
     pub(crate) fn log(&self) -> String {
@@ -117,13 +154,20 @@ impl Daemon {
         lines.map(sample).collect()
     }
 
+    /// Of a process.
     pub(crate) fn pid(&self) -> u32 {
-        self.pid
+        match self.runs {
+            Runs::Process(pid) => pid,
+            Runs::InProcess(_) => panic!("a daemon in process has no id: use run_test"),
+        }
     }
 
     /// Sends a signal by its name: TERM, INT, KILL.
     pub(crate) fn signal(&self, name: &str) {
-        signal(self.pid(), name);
+        match &self.runs {
+            Runs::Process(pid) => signal(*pid, name),
+            Runs::InProcess(in_process) => in_process.signal(name),
+        }
     }
 
     /// Waits for the end; returns the exit status and all output.

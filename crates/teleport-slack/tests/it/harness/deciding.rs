@@ -1,6 +1,5 @@
 //! For tests of decisions in Slack: the configuration, the transport of clicks, button presses and replies.
 
-use std::process::Command;
 use std::time::Duration;
 
 use access_sim::slack::interactive::forgery::{Alteration, Forgery};
@@ -12,7 +11,7 @@ use access_sim::teleport::certs::CertOptions;
 use access_sim::teleport::request::RequestState;
 use access_sim::teleport::{self};
 
-use super::{Daemon, TestBed, field, program, workspace};
+use super::{Daemon, TestBed, field, workspace};
 
 /// How long a test waits for a reply.
 const REPLY_TIMEOUT: Duration = Duration::from_secs(30);
@@ -118,8 +117,7 @@ impl TestBed {
 
     pub(crate) fn launch_with_review(&self, config: &str) -> Daemon {
         let path = self.write_config(config);
-        let mut command = Command::new(program());
-        Daemon::run(command.arg("start").arg("-c").arg(path).arg("--insecure-no-tls"), &self.slack.token())
+        Daemon::start_insecure(&path, &self.slack.token())
     }
 
     /// Waits until the message about `id` is shown at a destination and recorded, so that clicks on it count.

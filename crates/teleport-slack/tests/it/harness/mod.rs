@@ -1,10 +1,11 @@
-//! The test bed: both simulators, the built daemon, short names for what users do, and waits for conditions.
+//! The test bed: both simulators, the daemon, short names for what users do, and waits for conditions.
 //!
 //! Every wait has a limit and reports its condition, Slack's messages and the daemon's log. At the end of a test the
 //! daemon must stop in order, and must not have panicked or logged its token.
 
 pub(crate) mod daemon;
 pub(crate) mod deciding;
+mod in_process;
 pub(crate) mod http;
 
 use std::collections::BTreeMap;
@@ -26,6 +27,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 pub(crate) use daemon::Daemon;
+pub(crate) use in_process::run_in_process;
 
 /// No condition of a test takes longer, unless the test says so.
 const WAIT_TIMEOUT: Duration = Duration::from_secs(30);
@@ -137,10 +139,11 @@ impl TestBed {
         Daemon::start(&self.write_config(config), &self.slack.token())
     }
 
-    /// Starts the daemon with this configuration and expects it to end by itself. Returns its exit status and its
+    /// Starts the program with this configuration and expects it to end by itself. Returns its exit status and its
     /// output, in which this bed's directory is called `DIR`.
     pub(crate) async fn run_to_exit(&self, config: &str) -> (Option<i32>, String) {
-        let (status, log) = self.launch(config).wait_for_exit().await;
+        let daemon = Daemon::start_process(&self.write_config(config), &self.slack.token());
+        let (status, log) = daemon.wait_for_exit().await;
         (status.code(), log.replace(self.dir.path().to_str().unwrap(), "DIR"))
     }
 
@@ -272,36 +275,55 @@ impl TestBed {
         limit: Duration,
         daemon: &Daemon,
         what: &str,
-        mut condition: impl FnMut() -> Option<T>,
+        condition: impl FnMut() -> Option<T>,
     ) -> T {
-        let (mut teleport, mut slack, mut log) =
-            (self.teleport.changes(), self.slack.changes(), daemon.log_changes());
+        let found = self.holds_within(limit, Some(daemon), condition).await;
+        found.unwrap_or_else(|| {
+            panic!(
+                "waited {limit:?} without success for {what}\n--- Slack\n{:#?}\n--- log\n{}",
+                self.slack.all_messages().iter().map(|m| (&m.channel, &m.text)).collect::<Vec<_>>(),
+                daemon.log()
+            )
+        })
+    }
+
+    /// The same, and `None` if it does not hold within the limit; with or without a daemon whose log is looked at.
+    pub(crate) async fn holds_within<T>(
+        &self,
+        limit: Duration,
+        daemon: Option<&Daemon>,
+        mut condition: impl FnMut() -> Option<T>,
+    ) -> Option<T> {
+        let (mut teleport, mut slack) = (self.teleport.changes(), self.slack.changes());
+        let mut log = daemon.map(Daemon::log_changes);
         let deadline = Instant::now() + limit;
         let mut tick = tokio::time::interval(Duration::from_millis(100));
         loop {
             teleport.mark_unchanged();
             slack.mark_unchanged();
-            log.mark_unchanged();
+            log.iter_mut().for_each(watch::Receiver::mark_unchanged);
             if let Some(value) = condition() {
-                return value;
+                return Some(value);
             }
+            let logged = async {
+                if let Some(log) = &mut log
+                    && log.changed().await.is_ok()
+                {
+                    return;
+                }
+                // Without a daemon, or once it ended, only the simulators can change.
+                std::future::pending().await
+            };
             let change = async {
                 tokio::select! {
                     _ = tick.tick() => {}
                     _ = teleport.changed() => {}
                     _ = slack.changed() => {}
-                    changed = log.changed() => if changed.is_err() {
-                        // The daemon ended: only the simulators can change now.
-                        std::future::pending::<()>().await;
-                    },
+                    () = logged => {}
                 }
             };
             if tokio::time::timeout_at(deadline, change).await.is_err() || Instant::now() >= deadline {
-                panic!(
-                    "waited {limit:?} without success for {what}\n--- Slack\n{:#?}\n--- log\n{}",
-                    self.slack.all_messages().iter().map(|m| (&m.channel, &m.text)).collect::<Vec<_>>(),
-                    daemon.log()
-                );
+                return None;
             }
         }
     }

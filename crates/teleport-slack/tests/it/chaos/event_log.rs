@@ -7,7 +7,7 @@ use access_sim::slack::call_log::Call;
 use jiff::Timestamp;
 use parking_lot::{Mutex, MutexGuard};
 
-use crate::run::{CreatedRequest, Run};
+use crate::chaos::run::{CreatedRequest, Run};
 
 /// A line of the event log.
 #[derive(Clone, Debug)]
@@ -68,7 +68,7 @@ impl EventLog {
                 lines.push((entry.at, entry.text.clone()));
             }
         }
-        let observed = crate::observed::ObservedMessages::of(bed);
+        let observed = crate::chaos::observed::ObservedMessages::of(bed);
         let names: Vec<_> =
             observed.for_request(&asked.id).iter().map(|found| found.message.ts.clone()).collect();
         let calls = bed.slack.calls();

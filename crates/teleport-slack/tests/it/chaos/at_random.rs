@@ -1,12 +1,12 @@
 //! Everything at once and at random, from a seed. The settings are in `settings.rs`, the commands in
 //! `CONTRIBUTING.md`.
 
+use crate::chaos::run::run;
+use crate::chaos::settings::Settings;
 use crate::harness::run_test;
-use crate::run::run;
-use crate::settings::Settings;
 
 /// How long the faults last unless the environment says otherwise; the calm afterwards takes about as long.
-const SECONDS: u64 = 40;
+const SECONDS: u64 = 15;
 
 #[test]
 fn random_faults_lose_duplicate_and_falsify_nothing() {

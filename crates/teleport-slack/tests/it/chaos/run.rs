@@ -13,13 +13,13 @@ use jiff::Timestamp;
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
-use crate::event_log::EventLog;
+use crate::chaos::event_log::EventLog;
+use crate::chaos::oracle::{Violation, find_violations};
+use crate::chaos::replica::{Replica, Usage};
+use crate::chaos::schedule::{CHANNELS, CLICKERS, TimedAction, schedule};
+use crate::chaos::settings::Settings;
 use crate::harness::deciding::{ANY_OF_THREE, PLUGIN_RW, Transport, full_workspace};
 use crate::harness::*;
-use crate::oracle::{Violation, find_violations};
-use crate::replica::{Replica, Usage};
-use crate::schedule::{CHANNELS, CLICKERS, TimedAction, schedule};
-use crate::settings::Settings;
 
 /// After the last fault, everything must be up to date within this time. The daemon's longest waits after a few
 /// failures in a row are shorter.

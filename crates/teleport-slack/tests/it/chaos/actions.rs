@@ -10,10 +10,10 @@ use access_sim::teleport::refusal::{Code, RpcError};
 use access_sim::teleport::request::{Decision, NewRequest, RequestState};
 use jiff::Timestamp;
 
+use crate::chaos::replica::Replica;
+use crate::chaos::run::{CreatedRequest, Run};
+use crate::chaos::schedule::{Action, Side};
 use crate::harness::deciding::Transport;
-use crate::replica::Replica;
-use crate::run::{CreatedRequest, Run};
-use crate::schedule::{Action, Side};
 
 /// How long a user waits for a reply.
 const REPLY_TIMEOUT: Duration = Duration::from_secs(30);

@@ -5,9 +5,9 @@ use access_sim::teleport::audit::{AuditEvent, AuditKind};
 use access_sim::teleport::request::RequestState;
 use serde_json::Value;
 
+use crate::chaos::observed::{ExpectedState, ObservedMessages};
+use crate::chaos::run::{CreatedRequest, Run};
 use crate::harness::*;
-use crate::observed::{ExpectedState, ObservedMessages};
-use crate::run::{CreatedRequest, Run};
 
 /// A difference from what must hold.
 #[derive(Clone, Debug)]

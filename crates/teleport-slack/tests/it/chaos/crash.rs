@@ -12,9 +12,9 @@ use futures_util::StreamExt;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use crate::chaos::observed::{ExpectedState, ObservedMessages};
 use crate::harness::deciding::{ANY_OF_THREE, PLUGIN_RW, Transport, full_workspace};
 use crate::harness::*;
-use crate::observed::{ExpectedState, ObservedMessages};
 
 /// Concurrent runs: they wait most of the time, until the claim of a dead daemon expires.
 const CONCURRENT_RUNS: usize = 24;
@@ -49,12 +49,12 @@ fn killed_after_any_call_of_a_request_with_reviews() {
 
 #[test]
 fn killed_before_any_call_of_a_request_with_a_click() {
-    run_test(killed_at_every_call(Scenario::Click, HangAt::Before));
+    run_in_process(killed_at_every_call(Scenario::Click, HangAt::Before));
 }
 
 #[test]
 fn killed_after_any_call_of_a_request_with_a_click() {
-    run_test(killed_at_every_call(Scenario::Click, HangAt::After));
+    run_in_process(killed_at_every_call(Scenario::Click, HangAt::After));
 }
 
 async fn killed_at_every_call(scenario: Scenario, hang_at: HangAt) {
@@ -114,7 +114,7 @@ async fn run_scenario(scenario: Scenario, crash: Option<CrashPoint>) -> CrashRun
     let people = async {
         let mut wrong: Vec<_> = scenario.play(&bed).await.err().into_iter().collect();
         let end = || Some(scenario.violations(&bed)).filter(Vec::is_empty).map(drop);
-        if wrong.is_empty() && wait_until(&bed, end).await.is_err() {
+        if wrong.is_empty() && bed.holds_within(STEP_TIMEOUT, None, end).await.is_none() {
             wrong = scenario.violations(&bed);
         }
         over.cancel();
@@ -133,7 +133,7 @@ async fn run_scenario(scenario: Scenario, crash: Option<CrashPoint>) -> CrashRun
     };
     let (mut wrong, (daemon, mut log)) = tokio::join!(people, crash_and_restart);
     // Before that it may not handle signals, and it may still break a correct state.
-    if wait_until_within(STEP_TIMEOUT, &bed, Some(&daemon), || daemon.find_logged("Ready")).await.is_err() {
+    if bed.holds_within(STEP_TIMEOUT, Some(&daemon), || daemon.find_logged("Ready")).await.is_none() {
         wrong.push("started again, the daemon was never ready".to_owned());
     }
     daemon.signal("TERM");
@@ -218,8 +218,7 @@ impl Scenario {
                         let click = bed.slack.click("U0BOB", "C0TEAM", &entry.message.ts, "approve");
                         let _ = click.confirmed().await;
                     }
-                    let _ =
-                        wait_until_within(CLICK_AGAIN_AFTER, bed, None, || approved().then_some(())).await;
+                    let _ = bed.holds_within(CLICK_AGAIN_AFTER, None, || approved().then_some(())).await;
                 }
             }
         }
@@ -232,8 +231,9 @@ impl Scenario {
         what: &str,
         holds: impl Fn(&ObservedMessages) -> bool,
     ) -> Result<(), String> {
-        let seen = wait_until(bed, || holds(&ObservedMessages::of(bed)).then_some(())).await;
-        seen.map_err(|()| format!("waited {STEP_TIMEOUT:?} without success for {what}"))
+        let seen = || holds(&ObservedMessages::of(bed)).then_some(());
+        let seen = bed.holds_within(STEP_TIMEOUT, None, seen).await;
+        seen.ok_or_else(|| format!("waited {STEP_TIMEOUT:?} without success for {what}"))
     }
 
     /// The violations at the end.
@@ -268,42 +268,4 @@ impl Scenario {
         }
         wrong
     }
-}
-
-/// Waits until the simulators satisfy a condition.
-async fn wait_until<T>(bed: &TestBed, look: impl FnMut() -> Option<T>) -> Result<T, ()> {
-    wait_until_within(STEP_TIMEOUT, bed, None, look).await
-}
-
-/// The same with another limit; also checks after each line of a daemon's log.
-async fn wait_until_within<T>(
-    limit: Duration,
-    bed: &TestBed,
-    daemon: Option<&Daemon>,
-    mut look: impl FnMut() -> Option<T>,
-) -> Result<T, ()> {
-    let (mut teleport, mut slack) = (bed.teleport.changes(), bed.slack.changes());
-    let mut log = daemon.map(Daemon::log_changes);
-    let waiting = async {
-        loop {
-            teleport.mark_unchanged();
-            slack.mark_unchanged();
-            log.iter_mut().for_each(|log| log.mark_unchanged());
-            if let Some(found) = look() {
-                return found;
-            }
-            let written = async {
-                let Some(log) = &mut log else { return std::future::pending().await };
-                if log.changed().await.is_err() {
-                    std::future::pending().await
-                }
-            };
-            tokio::select! {
-                _ = teleport.changed() => {}
-                _ = slack.changed() => {}
-                () = written => {}
-            }
-        }
-    };
-    tokio::time::timeout(limit, waiting).await.map_err(drop)
 }

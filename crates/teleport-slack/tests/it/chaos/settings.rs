@@ -47,7 +47,7 @@ impl Settings {
         };
         format!(
             "CHAOS_SEED={seed} CHAOS_SECONDS={} CHAOS_REPLICAS={replicas} CHAOS_RATE={rate} {without}\
-             cargo test -p teleport-slack --test chaos at_random",
+             cargo test -p teleport-slack --test it chaos::at_random",
             length.as_secs()
         )
     }

@@ -9,7 +9,7 @@ use access_sim::teleport::faults::Fault as TeleportFault;
 use access_sim::teleport::refusal::{Code, RpcError};
 use fastrand::Rng;
 
-use crate::settings::Settings;
+use crate::chaos::settings::Settings;
 
 /// Users act on this many of the last requests.
 const RECENT: usize = 12;
