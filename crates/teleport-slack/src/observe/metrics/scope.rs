@@ -23,7 +23,7 @@ impl From<Option<&ReviewConfig>> for Scope {
     /// `None`: deciding in Slack is off.
     fn from(review: Option<&ReviewConfig>) -> Self {
         Self(review.map(|review| {
-            let setting = ModeSetting::from(review.mode);
+            let setting = review.mode;
             let approvers = review.rules.0.iter().flat_map(|rule| &rule.approvers);
             ReviewScope {
                 is_socket_mode: matches!(review.transport, ReviewTransport::SocketMode { .. }),
