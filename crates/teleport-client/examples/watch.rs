@@ -38,28 +38,31 @@ async fn run(out: &mut impl Write) -> Result<(), Box<dyn Error>> {
     writeln!(out, "{} is connected to {}", identity.user(), pong.cluster_name)?;
 
     let (sink, mut updates) = mpsc::channel(16);
-    let stop = CancellationToken::new();
-    let watching = tokio::spawn(Watcher::new(client, WatcherTimings::default()).run(sink, stop.clone()));
-    while let Some(update) = updates.recv().await {
-        match update {
-            // The first update, and again after each loss of the connection.
-            WatchUpdate::Snapshot { requests, .. } => {
-                requests.iter().try_for_each(|request| show("listed", request, out))?;
-                cluster.set_state(TCTL, &id, RequestState::Approved, "until noon", "")?;
+    let watching = Watcher::new(client, WatcherTimings::default()).run(sink, CancellationToken::new());
+    let showing = async {
+        while let Some(update) = updates.recv().await {
+            match update {
+                // The first update, and again after each loss of the connection.
+                WatchUpdate::Snapshot { requests, .. } => {
+                    requests.iter().try_for_each(|request| show("listed", request, out))?;
+                    cluster.set_state(TCTL, &id, RequestState::Approved, "until noon", "")?;
+                }
+                WatchUpdate::Changed(request) => {
+                    show("changed", &request, out)?;
+                    break;
+                }
+                WatchUpdate::Removed { id, .. } => writeln!(out, "removed: {id}")?,
+                WatchUpdate::Disconnected { error } => writeln!(out, "the watcher connects again: {error}")?,
+                // The plugin data of all requests.
+                WatchUpdate::Records(_) => {}
             }
-            WatchUpdate::Changed(request) => {
-                show("changed", &request, out)?;
-                break;
-            }
-            WatchUpdate::Removed { id, .. } => writeln!(out, "removed: {id}")?,
-            WatchUpdate::Disconnected { error } => writeln!(out, "the watcher connects again: {error}")?,
-            // The plugin data of all requests.
-            WatchUpdate::Records(_) => {}
         }
+        Ok(())
+    };
+    tokio::select! {
+        () = watching => Ok(()),
+        shown = showing => shown,
     }
-    stop.cancel();
-    watching.await?;
-    Ok(())
 }
 
 fn show(how: &str, request: &AccessRequest, out: &mut impl Write) -> io::Result<()> {
