@@ -58,7 +58,7 @@ impl Directory {
     pub fn new(client: Client) -> Self {
         let limits = Limits { hit_ttl: HIT_TTL, miss_ttl: MISS_TTL, max_entries: MAX_ENTRIES };
         Self {
-            lookups: LookupQueue::new(&client),
+            lookups: client.lookup_queue(),
             client,
             by_email: Cache::new(limits),
             by_id: Cache::new(limits),

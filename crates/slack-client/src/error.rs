@@ -1,7 +1,8 @@
 //! What can go wrong with a Slack call, and what the caller should do about it.
 //!
-//! `SlackError` answers three questions: how to go on (`kind`), whether a write may have happened all the same
-//! (`is_ambiguous`), and what a person can do (`remedy`). What each of Slack's codes means is in `error_codes`.
+//! `SlackError` answers three questions: how to go on (`retry`), whether a write may have happened all the same
+//! (`is_ambiguous`), and what a person can do (`remedy`). What each of Slack's codes means is in `error_codes`. The program
+//! that uses the client knows what it calls its settings (`SettingNames`).
 
 use std::error::Error;
 use std::fmt;
@@ -14,6 +15,7 @@ use http::StatusCode;
 pub use super::error_codes::Affects;
 use super::error_codes::{Class, CodeInfo};
 use super::method::Method;
+pub use super::remedy::{Remedy, Setting, SettingNames, no_names};
 use access_core::domain::error_chain::chain;
 
 /// How long to leave a workspace alone that is moving into an Enterprise organization. Slack advises to slow
@@ -21,8 +23,15 @@ use access_core::domain::error_chain::chain;
 const MIGRATION_RETRY_AFTER: Duration = Duration::from_secs(300);
 
 /// What to do when Slack refuses the app-level token.
-const APP_TOKEN_REMEDY: &str = "create an app-level token (xapp-...) with the scope connections:write under Basic \
-                         Information of the Slack app, and put it into review.app_token";
+const APP_TOKEN_REMEDY: Remedy = Remedy::setting(
+    Setting::AppToken,
+    "create an app-level token (xapp-...) with the scope connections:write under Basic Information of the Slack app, and \
+     configure it as the app-level token",
+);
+
+/// What to do when the answer is not Slack's.
+pub(super) const CHECK_ADDRESS: Remedy =
+    Remedy::setting(Setting::ApiUrl, "check what answers at Slack's API address");
 
 /// How to go on after a failed call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -156,8 +165,8 @@ impl SlackError {
             && self.affects() == Affects::App
     }
 
-    /// What a person can do about it, as half a sentence without a full stop. `None` if only time can help.
-    pub fn remedy(&self) -> Option<&'static str> {
+    /// What a person can do about it. `None` if only time can help.
+    pub fn remedy(&self) -> Option<Remedy> {
         match &self.kind {
             // The table's remedies speak of the bot token.
             ErrorKind::Api(refusal)
@@ -166,20 +175,25 @@ impl SlackError {
             {
                 Some(APP_TOKEN_REMEDY)
             }
-            ErrorKind::InvalidToken => Some(APP_TOKEN_REMEDY),
+            ErrorKind::InvalidToken if self.method == Method::AppsConnectionsOpen => Some(APP_TOKEN_REMEDY),
+            ErrorKind::InvalidToken => {
+                Some(Remedy::setting(Setting::BotToken, "configure the app's bot token (xoxb-...)"))
+            }
             ErrorKind::Api(refusal) => refusal.info.remedy,
-            ErrorKind::Connect { .. } | ErrorKind::TimedOut { begun: false, .. } => Some(
-                "check name resolution, the firewall and Slack's address (slack.api_url); if a proxy opens TLS, \
-                 name a file with its CA in SSL_CERT_FILE",
-            ),
+            ErrorKind::Connect { .. } | ErrorKind::TimedOut { begun: false, .. } => Some(Remedy::setting(
+                Setting::ApiUrl,
+                "check name resolution, the firewall and Slack's API address; if a proxy opens TLS, name a file with its \
+                 CA in SSL_CERT_FILE",
+            )),
             ErrorKind::Status { status } if is_permanent(*status) && self.method != Method::Respond => {
-                Some("check that slack.api_url is Slack's API address and that no proxy stands in between")
+                Some(Remedy::setting(
+                    Setting::ApiUrl,
+                    "check that the API address is Slack's and that no proxy stands in between",
+                ))
             }
             ErrorKind::MissingField { .. }
             | ErrorKind::InvalidResponse { .. }
-            | ErrorKind::ResponseTooLarge { .. } => {
-                Some("check what answers at Slack's address (slack.api_url)")
-            }
+            | ErrorKind::ResponseTooLarge { .. } => Some(CHECK_ADDRESS),
             ErrorKind::RateLimited { .. }
             | ErrorKind::Status { .. }
             | ErrorKind::ConnectionLost { .. }
@@ -190,8 +204,8 @@ impl SlackError {
     }
 
     /// The error with its remedy, for logs.
-    pub fn with_remedy(&self) -> WithRemedy<'_> {
-        WithRemedy(self)
+    pub fn with_remedy(&self, names: SettingNames) -> WithRemedy<'_> {
+        WithRemedy(self, names)
     }
 }
 
@@ -218,13 +232,13 @@ impl Error for SlackError {
 
 /// Shows an error, what caused it and what to do about it, on one line.
 #[derive(Clone, Copy, Debug)]
-pub struct WithRemedy<'a>(&'a SlackError);
+pub struct WithRemedy<'a>(&'a SlackError, SettingNames);
 
 impl fmt::Display for WithRemedy<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&chain(self.0))?;
         match self.0.remedy() {
-            Some(remedy) => write!(f, "; remedy: {remedy}"),
+            Some(remedy) => write!(f, "; remedy: {}", remedy.with_name(self.1)),
             None => Ok(()),
         }
     }
@@ -296,13 +310,13 @@ impl fmt::Display for ApiError {
 #[derive(Debug, thiserror::Error)]
 pub enum SetupError {
     /// The API address cannot be used.
-    #[error("Slack's API address (slack.api_url) {reason}; it looks like https://slack.com/api/")]
+    #[error("Slack's API address {reason}; it looks like https://slack.com/api/")]
     ApiUrl {
         /// What is wrong with it, as the end of a sentence.
         reason: &'static str,
     },
     /// The token cannot be sent.
-    #[error("the Slack token (slack.token) {reason}; a bot token starts with xoxb-")]
+    #[error("the bot token {reason}; a bot token starts with xoxb-")]
     Token {
         /// What is wrong with it, as the end of a sentence.
         reason: &'static str,
@@ -418,9 +432,9 @@ mod tests {
     fn text_names_method_code_cause_and_remedy() {
         let error = api_error(Method::ChatPostMessage, "not_in_channel");
         insta::assert_snapshot!(error, @"Slack's chat.postMessage failed: not_in_channel (the app is not a member of the channel)");
-        insta::assert_snapshot!(error.with_remedy(), @"Slack's chat.postMessage failed: not_in_channel (the app is not a member of the channel); remedy: invite it there (/invite @app), or grant chat:write.public for public channels");
-        insta::assert_snapshot!(api_error(Method::UsersInfo, "brand_new").with_remedy(), @"Slack's users.info failed: brand_new");
-        insta::assert_snapshot!(api_error(Method::ChatUpdate, "internal_error").with_remedy(), @"Slack's chat.update failed: internal_error (Slack failed while carrying it out); Slack may have carried it out all the same");
+        insta::assert_snapshot!(error.with_remedy(no_names), @"Slack's chat.postMessage failed: not_in_channel (the app is not a member of the channel); remedy: invite it there (/invite @app), or grant chat:write.public for public channels");
+        insta::assert_snapshot!(api_error(Method::UsersInfo, "brand_new").with_remedy(no_names), @"Slack's users.info failed: brand_new");
+        insta::assert_snapshot!(api_error(Method::ChatUpdate, "internal_error").with_remedy(no_names), @"Slack's chat.update failed: internal_error (Slack failed while carrying it out); Slack may have carried it out all the same");
 
         let refusal = ApiError {
             code: "missing_scope".into(),
@@ -439,6 +453,6 @@ mod tests {
         let error = SlackError::new(Method::UsersInfo, ErrorKind::ConnectionLost { begun: true, source });
         assert_eq!(error.to_string(), "Slack's users.info failed: the connection broke");
         assert_eq!(Error::source(&error).unwrap().to_string(), "reset by peer");
-        insta::assert_snapshot!(error.with_remedy(), @"Slack's users.info failed: the connection broke: reset by peer");
+        insta::assert_snapshot!(error.with_remedy(no_names), @"Slack's users.info failed: the connection broke: reset by peer");
     }
 }

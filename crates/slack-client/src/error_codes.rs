@@ -4,6 +4,8 @@
 //! every code that Slack documents for the methods of `method`, except two families about what this client never sends:
 //! `slack_connect_*_blocked` (files) and `draft_*`.
 
+use super::remedy::{Remedy, Setting};
+
 /// How to go on after a code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Class {
@@ -53,8 +55,8 @@ pub(super) struct CodeInfo {
     pub(super) affects: Affects,
     /// What happened, to follow the code in brackets.
     pub(super) cause: Option<&'static str>,
-    /// What a person can do, as a sentence without its full stop.
-    pub(super) remedy: Option<&'static str>,
+    /// What a person can do.
+    pub(super) remedy: Option<Remedy>,
 }
 
 /// A code that is not in the table. Slack refused the call, and a repetition would not change that; nothing is assumed about
@@ -62,10 +64,23 @@ pub(super) struct CodeInfo {
 const UNKNOWN: CodeInfo =
     CodeInfo { class: Class::Rejected, affects: Affects::Call, cause: None, remedy: None };
 
-const NEW_TOKEN: &str = "install the app again and put its bot token (xoxb-...) into slack.token";
-const ASK_ADMIN: &str = "ask an administrator of the Slack workspace to permit the app";
-const CHANNEL_RULES: &str = "let the app post there in the channel's settings, or name another channel";
-const REPORT: &str = "this is a bug in teleport-slack or in what answers at slack.api_url; please report it";
+const NEW_TOKEN: Remedy =
+    Remedy::setting(Setting::BotToken, "install the app again and configure its new bot token (xoxb-...)");
+const ASK_ADMIN: Remedy = Remedy::new("ask an administrator of the Slack workspace to permit the app");
+const CHANNEL_RULES: Remedy =
+    Remedy::new("let the app post there in the channel's settings, or name another channel");
+const REPORT: Remedy =
+    Remedy::new("this is a bug in the program or in what answers at Slack's API address; please report it");
+
+/// A remedy that needs no setting's name.
+fn general(text: &'static str) -> Option<Remedy> {
+    Some(Remedy::new(text))
+}
+
+/// A remedy that is clear once the setting is named.
+fn in_setting(setting: Setting, text: &'static str) -> Option<Remedy> {
+    Some(Remedy::setting(setting, text))
+}
 
 /// Looks a code up.
 pub(super) fn code_info(code: &str) -> CodeInfo {
@@ -89,23 +104,26 @@ pub(super) fn code_info(code: &str) -> CodeInfo {
             WorkspaceMigrating,
             App,
             "the workspace is being moved into an Enterprise organization",
-            Some("wait for the move to end; if this goes on after it, install the app again"),
+            general("wait for the move to end; if this goes on after it, install the app again"),
         ),
-        "not_authed" => {
-            (Unauthorized, App, "no token reached Slack", Some("set slack.token to the app's bot token"))
-        }
+        "not_authed" => (
+            Unauthorized,
+            App,
+            "no token reached Slack",
+            in_setting(Setting::BotToken, "configure the app's bot token"),
+        ),
         "invalid_auth" => (
             Unauthorized,
             App,
             "the token is wrong, or this machine's address is not on the app's list",
-            Some("check slack.token and the app's allowed IP addresses"),
+            in_setting(Setting::BotToken, "check the bot token and the app's allowed IP addresses"),
         ),
         "token_revoked" => (Unauthorized, App, "the token was revoked", Some(NEW_TOKEN)),
         "token_expired" => (
             Unauthorized,
             App,
             "the token has expired, so the app has token rotation switched on",
-            Some("create the app without token rotation; once on, Slack cannot switch it off"),
+            general("create the app without token rotation; once on, Slack cannot switch it off"),
         ),
         "account_inactive" | "forbidden_team" | "user_removed_from_team" | "team_disabled" => {
             (Unauthorized, App, "the app was removed or its workspace is gone", Some(NEW_TOKEN))
@@ -114,7 +132,7 @@ pub(super) fn code_info(code: &str) -> CodeInfo {
             Unauthorized,
             App,
             "the workspace demands two-factor authentication from the app's owner",
-            Some("let the person who installed the app set up two-factor authentication"),
+            general("let the person who installed the app set up two-factor authentication"),
         ),
         "accesslimited" => {
             (Unauthorized, App, "an administrator has restricted access to the workspace", Some(ASK_ADMIN))
@@ -123,13 +141,15 @@ pub(super) fn code_info(code: &str) -> CodeInfo {
             Unauthorized,
             Scope,
             "the token lacks a permission",
-            Some("add the missing scope under OAuth & Permissions of the Slack app, then install it again"),
+            general(
+                "add the missing scope under OAuth & Permissions of the Slack app, then install it again",
+            ),
         ),
         "not_allowed_token_type" => (
             Unauthorized,
             Method,
             "this kind of token is not accepted",
-            Some("slack.token must be a bot token (xoxb-...), not a user or app-level token"),
+            in_setting(Setting::BotToken, "configure a bot token (xoxb-...), not a user or app-level token"),
         ),
         "no_permission" | "enterprise_is_restricted" => {
             (Unauthorized, Method, "the app has no right to do this in the workspace", Some(ASK_ADMIN))
@@ -144,7 +164,7 @@ pub(super) fn code_info(code: &str) -> CodeInfo {
             Rejected,
             Call,
             "the workspace has reached its limit of messages",
-            Some("check the plan of the Slack workspace"),
+            general("check the plan of the Slack workspace"),
         ),
 
         // Channels.
@@ -152,7 +172,7 @@ pub(super) fn code_info(code: &str) -> CodeInfo {
             NotFound,
             Channel,
             "there is no such channel, or the app cannot see it",
-            Some(
+            general(
                 "check the name; invite the app if the channel is private; people who block the app have none",
             ),
         ),
@@ -160,13 +180,13 @@ pub(super) fn code_info(code: &str) -> CodeInfo {
             Rejected,
             Channel,
             "the app is not a member of the channel",
-            Some("invite it there (/invite @app), or grant chat:write.public for public channels"),
+            general("invite it there (/invite @app), or grant chat:write.public for public channels"),
         ),
         "is_archived" | "is_inactive" => (
             Rejected,
             Channel,
             "the channel is archived or frozen",
-            Some("restore the channel or name another one in the configuration"),
+            general("restore the channel or name another one"),
         ),
         "restricted_action" | "restricted_action_read_only_channel" => {
             (Rejected, Channel, "the rules of the workspace or channel forbid this post", Some(CHANNEL_RULES))
@@ -185,13 +205,13 @@ pub(super) fn code_info(code: &str) -> CodeInfo {
             Rejected,
             Channel,
             "the app cannot receive direct messages, so it cannot send them either",
-            Some("switch on the Messages tab under App Home of the Slack app"),
+            general("switch on the Messages tab under App Home of the Slack app"),
         ),
         "team_not_found" => (
             Rejected,
             Call,
             "an organization's token needs channel ids",
-            Some("write recipients as channel ids (C...), not as names"),
+            general("write recipients as channel ids (C...), not as names"),
         ),
 
         // Messages.
@@ -201,13 +221,13 @@ pub(super) fn code_info(code: &str) -> CodeInfo {
             Rejected,
             Message,
             "the workspace forbids editing messages of this age",
-            Some("allow message editing at any time in the workspace's settings, at least for apps"),
+            general("allow message editing at any time in the workspace's settings, at least for apps"),
         ),
         "cant_update_message" | "cant_delete_message" => (
             Rejected,
             Message,
             "the message was not posted with this token",
-            Some("messages of another Slack app cannot be kept current; use the token that posted them"),
+            general("messages of another Slack app cannot be kept current; use the token that posted them"),
         ),
         "cannot_reply_to_message" => (Rejected, Message, "this kind of message takes no replies", None),
         "streaming_state_conflict" => (Rejected, Call, "the message is still being written", Some(REPORT)),
@@ -236,7 +256,7 @@ pub(super) fn code_info(code: &str) -> CodeInfo {
             Rejected,
             Call,
             "Slack opens a modal only within three seconds of the click",
-            Some("if this happens often, check how busy this machine and its network are"),
+            general("if this happens often, check how busy this machine and its network are"),
         ),
         "exchanged_trigger_id" | "trigger_exchanged" => {
             (Rejected, Call, "a modal was opened for this click before", None)
@@ -256,20 +276,20 @@ pub(super) fn code_info(code: &str) -> CodeInfo {
             NotFound,
             User,
             "the app may not see this person",
-            Some("check the person's membership in the workspace"),
+            general("check the person's membership in the workspace"),
         ),
         "user_not_in_channel" => (Rejected, Call, "the person is not in the channel any more", None),
         "no_such_subteam" => (
             NotFound,
             UserGroup,
             "there is no such user group",
-            Some("check the id of the user group (S...) in [[review.rule]]"),
+            in_setting(Setting::UserGroups, "check the id of the user group (S...)"),
         ),
         "plan_upgrade_required" => (
             Rejected,
             UserGroup,
             "the workspace's plan has no user groups",
-            Some("name the approvers one by one in [[review.rule]]"),
+            in_setting(Setting::UserGroups, "name the users one by one instead of the group"),
         ),
         "bot_not_found" => (NotFound, Call, "there is no such bot", None),
 

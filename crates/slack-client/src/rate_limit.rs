@@ -14,7 +14,6 @@ use rustls::ClientConfig;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout};
 
-use super::Client;
 use super::error::{Retry, SlackError};
 use super::method::Method;
 use super::redact::Redactor;
@@ -79,6 +78,11 @@ impl RateLimits {
         self.check(&Limited::Method(method))
     }
 
+    /// How long the method's `Retry-After` lasts; `None` if it can be called.
+    pub(super) fn blocked_for(&self, method: Method) -> Option<Duration> {
+        self.remaining(&Limited::Method(method)).map(|(left, _)| left)
+    }
+
     fn check(&self, limited: &Limited) -> Result<(), SlackError> {
         match self.remaining(limited) {
             Some((left, error)) => Err(error.with_remaining(left)),
@@ -131,11 +135,12 @@ impl LimitedTransport {
         method: Method,
         request: Request<Bytes>,
         read: BodyParser,
-        scrub: &Redactor,
+        redactor: &Redactor,
     ) -> Result<(HeaderMap, Fields), SlackError> {
         let limited = Limited::of(method, request.uri());
         self.limits.check(&limited)?;
-        let outcome = self.transport.call(request, method.timeout(self.message_timeout), read, scrub).await;
+        let outcome =
+            self.transport.call(request, method.timeout(self.message_timeout), read, redactor).await;
         outcome.map_err(|failure| {
             let error = SlackError::new(method, failure);
             self.limits.record(limited, &error);
@@ -143,16 +148,14 @@ impl LimitedTransport {
         })
     }
 
+    /// The waits, for a queue of calls.
+    pub(super) fn limits(&self) -> RateLimits {
+        self.limits.clone()
+    }
+
     /// How servers are checked, for connections that are no calls.
     pub(super) fn tls(&self) -> Arc<ClientConfig> {
         self.transport.tls()
-    }
-}
-
-impl Client {
-    /// How long the method's `Retry-After` lasts; `None` if it can be called.
-    pub fn blocked_for(&self, method: Method) -> Option<Duration> {
-        self.shared.transport.limits.remaining(&Limited::Method(method)).map(|(left, _)| left)
     }
 }
 
@@ -256,12 +259,8 @@ impl Shared {
 }
 
 impl LookupQueue {
-    /// A queue for look-ups of this client.
-    pub(super) fn new(client: &Client) -> Self {
-        Self::with_limits(client.shared.transport.limits.clone())
-    }
-
-    fn with_limits(rate_limits: RateLimits) -> Self {
+    /// A queue for look-ups under these limits.
+    pub(super) fn new(rate_limits: RateLimits) -> Self {
         Self { shared: Arc::new(Shared { slots: Mutex::default() }), rate_limits }
     }
 
@@ -316,7 +315,7 @@ mod tests {
     }
 
     fn queue() -> LookupQueue {
-        LookupQueue::with_limits(RateLimits::default())
+        LookupQueue::new(RateLimits::default())
     }
 
     #[tokio::test(start_paused = true)]

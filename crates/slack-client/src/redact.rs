@@ -96,7 +96,7 @@ mod tests {
 
     #[test]
     fn further_secrets_are_removed_too() {
-        let scrub = Redactor::new(Secret::new("s3cr3t")).with([Secret::new("hunter2"), Secret::new("")]);
-        assert_eq!(scrub.redact("s3cr3t hunter2 x", 60), "[secret] [secret] x");
+        let redactor = Redactor::new(Secret::new("s3cr3t")).with([Secret::new("hunter2"), Secret::new("")]);
+        assert_eq!(redactor.redact("s3cr3t hunter2 x", 60), "[secret] [secret] x");
     }
 }

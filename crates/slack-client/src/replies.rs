@@ -7,9 +7,10 @@ use access_core::domain::ids::{ChannelId, SlackUserId};
 use access_core::render::Message;
 use serde::Serialize;
 
+use super::client::{Body, Client, request};
 use super::error::{ErrorKind, SlackError};
 use super::method::Method;
-use super::{Body, Client, request, response_url, wire};
+use super::{response_url, wire};
 use access_core::domain::secret::Secret;
 
 impl Client {
@@ -50,7 +51,7 @@ impl Client {
         let method = Method::Respond;
         let uri = response_url::validate(response_url.expose(), &self.base())
             .map_err(|reason| SlackError::new(method, ErrorKind::UntrustedUrl { reason }))?;
-        let scrub = self.shared.token.get().redactor.with(response_url::secret_parts(response_url));
+        let redactor = self.shared.token.get().redactor.with(response_url::secret_parts(response_url));
         let body = RespondBody {
             text: message.text(),
             blocks: Some(message.blocks()).filter(|blocks| !blocks.is_empty()),
@@ -59,7 +60,7 @@ impl Client {
         };
         // Every caller that has the address may answer, so no token goes there.
         let request = request(uri, None, Body::json(method, &body)?);
-        self.send(method, request, wire::parse_response_url_body, &scrub).await?;
+        self.send(method, request, wire::parse_response_url_body, &redactor).await?;
         Ok(())
     }
 }

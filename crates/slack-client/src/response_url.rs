@@ -7,7 +7,7 @@
 use http::Uri;
 use http::uri::Authority;
 
-use super::MAX_URL_BYTES;
+use super::api_url::MAX_URL_BYTES;
 use access_core::domain::secret::Secret;
 
 /// The hosts of Slack proper. GovSlack's are found by the API's address.

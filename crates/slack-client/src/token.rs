@@ -7,8 +7,8 @@ use parking_lot::RwLock;
 use tokio::sync::watch as latest;
 
 use super::error::{SetupError, SlackError};
-use super::parse_token;
 use super::redact::Redactor;
+use super::remedy::SettingNames;
 use access_core::domain::secret::Secret;
 
 /// How Slack takes the token.
@@ -25,6 +25,7 @@ pub struct TokenStatus {
 pub(super) struct Tokens {
     active: RwLock<Arc<ActiveToken>>,
     status: latest::Sender<TokenStatus>,
+    setting_names: SettingNames,
 }
 
 /// One token.
@@ -37,10 +38,11 @@ pub(super) struct ActiveToken {
 }
 
 impl Tokens {
-    pub(super) fn new(token: &Secret) -> Result<Self, SetupError> {
+    pub(super) fn new(token: &Secret, setting_names: SettingNames) -> Result<Self, SetupError> {
         let authorization = parse_token(token.expose())?;
         let first = ActiveToken { generation: 0, authorization, redactor: Redactor::new(token.clone()) };
-        Ok(Self { active: RwLock::new(Arc::new(first)), status: latest::Sender::default() })
+        let active = RwLock::new(Arc::new(first));
+        Ok(Self { active, status: latest::Sender::default(), setting_names })
     }
 
     pub(super) fn get(&self) -> Arc<ActiveToken> {
@@ -75,7 +77,7 @@ impl Tokens {
         let refused = error.filter(|error| error.refuses_token());
         self.status.send_if_modified(|status| match (refused, &status.rejection) {
             (Some(error), None) => {
-                status.rejection = Some(error.with_remedy().to_string());
+                status.rejection = Some(error.with_remedy(self.setting_names).to_string());
                 true
             }
             (None, Some(_)) if error.is_none() => {
@@ -85,4 +87,20 @@ impl Tokens {
             _ => false,
         });
     }
+}
+
+/// The header that carries a token.
+pub(super) fn parse_token(token: &str) -> Result<HeaderValue, SetupError> {
+    let refuse = |reason| Err(SetupError::Token { reason });
+    if token.is_empty() {
+        return refuse("is empty");
+    }
+    if !token.chars().all(|c| c.is_ascii_graphic()) {
+        return refuse("holds a space, line break or other character that tokens do not have");
+    }
+    let Ok(mut value) = HeaderValue::from_str(&format!("Bearer {token}")) else {
+        return refuse("cannot be sent in an HTTP header");
+    };
+    value.set_sensitive(true);
+    Ok(value)
 }

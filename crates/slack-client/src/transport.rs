@@ -98,13 +98,13 @@ impl Transport {
         request: Request<Bytes>,
         limit: Option<Duration>,
         read: BodyParser,
-        scrub: &Redactor,
+        redactor: &Redactor,
     ) -> Result<(http::HeaderMap, Fields), ErrorKind> {
         let limit = limit.map_or(self.call_timeout, |limit| limit.min(self.call_timeout));
         let begun = Arc::new(AtomicBool::new(false));
         let request =
             request.map(|bytes| TrackedBody { bytes: Full::new(bytes), sending_started: begun.clone() });
-        match tokio::time::timeout(limit, self.exchange(request, &begun, read, scrub)).await {
+        match tokio::time::timeout(limit, self.exchange(request, &begun, read, redactor)).await {
             Ok(outcome) => outcome,
             Err(_) => Err(ErrorKind::TimedOut { begun: begun.load(Ordering::Relaxed), limit }),
         }
@@ -115,13 +115,13 @@ impl Transport {
         request: Request<TrackedBody>,
         begun: &AtomicBool,
         read: BodyParser,
-        scrub: &Redactor,
+        redactor: &Redactor,
     ) -> Result<(http::HeaderMap, Fields), ErrorKind> {
         let response = self.http.request(request).await.map_err(|error| request_error(error, begun))?;
         let (head, body) = response.into_parts();
         wire::check_status(head.status, &head.headers)?;
         let body = Limited::new(body, MAX_BODY_BYTES).collect().await.map_err(body_error)?.to_bytes();
-        let fields = read(&head.headers, &body, scrub)?;
+        let fields = read(&head.headers, &body, redactor)?;
         Ok((head.headers, fields))
     }
 }

@@ -52,7 +52,7 @@ impl UserGroups {
     /// Starts with an empty memory.
     pub fn new(client: Client) -> Self {
         let limits = Limits { hit_ttl: HIT_TTL, miss_ttl: Duration::ZERO, max_entries: MAX_GROUPS };
-        Self { lookups: LookupQueue::new(&client), client, members: Cache::new(limits) }
+        Self { lookups: client.lookup_queue(), client, members: Cache::new(limits) }
     }
 
     /// The members of the group with this id.

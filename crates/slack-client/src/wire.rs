@@ -40,11 +40,11 @@ pub(super) fn check_status(status: StatusCode, headers: &HeaderMap) -> Result<()
 }
 
 /// Judges the body of an HTTP 200.
-pub(super) fn parse_body(headers: &HeaderMap, body: &[u8], scrub: &Redactor) -> Result<Fields, ErrorKind> {
-    let quote = || scrub.redact(&String::from_utf8_lossy(body), MAX_QUOTE);
+pub(super) fn parse_body(headers: &HeaderMap, body: &[u8], redactor: &Redactor) -> Result<Fields, ErrorKind> {
+    let quote = || redactor.redact(&String::from_utf8_lossy(body), MAX_QUOTE);
     if !is_json(headers) {
         let kind = headers.get(CONTENT_TYPE).map_or("no type".into(), |value| {
-            scrub.redact(&String::from_utf8_lossy(value.as_bytes()), MAX_QUOTE)
+            redactor.redact(&String::from_utf8_lossy(value.as_bytes()), MAX_QUOTE)
         });
         return Err(invalid_response(format!("content of {kind}, not JSON: {}", quote())));
     }
@@ -56,7 +56,7 @@ pub(super) fn parse_body(headers: &HeaderMap, body: &[u8], scrub: &Redactor) -> 
     };
     match fields.get("ok").and_then(Value::as_bool) {
         Some(true) => Ok(fields),
-        Some(false) => Err(api_error(&fields, headers, scrub)),
+        Some(false) => Err(api_error(&fields, headers, redactor)),
         None => Err(invalid_response(format!("no boolean `ok`: {}", quote()))),
     }
 }
@@ -66,11 +66,11 @@ pub(super) fn parse_body(headers: &HeaderMap, body: &[u8], scrub: &Redactor) -> 
 pub(super) fn parse_response_url_body(
     headers: &HeaderMap,
     body: &[u8],
-    scrub: &Redactor,
+    redactor: &Redactor,
 ) -> Result<Fields, ErrorKind> {
     match serde_json::from_slice::<Value>(body) {
         Ok(Value::Object(fields)) if fields.get("ok").and_then(Value::as_bool) == Some(false) => {
-            Err(api_error(&fields, headers, scrub))
+            Err(api_error(&fields, headers, redactor))
         }
         _ => Ok(Fields::new()),
     }
@@ -98,10 +98,10 @@ fn is_json(headers: &HeaderMap) -> bool {
 }
 
 /// `ok: false`.
-fn api_error(fields: &Fields, headers: &HeaderMap, scrub: &Redactor) -> ErrorKind {
+fn api_error(fields: &Fields, headers: &HeaderMap, redactor: &Redactor) -> ErrorKind {
     let detail =
-        |key: &str| fields.get(key).and_then(Value::as_str).map(|text| scrub.redact(text, MAX_DETAIL));
-    let code = scrub.redact(fields.get("error").and_then(Value::as_str).unwrap_or_default(), MAX_QUOTE);
+        |key: &str| fields.get(key).and_then(Value::as_str).map(|text| redactor.redact(text, MAX_DETAIL));
+    let code = redactor.redact(fields.get("error").and_then(Value::as_str).unwrap_or_default(), MAX_QUOTE);
     if code.is_empty() {
         return invalid_response("a refusal without an error code".into());
     }
@@ -113,7 +113,7 @@ fn api_error(fields: &Fields, headers: &HeaderMap, scrub: &Redactor) -> ErrorKin
         .flatten()
         .filter_map(Value::as_str)
         .take(MAX_MESSAGES)
-        .map(|text| scrub.redact(text, MAX_DETAIL))
+        .map(|text| redactor.redact(text, MAX_DETAIL))
         .collect();
     ErrorKind::Api(Box::new(ApiError {
         info: code_info(&code),

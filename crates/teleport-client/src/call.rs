@@ -123,7 +123,7 @@ impl Call {
     pub(super) fn reduce_hint(self) -> &'static str {
         match self {
             Self::GetUsers | Self::ListUsers => {
-                "find people by `[review.users]` in the configuration instead"
+                "name the users that are needed one by one instead of listing all"
             }
             _ => "delete old access requests with `tctl request rm`",
         }

@@ -171,8 +171,8 @@ pub enum IdentityError {
 
     /// The file for the private key is one for the certificate.
     #[error(
-        "{} holds no private key but a certificate; client_key and client_crt are probably exchanged in the \
-         configuration, or client_key names the wrong file",
+        "{} holds no private key but a certificate; the paths of the private key and the certificate are probably \
+         exchanged, or that of the private key is wrong",
         .file.display()
     )]
     CertificateForKey {
@@ -182,8 +182,8 @@ pub enum IdentityError {
 
     /// The file for the certificate is one for the private key.
     #[error(
-        "{} holds no certificate but a private key; client_key and client_crt are probably exchanged in the \
-         configuration, or client_crt names the wrong file",
+        "{} holds no certificate but a private key; the paths of the private key and the certificate are probably \
+         exchanged, or that of the certificate is wrong",
         .file.display()
     )]
     KeyForCertificate {

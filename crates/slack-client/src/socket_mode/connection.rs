@@ -61,7 +61,7 @@ impl<S: IoStream> Connection<S> {
         let mut pings = interval_at(Instant::now() + timing.ping, timing.ping);
         pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let waiting = FuturesUnordered::new();
-        let mut link = Self {
+        let mut connection = Self {
             stream,
             timing,
             pending_acks: waiting,
@@ -74,13 +74,13 @@ impl<S: IoStream> Connection<S> {
         };
         let due = Instant::now() + timing.hello;
         loop {
-            let read = timeout_at(due, link.stream.next()).await;
+            let read = timeout_at(due, connection.stream.next()).await;
             let read =
                 read.map_err(|_| ConnectionError::Timeout { what: "Slack's hello", limit: timing.hello })?;
-            match link.read(read)? {
+            match connection.read(read)? {
                 Some(Frame::Hello(hello)) => {
-                    link.hello = hello;
-                    return Ok(link);
+                    connection.hello = hello;
+                    return Ok(connection);
                 }
                 Some(Frame::Disconnect(reason)) => {
                     return Err(disconnect_error(reason).unwrap_or(ConnectionError::Closed));

@@ -20,7 +20,7 @@ use super::acks::{AckState, EnvelopeAcks};
 use super::frame::RawEnvelope;
 use super::{Envelope, Timing};
 
-/// Payloads whose handlers run at one time.
+/// Payloads whose handlers run at one time. Slack waits 3 s, so more would not be answered.
 pub(super) const MAX_CONCURRENT: usize = 256;
 
 /// What goes into an acknowledgement, if anything.
@@ -133,9 +133,7 @@ impl Dispatcher {
             match timeout(limit, given_up.run_until_cancelled(handling)).await {
                 Ok(Some(Ok(answer))) => Some(answer),
                 Ok(Some(Err(_panic))) => {
-                    error!(
-                        "Handling an interaction panicked; this is a bug in teleport-slack; please report it"
-                    );
+                    error!("Handling an interaction panicked; this is a bug; please report it");
                     None
                 }
                 Ok(None) => None,

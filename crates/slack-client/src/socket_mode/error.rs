@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use crate::error::{Retry, SlackError};
+use crate::error::{CHECK_ADDRESS, Remedy, Retry, Setting, SlackError};
 
 /// A connection that did not come about or ended.
 #[derive(Debug, thiserror::Error)]
@@ -30,7 +30,7 @@ pub(super) enum ConnectionError {
     #[error("Socket Mode is switched off for the app (link_disabled)")]
     Disabled,
     #[error(
-        "slack.token belongs to the Slack app {ours} and review.app_token to the app {theirs:?}, so no click would ever be taken"
+        "the bot token belongs to the Slack app {ours} and the app-level token to the app {theirs:?}, so no click would ever be taken"
     )]
     OtherApp { theirs: String, ours: String },
     #[error("the app has more connections than Slack allows (too_many_websockets)")]
@@ -75,23 +75,25 @@ impl ConnectionError {
         }
     }
 
-    /// What a person can do, as half a sentence without a full stop. `None` if only time can help.
-    pub(super) fn remedy(&self) -> Option<&'static str> {
+    /// What a person can do. `None` if only time can help.
+    pub(super) fn remedy(&self) -> Option<Remedy> {
         match self {
             Self::Api(error) => error.remedy(),
-            Self::InvalidUrl { .. } => Some("check what answers at Slack's address (slack.api_url)"),
-            Self::Connect { .. } | Self::Timeout { .. } => Some(
+            Self::InvalidUrl { .. } => Some(CHECK_ADDRESS),
+            Self::Connect { .. } | Self::Timeout { .. } => Some(Remedy::new(
                 "check that the firewall lets WebSockets (wss) through to this host; a proxy that opens TLS needs its \
                  CA in SSL_CERT_FILE",
-            ),
-            Self::Disabled => Some(
-                "switch on Socket Mode in the settings of the Slack app, or use HTTP callbacks (review.signing_secret \
-                 and [http]) instead of review.app_token",
-            ),
-            Self::OtherApp { .. } => Some("copy both tokens from the pages of one app"),
-            Self::TooManyConnections => {
-                Some("Slack allows ten per app: stop other programs that use this app's app-level token")
+            )),
+            Self::Disabled => Some(Remedy::setting(
+                Setting::Interactivity,
+                "switch on Socket Mode in the settings of the Slack app, or use HTTP callbacks",
+            )),
+            Self::OtherApp { .. } => {
+                Some(Remedy::setting(Setting::BothTokens, "copy both tokens from the pages of one app"))
             }
+            Self::TooManyConnections => Some(Remedy::new(
+                "Slack allows ten per app: stop other programs that use this app's app-level token",
+            )),
             Self::Closed
             | Self::ConnectionLost { .. }
             | Self::Unresponsive

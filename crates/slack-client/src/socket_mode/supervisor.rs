@@ -49,7 +49,7 @@ impl<'a> Supervisor<'a> {
         client: Client,
         (app_token, app_id): (watch::Receiver<Secret>, String),
         timing: Timing,
-        links: watch::Sender<usize>,
+        connections: watch::Sender<usize>,
         dispatcher: &'a Dispatcher,
     ) -> Self {
         let others = Others::new(timing.recount);
@@ -58,7 +58,7 @@ impl<'a> Supervisor<'a> {
             app_token,
             app_id,
             timing,
-            connections: links,
+            connections,
             dispatcher,
             log_once: Mutex::default(),
             others,
@@ -79,14 +79,14 @@ impl<'a> Supervisor<'a> {
             };
             let error = match opened {
                 Err(error) => error,
-                Ok((mut link, ours)) => {
+                Ok((mut connection, ours)) => {
                     let open = (OpenConnection::new(&self.connections), ours);
                     self.log_connected(number);
                     leave_old.cancel();
                     let (since, leave) = (Instant::now(), stop.child_token());
                     let serving = async {
                         tokio::select! {
-                            served = link.serve(self.dispatcher, &leave) => served,
+                            served = connection.serve(self.dispatcher, &leave) => served,
                             never = self.log_once_stable(number) => never,
                             () = self.others.wanted() => Ended::Refresh,
                         }
@@ -104,7 +104,7 @@ impl<'a> Supervisor<'a> {
                             old.push(Box::pin(async move {
                                 let _counted = open;
                                 // However it ends, its replacement is being opened.
-                                link.serve(self.dispatcher, &leave).await;
+                                connection.serve(self.dispatcher, &leave).await;
                             }));
                             if failures == 0 && since.elapsed() >= self.timing.stable_after {
                                 continue;
@@ -134,20 +134,20 @@ impl<'a> Supervisor<'a> {
         let url = self.client.apps_connections_open(&app_token).await.map_err(ConnectionError::Api)?;
         let (base, tls) = (self.client.base(), self.client.tls());
         let stream = connect::open(&url, &base, tls, &self.timing).await?;
-        let mut link = Connection::await_hello(stream, self.timing).await?;
-        if let Some(theirs) = link.hello().app_id.clone().filter(|app_id| *app_id != self.app_id) {
+        let mut connection = Connection::await_hello(stream, self.timing).await?;
+        if let Some(theirs) = connection.hello().app_id.clone().filter(|app_id| *app_id != self.app_id) {
             // The other app's interactions are not ours to take.
-            link.close().await;
+            connection.close().await;
             return Err(ConnectionError::OtherApp { theirs, ours: self.app_id.clone() });
         }
-        if let Some(Excess { connections, ours }) = self.others.hello(link.hello().connections) {
+        if let Some(Excess { connections, ours }) = self.others.hello(connection.hello().connections) {
             warn!(
                 connections,
                 ours,
                 "Others hold connections of this Slack app, and Slack hands each click to any of them; if they are all daemons of this Teleport cluster, that is as it should be; a daemon of another Teleport cluster, or another program with an app-level token of this app, takes clicks away: give it a Slack app of its own"
             );
         }
-        Ok((link, ours))
+        Ok((connection, ours))
     }
 
     fn retry_delay(&self, error: &ConnectionError, failures: u32) -> Duration {
@@ -164,7 +164,9 @@ impl<'a> Supervisor<'a> {
     fn log(&self, error: &ConnectionError, pause: Duration) {
         let open = *self.connections.borrow();
         let is_error = error.retry_delay() == RetryDelay::NeedsOperator || open == 0;
-        let remedy = error.remedy().map(|remedy| format!("; remedy: {remedy}")).unwrap_or_default();
+        let names = self.client.shared.setting_names;
+        let remedy =
+            error.remedy().map(|remedy| format!("; remedy: {}", remedy.with_name(names))).unwrap_or_default();
         let text = format!("{error}{remedy}");
         let entry = format!("{is_error} {text}");
         let retry_in_s = seconds(pause);
@@ -227,14 +229,14 @@ struct OpenConnection {
 }
 
 impl OpenConnection {
-    fn new(links: &watch::Sender<usize>) -> Self {
-        links.send_modify(|links| *links += 1);
-        Self { connections: links.clone() }
+    fn new(connections: &watch::Sender<usize>) -> Self {
+        connections.send_modify(|open| *open += 1);
+        Self { connections: connections.clone() }
     }
 }
 
 impl Drop for OpenConnection {
     fn drop(&mut self) {
-        self.connections.send_modify(|links| *links -= 1);
+        self.connections.send_modify(|open| *open -= 1);
     }
 }

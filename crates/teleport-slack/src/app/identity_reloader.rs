@@ -11,6 +11,7 @@ use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info, warn};
 
+use crate::config::ConfiguredIdentityError;
 use crate::observe::file_watch::{FileChange, FileWatch};
 use crate::observe::metrics::Metrics;
 use access_core::domain::error_chain::chain;
@@ -80,7 +81,7 @@ impl Reloader {
         let loaded = tokio::task::spawn_blocking(move || Identity::load(&source, now)).await;
         let failure = match loaded {
             Ok(Ok(found)) => self.try_adopt(found).await.map_err(|error| chain(&error)),
-            Ok(Err(error)) => Err(chain(&error)),
+            Ok(Err(error)) => Err(chain(&ConfiguredIdentityError(error))),
             // It panicked, which was printed, or the process ends.
             Err(_) => return,
         };

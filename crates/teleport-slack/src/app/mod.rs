@@ -18,7 +18,7 @@ use tracing::info;
 use crate::app::identity_reloader::Reloader;
 use crate::app::timings::Timings;
 use crate::causes::Cause;
-use crate::config::Config;
+use crate::config::{Config, slack_setting};
 use crate::controller::{Context, Controller};
 use crate::exit::ExitError;
 use crate::http::diagnostics::Diagnostics;
@@ -97,6 +97,7 @@ impl App {
             api_url: config.slack.api_url.as_str().to_owned(),
             message_timeout: timings.controller.claim.call,
             observer: Arc::new(metrics.clone()),
+            setting_names: slack_setting,
             ..ClientOptions::new(config.slack.token.clone())
         })
         .map_err(|error| ExitError::from_cause(Cause::Environment, error))?;

@@ -11,6 +11,7 @@ use access_core::domain::recipients::{Recipient, Rules};
 use access_core::policy::{self, Approver};
 use tracing::{debug, error, info, warn};
 
+use crate::config::slack_setting;
 use access_core::policy::identity::SlackProfile;
 use slack_client::directory::Directory;
 use slack_client::error::{Retry, SlackError};
@@ -102,7 +103,7 @@ pub(crate) async fn check_recipients(
         if let Retry::After(wait) = error.retry() {
             tokio::time::sleep(wait).await;
         }
-        warn!(%recipient, "This recipient cannot be looked at when starting: {}", error.with_remedy());
+        warn!(%recipient, "This recipient cannot be looked at when starting: {}", error.with_remedy(slack_setting));
     }
 }
 
@@ -120,7 +121,10 @@ async fn check_channels_by_name(directory: &Directory, names: &BTreeSet<&str>) {
             }
         }
         Err(error) => {
-            warn!("Channels given by name cannot be looked at when starting: {}", error.with_remedy());
+            warn!(
+                "Channels given by name cannot be looked at when starting: {}",
+                error.with_remedy(slack_setting)
+            );
         }
     }
 }

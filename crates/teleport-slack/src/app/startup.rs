@@ -10,6 +10,7 @@ use tracing::{error, warn};
 
 use super::preflight;
 use crate::causes::{Cause, ErrorPolicy};
+use crate::config::{ConfiguredIdentityError, slack_setting};
 use crate::exit::ExitError;
 use access_core::domain::error_chain::chain;
 use access_core::domain::error_chain::seconds;
@@ -40,6 +41,7 @@ pub(crate) async fn wait_for_identity(source: &Credentials, backoff: Backoff) ->
             IdentityError::Expired { .. } | IdentityError::NotYetValid { .. } => Cause::Certificate,
             _ => Cause::UnreadableFile,
         };
+        let error = ConfiguredIdentityError(error);
         let words =
             format!("No identity for Teleport: {}; new files are noticed without a restart", chain(&error));
         let pause = retry.next_delay(cause, error, &words)?;
@@ -134,7 +136,7 @@ pub(crate) async fn call_slack<T>(
             let _ = token_status.wait_for(|token_status| token_status.rejection.is_none()).await;
             continue;
         }
-        let with_remedy = error.with_remedy().to_string();
+        let with_remedy = error.with_remedy(slack_setting).to_string();
         let (cause, what) = match error.retry() {
             Retry::NeedsOperator => (Cause::Scope, "Slack refuses what is needed, which is waited for"),
             Retry::Never => (refused, "Slack refuses what is needed, which is waited for"),

@@ -13,7 +13,7 @@ use tokio::time::sleep;
 use tracing::{error, info, warn};
 
 use crate::app::timings::Timings;
-use crate::config::{TokenKind, reread};
+use crate::config::{TokenKind, reread, slack_setting};
 use crate::observe::file_watch::{FileChange, FileWatch};
 use crate::observe::metrics::Metrics;
 use access_core::domain::secret::Secret;
@@ -93,7 +93,7 @@ fn is_same_bot(known: Option<&AuthTest>, found: &Result<AuthTest, SlackError>) -
             ))
         }
         (_, Err(error)) if matches!(error.retry(), Retry::NeedsOperator | Retry::Never) => {
-            Err(error.with_remedy().to_string())
+            Err(error.with_remedy(slack_setting).to_string())
         }
         _ => Ok(()),
     }

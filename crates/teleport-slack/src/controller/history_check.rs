@@ -8,6 +8,7 @@ use access_core::plan::HistoryQuery;
 use access_core::record::{Operation, Outcome, RepliesPosted};
 use access_core::render::Message;
 
+use crate::config::slack_setting;
 use slack_client::directory::Directory;
 use slack_client::error::{Affects, Retry, SlackError};
 use slack_client::history::{Author, MessageTag, OwnMessage, Window};
@@ -85,9 +86,11 @@ pub(super) async fn check_history(
                     ts: ts.clone(),
                 })
             }
-            Operation::Post(_) => HistoryResult::NoAccess(error.with_remedy().to_string()),
+            Operation::Post(_) => HistoryResult::NoAccess(error.with_remedy(slack_setting).to_string()),
         }),
-        Err(error) if denies_history(&error) => Ok(HistoryResult::NoAccess(error.with_remedy().to_string())),
+        Err(error) if denies_history(&error) => {
+            Ok(HistoryResult::NoAccess(error.with_remedy(slack_setting).to_string()))
+        }
         Err(error) => Err(error),
     }
 }

@@ -21,6 +21,7 @@ use tokio::task::JoinSet;
 use tracing::{error, warn};
 
 use super::lookup_order::LookupOrder;
+use crate::config::slack_setting;
 use crate::review::users::UserLookup;
 use access_core::policy::identity::SlackProfile;
 use slack_client::directory::{Directory, Priority};
@@ -275,7 +276,7 @@ impl LookupError {
                 ("This recipient is deactivated in Slack; take it out of the configuration".to_owned(), is_configured)
             }
             LookupErrorKind::Slack(error) => (
-                format!("Cannot look the recipient up: {}", error.with_remedy()),
+                format!("Cannot look the recipient up: {}", error.with_remedy(slack_setting)),
                 matches!(error.retry(), Retry::Never | Retry::NeedsOperator),
             ),
             LookupErrorKind::Teleport(error) => {

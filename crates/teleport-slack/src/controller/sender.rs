@@ -23,6 +23,7 @@ use super::history_check::{message_metadata, reply_metadata};
 use super::lease::Lease;
 use super::retry_state::{Deferred, Effect};
 use super::timings::ControllerTimings;
+use crate::config::slack_setting;
 use crate::observe::log_once::SharedLogOnce;
 use crate::observe::metrics::{Metrics, SlackOperation};
 use access_core::domain::error_chain::seconds;
@@ -261,7 +262,7 @@ impl SlackSender {
 
     /// Logs that Slack refuses the layout; the short message follows if the lease has time left.
     fn allow_fallback(&self, id: &RequestId, error: &SlackError, lease: &Lease) -> Result<(), SendError> {
-        warn!(request = %id, "Slack refuses the message's blocks, so it is sent as plain text; please report this: {}", error.with_remedy());
+        warn!(request = %id, "Slack refuses the message's blocks, so it is sent as plain text; please report this: {}", error.with_remedy(slack_setting));
         if lease.may_start_call() { Ok(()) } else { Err(SendError::LeaseExpired) }
     }
 
@@ -273,7 +274,7 @@ impl SlackSender {
         } else if !is_deleted
             && self.log_once.should_log(&log_scope(error.method(), destination), &error.to_string())
         {
-            error!(request = %id, %destination, %ts, "Cannot update the message any more: {}", error.with_remedy());
+            error!(request = %id, %destination, %ts, "Cannot update the message any more: {}", error.with_remedy(slack_setting));
         } else {
             debug!(request = %id, %destination, %ts, "Cannot update the message any more: {error}");
         }
@@ -345,11 +346,11 @@ impl SlackSender {
         if !error.was_sent()
             || !self.log_once.should_log(&log_scope(error.method(), destination), &error.to_string())
         {
-            debug!(request = %id, %destination, retry_in_s = again, "{}", error.with_remedy());
+            debug!(request = %id, %destination, retry_in_s = again, "{}", error.with_remedy(slack_setting));
         } else if matches!(error.retry(), Retry::Never | Retry::NeedsOperator) {
-            error!(request = %id, %destination, retry_in_s = again, "{}", error.with_remedy());
+            error!(request = %id, %destination, retry_in_s = again, "{}", error.with_remedy(slack_setting));
         } else {
-            warn!(request = %id, %destination, retry_in_s = again, "{}", error.with_remedy());
+            warn!(request = %id, %destination, retry_in_s = again, "{}", error.with_remedy(slack_setting));
         }
         let effect = if is_unclear {
             let now = Timestamp::now();

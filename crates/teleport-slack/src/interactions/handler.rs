@@ -31,12 +31,12 @@ use super::facts::{DecisionFacts, FactsLoader, MAX_ATTEMPTS, RETRY_PAUSE, with_r
 use super::receiver::Received;
 use super::refusals::{already_resolved, refusal_if_not_applied, refusal_if_resolved};
 use super::respond::Responder;
-use crate::controller;
 use crate::observe::metrics::{InteractionResult, Metrics};
 use crate::review::resolver::{ResolveError, ResolveResult, Resolver};
 use crate::review::review_support::ReviewSupport;
 use crate::review::voters::VoterSnapshot;
 use crate::supervise::job_queue::{JobHandler, run_jobs};
+use crate::{config::slack_setting, controller};
 use teleport_client::decisions::{DecideError, SubmitReview};
 use teleport_client::error::ErrorKind;
 use teleport_client::plugin_data::modify_record;
@@ -262,7 +262,7 @@ impl InteractionHandler {
                 Refusal::Timeout.into()
             }
             Err(error) => {
-                warn!(request = %command.request, "Cannot open the modal: {}", error.with_remedy());
+                warn!(request = %command.request, "Cannot open the modal: {}", error.with_remedy(slack_setting));
                 Refusal::Timeout.into()
             }
         }

@@ -7,6 +7,7 @@ use access_core::render::Message;
 use access_core::render::ephemeral::refused;
 use tracing::{debug, warn};
 
+use crate::config::slack_setting;
 use slack_client::error::SlackError;
 use slack_client::{self, PostMessage};
 
@@ -42,7 +43,7 @@ impl Responder {
         }
         // A reader of a public channel who is no member sees nothing there; the app's direct message remains.
         if let Err(error) = self.send_direct_message(sender, message).await {
-            warn!(slack_user = %user, "Cannot reply to the Slack user: {}", error.with_remedy());
+            warn!(slack_user = %user, "Cannot reply to the Slack user: {}", error.with_remedy(slack_setting));
         }
     }
 

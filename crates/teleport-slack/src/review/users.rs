@@ -68,6 +68,17 @@ impl UserLookup {
         while stop.run_until_cancelled(self.refresh_requested.notified()).await.is_some() {
             let asked = Instant::now();
             let Some(found) = stop.run_until_cancelled(self.teleport.list_users()).await else { return };
+            match &found {
+                Ok(_) => {
+                    self.log_once.clear("listing");
+                }
+                Err(TeleportError::TooManyItems { .. })
+                    if self.log_once.should_log("listing", "too many") =>
+                {
+                    warn!("Cannot list Teleport's users; map those who decide in [review.users] instead");
+                }
+                Err(_) => {}
+            }
             let index = found.map(|users| std::sync::Arc::new(UserIndex::new(&users, &self.mapping)));
             self.snapshot.send_replace(Some(UserSnapshot { started_at: asked, index }));
         }

@@ -19,6 +19,7 @@ use tokio::time::{Instant, timeout};
 use tracing::{debug, error, warn};
 
 use super::users::UserLookup;
+use crate::config::slack_setting;
 use crate::observe::log_once::SharedLogOnce;
 use slack_client::error::{Affects, Retry, SlackError};
 use slack_client::usergroups::{Membership, UserGroups, is_gone};
@@ -115,7 +116,7 @@ impl VoterLoader {
                 return Err(Refusal::SlackUnreachable);
             }
             Err(error) => {
-                warn!(slack_user = %account, "Slack does not identify this user, so nothing is decided: {}", error.with_remedy());
+                warn!(slack_user = %account, "Slack does not identify this user, so nothing is decided: {}", error.with_remedy(slack_setting));
                 return Err(Refusal::SlackUnreachable);
             }
         };
@@ -176,7 +177,7 @@ impl VoterLoader {
                     warn!(
                         group,
                         "Cannot read a user group that a rule names, so nothing is decided that depends on it: {}",
-                        error.with_remedy()
+                        error.with_remedy(slack_setting)
                     );
                     unread = Some(Refusal::GroupsUnreadable { is_lasting: false });
                 }
@@ -188,7 +189,7 @@ impl VoterLoader {
     /// Logs what an operator must fix, once until it works again.
     fn log_error_once(&self, scope: &str, what: &str, error: &SlackError) {
         if self.log_once.should_log(scope, error.code().unwrap_or_default()) {
-            error!("{what}: {}", error.with_remedy());
+            error!("{what}: {}", error.with_remedy(slack_setting));
         }
     }
 

@@ -1,7 +1,8 @@
 //! Which file may import which: in every crate imports go down only, and none goes round in a circle.
 //!
-//! A re-export counts as an import of what it names. A file and those below it are parts of one idea, so what it takes from
-//! them makes no circle. Tests are not looked at.
+//! A re-export counts as an import of what it names, and a name that is taken through one counts as taken from the file that
+//! has it. A file and those below it are parts of one idea, so what it takes from them makes no circle; a crate's root is no
+//! such idea. Tests are not looked at.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -27,8 +28,20 @@ const LAYERS: &[(&str, &[&[&str]])] = &[
             &["secret_shape"],
         ],
     ),
-    // One layer: its files import each other, and none in a circle.
-    ("slack-client", &[]),
+    (
+        "slack-client",
+        &[
+            &["directory", "history", "replies", "socket_mode", "usergroups"],
+            &["client"],
+            &["cache", "observer", "rate_limit", "response_url", "token"],
+            &["transport"],
+            &["objects"],
+            &["api_url", "wire"],
+            &["error", "redact"],
+            &["error_codes", "method"],
+            &["remedy"],
+        ],
+    ),
     (
         "teleport-client",
         &[
@@ -45,7 +58,7 @@ const LAYERS: &[(&str, &[&[&str]])] = &[
         ],
     ),
     ("client-base", &[&["files", "tls"], &["acl"]]),
-    // One layer, too.
+    // One layer: its files import each other, and none in a circle.
     ("access-sim", &[]),
 ];
 
@@ -63,8 +76,24 @@ const LEFT: &[&str] = &[
     "teleport::wire",
 ];
 
-/// One import: from which file, of which module, both as paths below the crate, such as `policy::tally`.
+/// One import: from which file, of which module, both as paths below the crate, such as `policy::tally`. The root is `ROOT`.
 type Import = (String, String);
+
+/// How `lib.rs`, or `main.rs` where there is none, is called. It stands in a layer only if something is taken from it.
+const ROOT: &str = "crate";
+
+/// A module, as the path below the crate.
+type Module = Vec<String>;
+
+/// By module: the name that it gives to something, and where that is from.
+type Aliases = BTreeMap<Module, BTreeMap<String, Path>>;
+
+/// A path that an import ends with: the module, and the names in it, mostly one.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Path {
+    module: Module,
+    names: Vec<String>,
+}
 
 /// The words of a Rust text without comments, strings and inline modules for tests: identifiers, `::`, and single signs.
 fn words(text: &str) -> Vec<&str> {
@@ -138,7 +167,7 @@ fn without_tests(words: Vec<&str>) -> Vec<&str> {
 }
 
 /// The module that a file is, below its crate; empty for `lib.rs`.
-fn module_of(path: &str) -> Vec<String> {
+fn module_of(path: &str) -> Module {
     let below = path.split_once("/src/").expect("a source file").1.trim_end_matches(".rs");
     let mut parts: Vec<_> = below.split('/').map(str::to_owned).collect();
     if parts.last().is_some_and(|last| matches!(last.as_str(), "mod" | "lib")) {
@@ -147,11 +176,11 @@ fn module_of(path: &str) -> Vec<String> {
     parts
 }
 
-/// All paths in one text that lead to a module of this crate.
-fn imports_of(source: &Source, krate: &str, modules: &BTreeSet<Vec<String>>) -> BTreeSet<Vec<String>> {
+/// All paths in one text that lead to a module of this crate, and the names that it gives to them by `use`.
+fn paths_of(source: &Source, krate: &str, modules: &BTreeSet<Module>) -> Vec<(Option<String>, Path)> {
     let own = module_of(&source.path);
     let words = words(&source.text);
-    let mut found = BTreeSet::new();
+    let mut found = Vec::new();
     let mut at = 0;
     while at < words.len() {
         let before = &words[..at];
@@ -160,49 +189,56 @@ fn imports_of(source: &Source, krate: &str, modules: &BTreeSet<Vec<String>>) -> 
         let child = |word: &str| modules.contains(&[own.as_slice(), &[word.to_owned()]].concat());
         let base = match words[at] {
             _ if !is_start => None,
-            "crate" | "self" | "super" => Some(own.clone()),
-            word if word == krate.replace('-', "_") && words.get(at + 1) == Some(&"::") => Some(Vec::new()),
-            word if child(word) && words.get(at + 1) == Some(&"::") => Some(own.clone()),
+            "crate" | "self" | "super" => Some((at, own.clone())),
+            word if word == krate.replace('-', "_") && words.get(at + 1) == Some(&"::") => {
+                Some((at + 2, Vec::new()))
+            }
+            word if child(word) && words.get(at + 1) == Some(&"::") => Some((at, own.clone())),
             _ => None,
         };
+        let is_use = before.last() == Some(&"use");
         match base {
-            Some(base) => at = path_at(&words, at, base, modules, &mut found).max(at + 1),
+            Some((start, module)) => {
+                let base = Path { module, names: Vec::new() };
+                at = path_at(&words, start, base, modules, is_use, &mut found).max(at + 1);
+            }
             None => at += 1,
         }
     }
-    found.remove(&own);
     found
 }
 
-/// Follows one path, also into its braces, and keeps the module that each of its ends lies in. Returns where it ended.
+/// Follows one path, also into its braces, and keeps each of its ends. Returns where it ended.
 fn path_at(
     words: &[&str],
     mut at: usize,
-    mut base: Vec<String>,
-    modules: &BTreeSet<Vec<String>>,
-    found: &mut BTreeSet<Vec<String>>,
+    mut base: Path,
+    modules: &BTreeSet<Module>,
+    is_use: bool,
+    found: &mut Vec<(Option<String>, Path)>,
 ) -> usize {
-    let mut is_inside = true;
+    let (start, mut last) = (at, None);
     while let Some(&word) = words.get(at) {
         match word {
             "{" => {
                 at += 1;
                 while words.get(at).is_some_and(|word| *word != "}") {
-                    let end = path_at(words, at, base.clone(), modules, found);
+                    let end = path_at(words, at, base.clone(), modules, is_use, found);
                     at = if end == at { at + 1 } else { end };
                 }
                 return at + 1;
             }
-            "crate" => base.clear(),
-            "self" => {}
-            "super" => drop(base.pop()),
-            _ if word.chars().all(|c| c.is_alphanumeric() || c == '_') => {
-                let mut deeper = base.clone();
-                deeper.push(word.to_owned());
-                is_inside = is_inside && modules.contains(&deeper);
-                if is_inside {
-                    base = deeper;
+            "crate" => base.module.clear(),
+            "self" => last = base.names.last().or(base.module.last()).cloned(),
+            "super" => drop(base.module.pop()),
+            _ if word == "*" || word.chars().all(|c| c.is_alphanumeric() || c == '_') => {
+                let deeper = [base.module.as_slice(), &[word.to_owned()]].concat();
+                if base.names.is_empty() && modules.contains(&deeper) {
+                    base.module = deeper;
+                } else {
+                    base.names.push(word.to_owned());
                 }
+                last = Some(word.to_owned());
             }
             _ => break,
         }
@@ -212,8 +248,37 @@ fn path_at(
         }
         at += 1;
     }
-    found.insert(base);
+    if words.get(at) == Some(&"as") && is_use {
+        last = words.get(at + 1).map(|&name| name.to_owned());
+        at += 2;
+    }
+    if at > start {
+        found.push((last.filter(|_| is_use), base));
+    }
     at
+}
+
+/// The module that a path leads to, through every `use` that it meets.
+fn resolve(path: &Path, aliases: &Aliases, modules: &BTreeSet<Module>) -> Module {
+    let mut path = path.clone();
+    // A circle of re-exports names nothing; it would not compile.
+    for _ in 0..16 {
+        let Some(known) = path.names.first().and_then(|name| aliases.get(&path.module)?.get(name)) else {
+            break;
+        };
+        let mut module = known.module.clone();
+        let mut names = [known.names.as_slice(), &path.names[1..]].concat();
+        while let Some(name) = names.first() {
+            let deeper = [module.as_slice(), &[name.clone()]].concat();
+            if !modules.contains(&deeper) {
+                break;
+            }
+            module = deeper;
+            names.remove(0);
+        }
+        path = Path { module, names };
+    }
+    path.module
 }
 
 /// Every import inside a crate, from file to file.
@@ -223,17 +288,22 @@ fn imports(krate: &str) -> Vec<Import> {
 
 fn imports_in(krate: &str, sources: &[Source]) -> Vec<Import> {
     let modules: BTreeSet<_> = sources.iter().map(|source| module_of(&source.path)).collect();
-    let mut all = Vec::new();
-    for source in sources {
-        let own = module_of(&source.path);
-        // The root only lists what there is.
-        if own.is_empty() {
-            continue;
-        }
-        let targets = imports_of(source, krate, &modules).into_iter().filter(|target| !target.is_empty());
-        all.extend(targets.map(|target| (own.join("::"), target.join("::"))));
+    let paths: Vec<_> =
+        sources.iter().map(|source| (module_of(&source.path), paths_of(source, krate, &modules))).collect();
+    let mut aliases = Aliases::new();
+    for (own, paths) in &paths {
+        let named = paths.iter().filter_map(|(name, path)| Some((name.clone()?, path.clone())));
+        let named = named.filter(|(name, _)| !matches!(name.as_str(), "*" | "_"));
+        aliases.entry(own.clone()).or_default().extend(named);
     }
-    all
+    let shown = |module: &Module| if module.is_empty() { ROOT.to_owned() } else { module.join("::") };
+    let mut all = BTreeSet::new();
+    for (own, paths) in &paths {
+        // A re-export is an import of what it names, and what is taken through it is an import of that.
+        let targets = paths.iter().map(|(_, path)| resolve(path, &aliases, &modules));
+        all.extend(targets.filter(|target| target != own).map(|target| (shown(own), shown(&target))));
+    }
+    all.into_iter().collect()
 }
 
 /// The imports that go up, and the names that stand in no layer.
@@ -244,8 +314,10 @@ fn upward(layers: &[&[&str]], imports: &[Import]) -> Vec<String> {
     for (from, to) in imports {
         let (a, b) = (top(from), top(to));
         match (rank(&a), rank(&b)) {
+            // All layers are below a root that no file takes anything from.
+            (None, Some(_)) if a == ROOT => {}
+            (_, None) => wrong.push(format!("{from} imports {b}, which stands in no layer")),
             (None, _) => wrong.push(format!("{a} stands in no layer")),
-            (_, None) => wrong.push(format!("{b} stands in no layer")),
             (Some(_), Some(_)) if a == b => {}
             (Some(high), Some(low)) if high < low => {}
             _ => wrong.push(format!("{from} imports {to}")),
@@ -331,4 +403,44 @@ fn an_upward_import_a_circle_and_a_re_export_are_seen() {
     assert_eq!(wrong("fn g() { super::high::f() }"), (1, 1));
     assert_eq!(wrong("use one::A;"), (0, 0));
     assert_eq!(wrong("pub(in crate::high) struct B;"), (0, 0));
+}
+
+#[test]
+fn circles_through_the_root_and_through_the_parents_re_export_are_seen() {
+    let circles_of = |files: &[(&str, &str)]| {
+        let source = |(path, text): &(&str, &str)| Source {
+            path: format!("crates/x/src/{path}"),
+            text: (*text).to_owned(),
+        };
+        circles(&imports_in("x", &files.iter().map(source).collect::<Vec<_>>()))
+    };
+    let group = |files: [&str; 2]| vec![BTreeSet::from(files.map(str::to_owned))];
+    let low = "use super::Client;\npub struct Limits;";
+    let client = ("client.rs", "use super::low::Limits;\npub struct Client(Limits);");
+    assert_eq!(
+        circles_of(&[("lib.rs", "mod low;\nuse low::Limits;\npub struct Client(Limits);"), ("low.rs", low)]),
+        group([ROOT, "low"]),
+        "the root has something itself"
+    );
+    let lib = ("lib.rs", "mod low;\nmod client;\npub use client::Client;\npub use low::Limits;");
+    assert_eq!(circles_of(&[lib, client, ("low.rs", "pub struct Limits;")]), []);
+    assert_eq!(circles_of(&[lib, client, ("low.rs", low)]), group(["client", "low"]));
+
+    let one = "pub struct A(super::B);";
+    let two = ("low/two.rs", "use super::one::A;\npub struct B;");
+    for low in [
+        "mod one;\nmod two;\npub use two::B;",
+        "mod one;\nmod two;\npub use self::{one::A, two::B};",
+        "mod one;\nmod two;\nuse two::C as B;",
+    ] {
+        let siblings = [("lib.rs", "mod low;"), ("low/mod.rs", low), ("low/one.rs", one), two];
+        assert_eq!(circles_of(&siblings), group(["low::one", "low::two"]), "{low}");
+    }
+    let own = [
+        ("lib.rs", "mod low;"),
+        ("low/mod.rs", "mod one;\nmod two;\npub struct B;"),
+        ("low/one.rs", one),
+        two,
+    ];
+    assert_eq!(circles_of(&own), [], "its parent's own");
 }

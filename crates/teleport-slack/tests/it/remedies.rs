@@ -49,14 +49,14 @@ fn an_identity_that_cannot_be_used_is_replaced_or_named_as_its_remedy_says() {
                 &|path| {
                     fs::copy(at("auth.crt"), path).unwrap();
                 },
-                "client_key names the wrong file",
+                "or that of the private key is wrong (settings: teleport.client_key and teleport.client_crt)",
             ),
             (
                 "auth.crt",
                 &|path| {
                     fs::copy(at("auth.key"), path).unwrap();
                 },
-                "client_crt names the wrong file",
+                "or that of the certificate is wrong (settings: teleport.client_key and teleport.client_crt)",
             ),
             (
                 "auth.crt",
@@ -80,7 +80,7 @@ fn an_identity_that_cannot_be_used_is_replaced_or_named_as_its_remedy_says() {
             .replace("client_crt = \"auth.crt\"", "client_crt = \"auth.key\"");
         bed.assert_start_fails(
             &exchanged,
-            "client_key and client_crt are probably exchanged in the configuration",
+            "the paths of the private key and the certificate are probably exchanged",
         )
         .await;
         bed.assert_start_works(&good).await;

@@ -171,10 +171,34 @@ fn the_core_has_no_clock_no_network_no_files_and_does_not_wait() {
 #[test]
 fn only_one_folder_knows_each_sides_wire_format() {
     assert_none(&all_outside("http"), &["axum::"], "only src/http listens for callbacks");
-    let methods =
-        ["auth.test", "chat.", "users.", "conversations.", "views."].map(|name| format!("\"{name}"));
+    let families =
+        ["auth.test", "chat.", "users.", "conversations.", "views.", "usergroups.", "bots.", "apps."];
+    let methods = families.map(|name| format!("\"{name}"));
     let methods: Vec<_> = methods.iter().map(String::as_str).collect();
     assert_none(&production("teleport-slack"), &methods, "only slack-client knows Slack's methods");
+}
+
+#[test]
+fn clients_do_not_know_what_the_daemon_calls_its_settings() {
+    let keys = [
+        "slack.token",
+        "slack.api_url",
+        "review.app_token",
+        "review.signing_secret",
+        "[review",
+        "[http]",
+        "client_key names",
+        "client_crt names",
+        "in the configuration",
+        "bug in teleport-slack",
+    ];
+    for krate in ["client-base", "slack-client", "teleport-client"] {
+        assert_none(
+            &production(krate),
+            &keys,
+            "a client's remedies name no key; `config/setting_names.rs` does",
+        );
+    }
 }
 
 /// What a crate's manifest names above its dependencies for tests.

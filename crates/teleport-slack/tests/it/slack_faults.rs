@@ -412,7 +412,10 @@ fn the_start_waits_for_slack_but_not_at_a_wrong_address() {
         let daemon = bed.launch(&bed.config(TEAM));
         let line = bed.until_logged(&daemon, "Slack does not answer").await;
         assert!(line.contains("auth.test failed: the answer is not Slack's"), "{line}");
-        assert!(line.contains("remedy: check what answers at Slack's address (slack.api_url)"), "{line}");
+        assert!(
+            line.contains("remedy: check what answers at Slack's API address (setting: slack.api_url)"),
+            "{line}"
+        );
         bed.until_logged(&daemon, "Ready").await;
         daemon.stop().await;
 
@@ -420,7 +423,11 @@ fn the_start_waits_for_slack_but_not_at_a_wrong_address() {
         bed.slack.faults().add(FaultRule::new("auth.test", elsewhere));
         let (code, log) = bed.run_to_exit(&bed.config(TEAM)).await;
         assert_eq!(code, Some(78), "{log}");
-        assert!(log.contains("HTTP status 302") && log.contains("remedy: check that slack.api_url"), "{log}");
+        assert!(
+            log.contains("HTTP status 302")
+                && log.contains("no proxy stands in between (setting: slack.api_url)"),
+            "{log}"
+        );
     });
 }
 

@@ -142,7 +142,7 @@ fn swapped_files_in_the_configuration_are_reported_as_swapped() {
         let bed = TestBed::new().await;
         let config = bed.config(TEAM);
         let (key, crt) = ("client_key = \"auth.key\"", "client_crt = \"auth.crt\"");
-        let exchanged = "client_key and client_crt are probably exchanged";
+        let exchanged = "the paths of the private key and the certificate are probably exchanged";
 
         let key_is_crt = config.replace(key, "client_key = \"auth.crt\"");
         let both = key_is_crt.replace(crt, "client_crt = \"auth.key\"");

@@ -33,9 +33,14 @@ fn the_start_waits_on_a_refused_token_and_uses_a_new_one() {
         std::fs::write(&file, "xoxb-wrong-4711").unwrap();
         let daemon = bed.launch(&config);
         let line = bed.until_warned(&daemon, "Slack refuses the bot token").await;
-        for words in
-            [" ERROR ", "auth.test", "invalid_auth", "the token is wrong", "remedy: check slack.token"]
-        {
+        for words in [
+            " ERROR ",
+            "auth.test",
+            "invalid_auth",
+            "the token is wrong",
+            "remedy: check the bot token",
+            "(setting: slack.token)",
+        ] {
             assert!(line.contains(words), "{line}");
         }
         let remedy = format!("a new one in {} is taken up within seconds, without a restart", file.display());

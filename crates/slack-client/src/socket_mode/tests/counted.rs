@@ -94,7 +94,7 @@ async fn connections_of_another_app_are_not_kept() {
     }
     assert!(daemon.handled.all().is_empty());
     assert_eq!(log.count("ERROR"), 1, "{}", log.text());
-    let expected = "slack.token belongs to the Slack app A0BOT and review.app_token to the app \"A0OTHER\", so no click would ever be taken; remedy: copy both tokens from the pages of one app";
+    let expected = "the bot token belongs to the Slack app A0BOT and the app-level token to the app \"A0OTHER\", so no click would ever be taken; remedy: copy both tokens from the pages of one app";
     assert!(log.text().contains(expected), "{}", log.text());
     // Fixed.
     let mut open = Vec::new();

@@ -29,11 +29,11 @@ where
 fn recording_dispatcher() -> (Arc<Dispatcher>, Handled) {
     let given = Handled::default();
     let kept = given.clone();
-    let intake = dispatcher(move |envelope| {
+    let dispatcher = dispatcher(move |envelope| {
         kept.push(envelope);
         async { None }
     });
-    (intake, given)
+    (dispatcher, given)
 }
 
 async fn connected_pair() -> (WebSocketStream<DuplexStream>, SlackSide<DuplexStream>) {
@@ -50,14 +50,14 @@ struct RunningConnection {
 }
 
 impl RunningConnection {
-    async fn start(intake: &Arc<Dispatcher>) -> Self {
+    async fn start(dispatcher: &Arc<Dispatcher>) -> Self {
         let (near, mut far) = connected_pair().await;
         far.send(json!({"type": "hello"})).await;
-        let mut link = Connection::await_hello(near, TIMING()).await.unwrap();
-        let (intake, leave) = (intake.clone(), CancellationToken::new());
+        let mut connection = Connection::await_hello(near, TIMING()).await.unwrap();
+        let (dispatcher, leave) = (dispatcher.clone(), CancellationToken::new());
         let mut serving = JoinSet::new();
         let stop = leave.clone();
-        serving.spawn(async move { link.serve(&intake, &stop).await });
+        serving.spawn(async move { connection.serve(&dispatcher, &stop).await });
         Self { slack: far, close_token: leave, serving }
     }
 
@@ -75,8 +75,8 @@ impl RunningConnection {
 
 #[tokio::test(start_paused = true)]
 async fn a_click_is_acknowledged_before_any_work() {
-    let intake = dispatcher(|_| pending());
-    let mut one = RunningConnection::start(&intake).await;
+    let dispatcher = dispatcher(|_| pending());
+    let mut one = RunningConnection::start(&dispatcher).await;
     let begun = Instant::now();
     for id in ["e1", "e2", "e3"] {
         one.slack.send(envelope(id, &click(id))).await;
@@ -87,9 +87,9 @@ async fn a_click_is_acknowledged_before_any_work() {
 
 #[tokio::test(start_paused = true)]
 async fn an_envelope_that_comes_again_is_acknowledged_and_not_handed_on() {
-    let (intake, given) = recording_dispatcher();
-    let mut one = RunningConnection::start(&intake).await;
-    let mut two = RunningConnection::start(&intake).await;
+    let (dispatcher, given) = recording_dispatcher();
+    let mut one = RunningConnection::start(&dispatcher).await;
+    let mut two = RunningConnection::start(&dispatcher).await;
     one.slack.send(envelope("e1", &click("1"))).await;
     one.slack.expect_ack("e1").await;
     one.slack.send(envelope("e1", &click("1"))).await;
@@ -108,7 +108,7 @@ async fn an_answer_to_a_modal_goes_into_its_acknowledgement() {
     let answer = json!({"response_action": "errors", "errors": {"reason": "Please give one"}});
     let (reply, asked) = (answer.clone(), Handled::default());
     let kept = asked.clone();
-    let intake = dispatcher(move |envelope: Envelope| {
+    let dispatcher = dispatcher(move |envelope: Envelope| {
         assert_eq!(envelope.respond_by, Some(Instant::now() + Duration::from_secs(2)));
         kept.push(envelope);
         let answer = reply.clone();
@@ -117,8 +117,8 @@ async fn an_answer_to_a_modal_goes_into_its_acknowledgement() {
             Some(answer)
         }
     });
-    let mut one = RunningConnection::start(&intake).await;
-    let mut two = RunningConnection::start(&intake).await;
+    let mut one = RunningConnection::start(&dispatcher).await;
+    let mut two = RunningConnection::start(&dispatcher).await;
     one.slack.send(envelope("e1", &submission("t1"))).await;
     // Sent again before the answer is there, elsewhere: the first connection answers.
     two.slack.send(envelope("e1", &submission("t1"))).await;
@@ -137,7 +137,7 @@ async fn an_answer_to_a_modal_goes_into_its_acknowledgement() {
 async fn a_modal_without_an_answer_in_time_is_not_acknowledged() {
     let done = Arc::new(Notify::new());
     let finished = done.clone();
-    let intake = dispatcher(move |_| {
+    let dispatcher = dispatcher(move |_| {
         let done = finished.clone();
         async move {
             sleep(Duration::from_secs(5)).await;
@@ -146,7 +146,7 @@ async fn a_modal_without_an_answer_in_time_is_not_acknowledged() {
         }
     });
     let log = Captured::start();
-    let mut one = RunningConnection::start(&intake).await;
+    let mut one = RunningConnection::start(&dispatcher).await;
     let begun = Instant::now();
     one.slack.send(envelope("e1", &submission("t1"))).await;
     done.notified().await;
@@ -163,8 +163,8 @@ async fn a_modal_without_an_answer_in_time_is_not_acknowledged() {
 
 #[tokio::test(start_paused = true)]
 async fn an_answer_that_cannot_be_sent_is_not_waited_for() {
-    let (intake, given) = recording_dispatcher();
-    let mut one = RunningConnection::start(&intake).await;
+    let (dispatcher, given) = recording_dispatcher();
+    let mut one = RunningConnection::start(&dispatcher).await;
     let mut refused = envelope("e1", &submission("t1"));
     refused["accepts_response_payload"] = json!(false);
     one.slack.send(refused).await;
@@ -176,7 +176,7 @@ async fn an_answer_that_cannot_be_sent_is_not_waited_for() {
 async fn a_full_dispatcher_lets_slack_send_again() {
     let (go_on, given) = (Arc::new(Notify::new()), Handled::default());
     let (waiting, kept) = (go_on.clone(), given.clone());
-    let intake = dispatcher(move |envelope| {
+    let dispatcher = dispatcher(move |envelope| {
         kept.push(envelope);
         let go_on = waiting.clone();
         async move {
@@ -185,7 +185,7 @@ async fn a_full_dispatcher_lets_slack_send_again() {
         }
     });
     let log = Captured::start();
-    let mut one = RunningConnection::start(&intake).await;
+    let mut one = RunningConnection::start(&dispatcher).await;
     for number in 0..MAX_CONCURRENT {
         let id = number.to_string();
         one.slack.send(envelope(&id, &click(&id))).await;
@@ -207,8 +207,8 @@ async fn a_full_dispatcher_lets_slack_send_again() {
 #[tokio::test(start_paused = true)]
 async fn work_that_never_ends_is_aborted() {
     let log = Captured::start();
-    let intake = dispatcher(|_| pending());
-    let mut one = RunningConnection::start(&intake).await;
+    let dispatcher = dispatcher(|_| pending());
+    let mut one = RunningConnection::start(&dispatcher).await;
     one.slack.send(envelope("e1", &click("1"))).await;
     one.slack.expect_ack("e1").await;
     // Kept alive by answering its pings.
@@ -220,27 +220,27 @@ async fn work_that_never_ends_is_aborted() {
 #[tokio::test(start_paused = true)]
 async fn a_panic_closes_no_modal_and_nothing_more() {
     let log = Captured::start();
-    let intake = dispatcher(|envelope: Envelope| {
+    let dispatcher = dispatcher(|envelope: Envelope| {
         assert_eq!(envelope.payload["actions"][0]["action_ts"], "fine", "as planned");
         async { None }
     });
-    let mut one = RunningConnection::start(&intake).await;
+    let mut one = RunningConnection::start(&dispatcher).await;
     one.slack.send(envelope("e0", &submission("t1"))).await;
     for (id, payload) in [("e1", click("1")), ("e2", click("fine"))] {
         one.slack.send(envelope(id, &payload)).await;
         // The modal is not acknowledged, so that Slack shows the person an error.
         one.slack.expect_ack(id).await;
     }
-    intake.drain().await;
+    dispatcher.drain().await;
     assert_eq!(log.count("Handling an interaction panicked"), 2, "{}", log.text());
     assert!(!log.text().contains("hunter2"), "{}", log.text());
 }
 
 #[tokio::test(start_paused = true)]
 async fn malformed_frames_are_ignored() {
-    let (intake, given) = recording_dispatcher();
+    let (dispatcher, given) = recording_dispatcher();
     let log = Captured::start();
-    let mut one = RunningConnection::start(&intake).await;
+    let mut one = RunningConnection::start(&dispatcher).await;
     let nested = "[".repeat(100_000);
     for text in ["hunter2", "[]", "{\"envelope_id\":[\"hunter2\"]}", nested.as_str(), ""] {
         one.slack.raw(Message::text(text)).await;
@@ -261,12 +261,12 @@ async fn malformed_frames_are_ignored() {
 
 #[tokio::test(start_paused = true)]
 async fn a_binary_or_oversized_message_ends_the_connection() {
-    let (intake, _) = recording_dispatcher();
-    let mut one = RunningConnection::start(&intake).await;
+    let (dispatcher, _) = recording_dispatcher();
+    let mut one = RunningConnection::start(&dispatcher).await;
     one.slack.raw(Message::binary(b"{}".to_vec())).await;
     assert!(matches!(one.error().await, ConnectionError::NotText));
 
-    let mut one = RunningConnection::start(&intake).await;
+    let mut one = RunningConnection::start(&dispatcher).await;
     // The daemon hangs up while this is being sent.
     let _sent = one.slack.0.send(Message::text("x".repeat(MAX_FRAME_BYTES + 1))).await;
     assert!(matches!(one.error().await, ConnectionError::ConnectionLost { .. }));
@@ -291,8 +291,8 @@ async fn a_hello_is_not_waited_for_forever() {
 
 #[tokio::test(start_paused = true)]
 async fn unanswered_pings_end_the_connection() {
-    let (intake, _) = recording_dispatcher();
-    let mut one = RunningConnection::start(&intake).await;
+    let (dispatcher, _) = recording_dispatcher();
+    let mut one = RunningConnection::start(&dispatcher).await;
     let begun = Instant::now();
     // Slack's end does not read, so it does not answer.
     assert!(matches!(one.error().await, ConnectionError::Unresponsive));
@@ -301,8 +301,8 @@ async fn unanswered_pings_end_the_connection() {
 
 #[tokio::test(start_paused = true)]
 async fn a_connection_without_clicks_stays() {
-    let (intake, _) = recording_dispatcher();
-    let mut one = RunningConnection::start(&intake).await;
+    let (dispatcher, _) = recording_dispatcher();
+    let mut one = RunningConnection::start(&dispatcher).await;
     let reading = async { while one.slack.0.next().await.is_some() {} };
     assert!(timeout(Duration::from_secs(3_600), reading).await.is_err());
     one.slack.send(envelope("e1", &click("1"))).await;
@@ -311,8 +311,8 @@ async fn a_connection_without_clicks_stays() {
 
 #[tokio::test(start_paused = true)]
 async fn slacks_pings_must_not_stop_once_they_came() {
-    let (intake, _) = recording_dispatcher();
-    let mut one = RunningConnection::start(&intake).await;
+    let (dispatcher, _) = recording_dispatcher();
+    let mut one = RunningConnection::start(&dispatcher).await;
     let begun = Instant::now();
     one.slack.raw(Message::Ping(vec![1].into())).await;
     // Our pings are answered all the while.
@@ -324,16 +324,16 @@ async fn slacks_pings_must_not_stop_once_they_came() {
 
 #[tokio::test(start_paused = true)]
 async fn the_end_is_announced_once_and_clicks_still_count() {
-    let (intake, given) = recording_dispatcher();
+    let (dispatcher, given) = recording_dispatcher();
     let (near, mut far) = connected_pair().await;
     far.send(json!({"type": "hello"})).await;
-    let mut link = Connection::await_hello(near, TIMING()).await.unwrap();
+    let mut connection = Connection::await_hello(near, TIMING()).await.unwrap();
     let leave = CancellationToken::new();
     far.send(json!({"type": "disconnect", "reason": "warning"})).await;
-    assert!(matches!(link.serve(&intake, &leave).await, Ended::Refresh));
+    assert!(matches!(connection.serve(&dispatcher, &leave).await, Ended::Refresh));
     far.send(json!({"type": "disconnect", "reason": "refresh_requested"})).await;
     far.send(envelope("e1", &click("1"))).await;
-    let (served, ()) = tokio::join!(link.serve(&intake, &leave), async {
+    let (served, ()) = tokio::join!(connection.serve(&dispatcher, &leave), async {
         far.expect_ack("e1").await;
         given.wait_for_count(1).await;
         leave.cancel();
@@ -344,11 +344,11 @@ async fn the_end_is_announced_once_and_clicks_still_count() {
 
 #[tokio::test(start_paused = true)]
 async fn a_pending_answer_is_sent_before_closing() {
-    let intake = dispatcher(|_| async {
+    let dispatcher = dispatcher(|_| async {
         sleep(Duration::from_secs(1)).await;
         Some(json!("late but there"))
     });
-    let mut one = RunningConnection::start(&intake).await;
+    let mut one = RunningConnection::start(&dispatcher).await;
     one.slack.send(envelope("e1", &submission("t1"))).await;
     // Another one, so that the first was certainly taken.
     one.slack.send(envelope("e2", &click("1"))).await;
@@ -361,8 +361,8 @@ async fn a_pending_answer_is_sent_before_closing() {
 
 #[tokio::test(start_paused = true)]
 async fn an_end_without_goodbye_is_not_waited_for() {
-    let (intake, _) = recording_dispatcher();
-    let mut one = RunningConnection::start(&intake).await;
+    let (dispatcher, _) = recording_dispatcher();
+    let mut one = RunningConnection::start(&dispatcher).await;
     let begun = Instant::now();
     one.close_token.cancel();
     assert!(matches!(one.ended().await, Ended::Closed));
@@ -371,8 +371,8 @@ async fn an_end_without_goodbye_is_not_waited_for() {
 
 #[tokio::test(start_paused = true)]
 async fn a_frame_that_cannot_be_sent_ends_the_connection() {
-    let (intake, given) = recording_dispatcher();
-    let mut one = RunningConnection::start(&intake).await;
+    let (dispatcher, given) = recording_dispatcher();
+    let mut one = RunningConnection::start(&dispatcher).await;
     // Slack's end stops reading, and the pipe fills with acknowledgements.
     let sending = async {
         for number in 0.. {
@@ -394,7 +394,7 @@ async fn a_frame_that_cannot_be_sent_ends_the_connection() {
         "{end:?}"
     );
     assert_eq!(begun.elapsed(), Duration::from_secs(5));
-    intake.drain().await;
+    dispatcher.drain().await;
     let count = given.all().len();
     assert!(count > 100, "the click whose acknowledgement got stuck is handed on too: {count}");
 }

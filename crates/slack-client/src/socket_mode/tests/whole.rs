@@ -12,7 +12,8 @@ use tokio_tungstenite::accept_async;
 
 use super::*;
 use crate::ClientOptions;
-use crate::tests::server::{Reply, Server};
+use crate::client::tests::server::{Reply, Server};
+use crate::error::Setting;
 
 /// Short, so that tests are; what must not happen by itself is far away.
 pub(super) fn fast_timing() -> Timing {
@@ -45,7 +46,9 @@ impl ScriptedSlack {
 
     pub(super) fn client(&self) -> Client {
         let api_url = format!("http://{}/api/", self.api.address);
-        Client::new(ClientOptions { api_url, ..ClientOptions::new(Secret::new("xoxb-1")) }).unwrap()
+        let setting_names = |setting| if setting == Setting::AppToken { "app_token" } else { "" };
+        let options = ClientOptions::new(Secret::new("xoxb-1"));
+        Client::new(ClientOptions { api_url, setting_names, ..options }).unwrap()
     }
 
     async fn accept(&self) -> TcpStream {
@@ -77,7 +80,7 @@ impl Running {
     pub(super) fn start(client: Client, timing: Timing) -> Self {
         let app_token = watch::channel(Secret::new("xapp-hunter2")).1;
         let mode = SocketMode { timing, ..SocketMode::new(client, app_token, "A0BOT".to_owned()) };
-        let (given, links, stop) = (Handled::default(), mode.connections(), CancellationToken::new());
+        let (given, connections, stop) = (Handled::default(), mode.connections(), CancellationToken::new());
         let kept = given.clone();
         let handler = move |envelope| {
             kept.push(envelope);
@@ -85,11 +88,11 @@ impl Running {
         };
         let mut tasks = JoinSet::new();
         tasks.spawn(mode.run(handler, stop.clone()));
-        Self { handled: given, connections: links, stop, tasks }
+        Self { handled: given, connections, stop, tasks }
     }
 
-    pub(super) async fn wait_for_connections(&mut self, links: usize) {
-        let reached = self.connections.wait_for(|open| *open == links);
+    pub(super) async fn wait_for_connections(&mut self, connections: usize) {
+        let reached = self.connections.wait_for(|open| *open == connections);
         timeout(TEST_TIMEOUT, reached).await.unwrap().unwrap();
     }
 
@@ -229,7 +232,7 @@ async fn a_refused_token_is_logged_once_and_tried_rarely() {
     daemon.wait_for_connections(2).await;
     assert_eq!(slack.api.received().len(), 12);
     assert_eq!(log.count("ERROR"), 1, "{}", log.text());
-    assert!(log.text().contains("review.app_token"), "{}", log.text());
+    assert!(log.text().contains("as the app-level token (setting: app_token)"), "{}", log.text());
     until(|| log.count("Clicks in Slack arrive over Socket Mode again") == 1).await;
     assert!(!log.text().contains("hunter2"), "{}", log.text());
 }

@@ -1,6 +1,7 @@
 //! Answers to interactions, user groups and Socket Mode addresses, against the scripted server.
 
 use super::*;
+use crate::remedy::Setting;
 
 fn ok() -> Reply {
     Reply::json(&json!({"ok": true}))
@@ -105,7 +106,7 @@ async fn the_address_of_an_answer_is_never_shown() {
         assert_eq!(error.retry(), kind, "{error}");
         assert_eq!(server.received().len(), 1);
         let shown = chain(&error);
-        assert!(!shown.contains("hunter2") && !shown.contains("slack.api_url is"), "{shown}");
+        assert!(!shown.contains("hunter2") && !shown.contains("API address"), "{shown}");
     }
 }
 
@@ -122,7 +123,7 @@ async fn members_of_a_user_group_are_people() {
     assert_read(request, "usergroups.users.list", "usergroup=S1");
     assert_eq!(client.usergroup_members("S1").await.unwrap_err().retry(), Retry::Backoff);
     let error = client.usergroup_members("S1").await.unwrap_err();
-    assert!(error.with_remedy().to_string().contains("[[review.rule]]"), "{error}");
+    assert_eq!(error.remedy().unwrap().setting, Some(Setting::UserGroups));
 }
 
 #[tokio::test]
@@ -148,11 +149,13 @@ async fn a_socket_address_is_asked_for_with_the_app_token() {
         let error = client.apps_connections_open(&app_token).await.unwrap_err();
         assert_eq!((error.retry(), error.is_ambiguous()), (kind, false), "{error}");
         assert!(!chain(&error).contains("hunter2"), "{}", chain(&error));
-        let shown = error.with_remedy().to_string();
-        assert!(!shown.contains("slack.token"), "{shown}");
-        assert_eq!(shown.contains("put it into review.app_token"), kind == Retry::NeedsOperator, "{shown}");
+        let setting = error.remedy().and_then(|remedy| remedy.setting);
+        assert_ne!(setting, Some(Setting::BotToken), "{error}");
+        assert_eq!(setting == Some(Setting::AppToken), kind == Retry::NeedsOperator, "{error}");
     }
     let error = client.apps_connections_open(&Secret::new("xapp-\n")).await.unwrap_err();
     assert_eq!(error.retry(), Retry::NeedsOperator);
-    assert!(error.with_remedy().to_string().contains("review.app_token"));
+    assert_eq!(error.remedy().unwrap().setting, Some(Setting::AppToken));
+    let error = client.try_token(&Secret::new("xoxb-\n")).await.unwrap_err();
+    assert_eq!(error.remedy().unwrap().setting, Some(Setting::BotToken));
 }

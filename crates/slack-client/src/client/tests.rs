@@ -2,7 +2,7 @@
 
 mod answers;
 mod limits;
-pub(super) mod server;
+pub(crate) mod server;
 
 use std::error::Error;
 
@@ -13,9 +13,9 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 
-use super::directory::{Directory, Priority};
-use super::error::Retry;
 use super::*;
+use crate::directory::{Directory, Priority};
+use crate::error::Retry;
 use server::{Received, Reply, Server};
 
 const TOKEN: &str = "xoxb-12-secret";
@@ -240,7 +240,7 @@ async fn answers_that_cannot_be_read_are_ambiguous() {
         .await;
     assert_failure(Reply::json(&json!({"ok": true})), Retry::Backoff, true, "usable `channel`").await;
 
-    let padding = "x".repeat(transport::MAX_BODY_BYTES);
+    let padding = "x".repeat(crate::transport::MAX_BODY_BYTES);
     let large = Reply::json(&json!({"ok": true, "channel": "C1", "ts": "1.1", "padding": padding}));
     assert_failure(large, Retry::Backoff, true, "larger than 1048576 bytes").await;
     let endless = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n";
@@ -284,7 +284,7 @@ async fn without_a_connection_nothing_was_sent() {
     drop(listener);
     let error = Client::new(options(api_url)).unwrap().post_message(post(&text_message())).await.unwrap_err();
     assert_eq!((error.retry(), error.is_ambiguous()), (Retry::Backoff, false));
-    assert!(error.remedy().unwrap().contains("firewall"));
+    assert!(error.remedy().unwrap().text.contains("firewall"));
 }
 
 /// Posts to a server that never takes part in the TLS handshake.
@@ -322,7 +322,7 @@ async fn slacks_certificate_is_checked() {
     let error = client(RootCertStore::empty()).post_message(post(&text_message())).await.unwrap_err();
     assert_eq!((error.retry(), error.is_ambiguous()), (Retry::Backoff, false));
     assert!(chain(&error).contains("UnknownIssuer"), "{}", chain(&error));
-    assert!(error.remedy().unwrap().contains("SSL_CERT_FILE"));
+    assert!(error.remedy().unwrap().text.contains("SSL_CERT_FILE"));
     assert!(server.received().is_empty());
 
     let mut roots = RootCertStore::empty();
@@ -333,7 +333,7 @@ async fn slacks_certificate_is_checked() {
 
 /// Everything an error can show.
 fn chain(error: &SlackError) -> String {
-    let mut text = format!("{error:?} {error:#?} {error} {}", error.with_remedy());
+    let mut text = format!("{error:?} {error:#?} {error} {}", error.with_remedy(no_names));
     let mut source = error.source();
     while let Some(error) = source {
         text += &format!(" {error} {error:?}");
@@ -450,7 +450,7 @@ fn the_api_address_is_checked() {
     assert_eq!(parse_base(DEFAULT_API_URL).unwrap(), DEFAULT_API_URL);
     assert_eq!(parse_base("https://slack-gov.com/api").unwrap(), "https://slack-gov.com/api/");
     assert_eq!(parse_base("http://127.0.0.1:80").unwrap(), "http://127.0.0.1:80/");
-    assert_url("", "slack.api_url) is not a URL");
+    assert_url("", "Slack's API address is not a URL");
     assert_url("slack.com/api", "is not a URL");
     assert_url("slack.com", "must start with https://");
     assert_url("/api", "must start with https://");
