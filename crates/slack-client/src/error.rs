@@ -1,6 +1,6 @@
 //! What can go wrong with a Slack call, and what the caller should do about it.
 //!
-//! `SlackError` answers three questions: how to go on (`kind`), whether a write may have happened all the same
+//! `SlackError` answers three questions: how to go on (`retry`), whether a write may have happened all the same
 //! (`is_ambiguous`), and what a person can do (`remedy`). What each of Slack's codes means is in `error_codes`.
 
 use std::error::Error;

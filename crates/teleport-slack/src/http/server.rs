@@ -4,7 +4,7 @@
 //! and takes the new one. So a question is answered at once behind any number of callers who say nothing.
 //!
 //! One request per connection: requests are rare, a closed connection cannot be held open, and no proxy sends one
-//! into a connection that is just being given up. What is answered is the router's business (`callback`,
+//! into a connection that is just being given up. What is answered is the router's business (`interactivity`,
 //! `diagnostics`).
 
 use std::collections::VecDeque;
@@ -36,7 +36,7 @@ use access_core::domain::error_chain::chain;
 /// How long a TLS handshake may take.
 const HANDSHAKE_LIMIT: Duration = Duration::from_secs(5);
 
-/// How long the head of a request may take. With `callback::BODY_LIMIT` it makes 5 s for the whole request.
+/// How long the head of a request may take. With `interactivity::BODY_LIMIT` it makes 5 s for the whole request.
 const HEAD_LIMIT: Duration = Duration::from_secs(2);
 
 /// How long a connection may take in all: handshake, request, handler, and a client that is slow to read.

@@ -351,7 +351,7 @@ fn named<'a>(tokens: &[Token], list: &[(&'a str, &'a str)]) -> Vec<(usize, &'a s
 }
 
 /// All files of the repository that are ours: nothing built, installed, generated or captured.
-fn files() -> Vec<(String, String)> {
+pub(crate) fn files() -> Vec<(String, String)> {
     let root = repository_root();
     let mut folders = vec![root.clone()];
     let mut files = Vec::new();
