@@ -88,7 +88,7 @@ fn is_same_bot(known: Option<&AuthTest>, found: &Result<AuthTest, SlackError>) -
     match (known, found) {
         (Some(known), Ok(found)) if (&known.team_id, &known.user_id) != (&found.team_id, &found.user_id) => {
             Err(format!(
-                "it is of another app or workspace (bot {} in {}, and not {} in {}), whose messages could not be kept true; restart the daemon if that is meant",
+                "it is of another app or workspace (bot {} in {}, and not {} in {}), whose messages could not be kept up to date; restart the daemon if that is meant",
                 found.user_id, found.team, known.user_id, known.team
             ))
         }
