@@ -83,7 +83,8 @@ fn rust_tokens(text: &str, wanted: Part) -> Vec<Token> {
         if part == Some(wanted) {
             // `\nhis` has the word `his`.
             let is_literal = wanted == Part::Literal;
-            let text = if is_literal { rest[..length].replace("\\n", "  ") } else { rest[..length].to_owned() };
+            let text =
+                if is_literal { rest[..length].replace("\\n", "  ") } else { rest[..length].to_owned() };
             found.extend(tokens(&text, line));
             // No phrase goes on from one literal to the next.
             found.extend(is_literal.then(|| (line, String::new())));
@@ -115,7 +116,8 @@ fn markdown_tokens(text: &str) -> Vec<Token> {
 /// The words of comments in other languages: whole lines, and what follows code.
 fn comment_line_tokens(text: &str, signs: &[&str]) -> Vec<Token> {
     let is_comment = |line: &str| signs.iter().any(|sign| line.trim_start().starts_with(sign));
-    let trailing = |line| str::split_once(line, &format!(" {} ", signs[0])).map_or("", |(_, comment)| comment);
+    let trailing =
+        |line| str::split_once(line, &format!(" {} ", signs[0])).map_or("", |(_, comment)| comment);
     let lines = text.lines().map(|line| if is_comment(line) { line } else { trailing(line) });
     tokens(&lines.collect::<Vec<_>>().join("\n"), 1)
 }
@@ -215,7 +217,8 @@ fn no_home_made_words() {
             }
         }
     }
-    let logged: Vec<_> = all_production().into_iter().filter(|source| is_for_operators(&source.path)).collect();
+    let logged: Vec<_> =
+        all_production().into_iter().filter(|source| is_for_operators(&source.path)).collect();
     assert!(logged.len() > 150, "only {} files were found", logged.len());
     for source in logged {
         let code: Vec<_> = source.production_lines().collect();
