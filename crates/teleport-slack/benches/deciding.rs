@@ -8,7 +8,7 @@
 #![expect(clippy::print_stdout, reason = "the figures are for people")]
 
 #[path = "../tests/it/harness/mod.rs"]
-#[expect(dead_code, reason = "the tests use the rest of it")]
+#[expect(dead_code, unused_imports, reason = "the tests use the rest of it")]
 mod harness;
 
 use std::collections::BTreeMap;

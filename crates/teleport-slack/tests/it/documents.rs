@@ -128,7 +128,7 @@ fn every_markdown_table_has_its_delimiter_row() {
 #[test]
 fn one_table_without_its_delimiter_row_is_found() {
     let drawn = "| a | b |\n|---|:--|\n| `x\\|y` | 2 |\n\n```text\n| no table |\n```\n";
-    assert_eq!(undrawn_tables(drawn), []);
+    assert_eq!(undrawn_tables(drawn), Vec::<usize>::new());
     assert_eq!(undrawn_tables("# A\n\n| a | b |\n| 1 | 2 |\n"), [3]);
     assert_eq!(undrawn_tables("| a | b |\n|---|\n\n| a |"), [1, 4]);
 }

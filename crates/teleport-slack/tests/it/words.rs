@@ -81,7 +81,7 @@ fn rust_tokens(text: &str, wanted: Part) -> Vec<Token> {
             (None, first.len_utf8())
         };
         if part == Some(wanted) {
-            // `\nhis` has the word `his`.
+            // `\nword` has the word `word`.
             let is_literal = wanted == Part::Literal;
             let text =
                 if is_literal { rest[..length].replace("\\n", "  ") } else { rest[..length].to_owned() };

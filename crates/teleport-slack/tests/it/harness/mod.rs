@@ -26,7 +26,7 @@ use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use tempfile::TempDir;
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, timeout_at};
 
 pub(crate) use daemon::Daemon;
 pub(crate) use in_process::run_in_process;
@@ -337,10 +337,12 @@ pub(crate) async fn poll_within<T>(
         changes.retain(|changes| changes.has_changed().is_ok());
         let mut changed: FuturesUnordered<_> =
             changes.iter_mut().map(async |changes| changes.changed().await).collect();
-        tokio::select! {
-            Some(Ok(())) = changed.next() => {}
-            () = sleep_until(deadline.min(Instant::now() + interval)) => {}
-        }
+        let change = async {
+            if !matches!(changed.next().await, Some(Ok(()))) {
+                std::future::pending().await
+            }
+        };
+        timeout_at(deadline.min(Instant::now() + interval), change).await.ok();
     }
 }
 
