@@ -393,6 +393,12 @@ proptest! {
         prop_assert_eq!(again.encode(), once);
     }
 
+}
+
+proptest! {
+    // Each case writes hundreds of kilobytes.
+    #![proptest_config(ProptestConfig::with_cases(32))]
+
     #[test]
     fn the_record_stays_far_below_the_servers_limit(mut request in request(), count in 0..400usize) {
         request.roles = vec!["\u{10ffff}".repeat(600); 400];
