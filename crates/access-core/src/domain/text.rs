@@ -1,8 +1,9 @@
-//! External text: which of its characters hide something, and two of the three things that are done about them.
+//! External text: which of its characters hide something, and what is done about them outside Slack.
 //!
 //! There is one list of the characters that are invisible or turn the reading direction, and each policy uses it: the
 //! terminal and the log show them escaped ([`escape_line`]), error texts drop them ([`one_line`]), and messages in Slack
-//! show a placeholder instead (`render/sanitize.rs`).
+//! show a placeholder instead (`render/sanitize.rs`). The record keeps them for these, but for control characters
+//! ([`without_controls`]).
 
 /// How a character looks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -140,8 +141,14 @@ pub fn one_line(text: &str) -> String {
     out
 }
 
-/// The first `max` characters; the last of them is "…" if anything was cut.
-pub(crate) fn truncate(text: &str, max: usize) -> String {
+/// The policy of the record: a space for each control character, as JSON writes six bytes for one. Whatever else hides
+/// something stays, for the policy of the place where the text is shown.
+pub(crate) fn without_controls(text: &str) -> impl Iterator<Item = char> + '_ {
+    text.chars().map(|c| if c.is_control() { ' ' } else { c })
+}
+
+/// The first `max` characters; the last of them is "…" if anything was cut. `max` is at least 1.
+pub fn truncate(text: &str, max: usize) -> String {
     if text.chars().nth(max).is_none() {
         return text.to_owned();
     }
@@ -165,5 +172,11 @@ mod tests {
     fn hidden_characters_are_dropped() {
         assert_eq!(one_line(" a\r\n\tb\u{0}\u{202e}c\u{200b}\u{61c} "), "a bc");
         assert_eq!(one_line("s3c\u{200d}r3t 👩‍💻"), "s3cr3t 👩‍💻");
+    }
+
+    #[test]
+    fn the_record_keeps_what_only_hides_and_no_control_characters() {
+        let kept: String = without_controls("a\n\u{1b}b\u{202e}c\u{9b}").collect();
+        assert_eq!(kept, "a  b\u{202e}c ");
     }
 }

@@ -10,6 +10,7 @@ use crate::domain::decision::Decision;
 use crate::domain::request::{Resource, Review, sample};
 use crate::record::Operation;
 
+mod captured;
 mod reading;
 
 fn id() -> RequestId {

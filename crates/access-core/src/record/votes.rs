@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::domain::decision::{Decision, MAX_REASON};
 use crate::domain::ids::{ChannelId, MessageTs, SlackUserId, is_id_charset};
 use crate::domain::request::{AccessRequest, RequestState, Version};
-use crate::domain::text::truncate;
+use crate::domain::text::{truncate, without_controls};
 
 /// No request keeps more votes: as many as a rule may ask for. Votes of the past give way to those that count.
 pub const MAX_VOTES: usize = 100;
@@ -214,9 +214,7 @@ impl Votes {
             self.decided_by = self.decided_by.and_then(|index| index.checked_sub(1));
         }
         let room = MAX_TOTAL_REASON_LEN.saturating_sub(total_reason_len(&self.list)).min(MAX_REASON);
-        // Control characters take six bytes in JSON and show nothing.
-        let plain: String =
-            vote.reason.chars().map(|c| if c.is_control() { ' ' } else { c }).take(room + 1).collect();
+        let plain: String = without_controls(&vote.reason).take(room + 1).collect();
         let reason = if room == 0 { String::new() } else { truncate(&plain, room) };
         self.list.push(Vote { reason, ..vote.clone() });
         true

@@ -6,22 +6,20 @@
 //! makes "watch, then list" miss nothing, which was observed; how long they wait is assumed.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::time::Duration;
 
 use jiff::Timestamp;
 use teleport_proto::auth as pb;
 
 use super::request::AccessRequest;
-use super::state::State;
 
 /// A change on its way from the store to the cache.
 #[derive(Debug)]
-struct PendingChange {
-    due: Timestamp,
-    id: String,
-    event: pb::Event,
+pub(super) struct PendingChange {
+    pub(super) due: Timestamp,
+    pub(super) id: String,
+    pub(super) event: pb::Event,
     /// Content of a PUT; absent for a DELETE.
-    request: Option<AccessRequest>,
+    pub(super) request: Option<AccessRequest>,
 }
 
 /// The cache, and what it has not seen yet.
@@ -32,53 +30,31 @@ pub(super) struct Cache {
 }
 
 impl Cache {
+    /// The requests as a list finds them.
+    pub(super) fn listed(&self) -> &BTreeMap<String, AccessRequest> {
+        &self.listed
+    }
+
     /// When the next change arrives.
     pub(super) fn next_due(&self) -> Option<Timestamp> {
         self.pending.front().map(|change| change.due)
     }
-}
 
-impl State {
-    /// The requests as a list finds them.
-    pub(super) fn listed(&self) -> &BTreeMap<String, AccessRequest> {
-        &self.cache.listed
+    /// Sends a change on its way.
+    pub(super) fn push(&mut self, change: PendingChange) {
+        self.pending.push_back(change);
     }
 
-    /// Sends a change towards lists and watches; at once where the release does not lag.
-    pub(super) fn publish(&mut self, id: &str, event: pb::Event, request: Option<AccessRequest>) {
-        let due = self.now + self.options.list_lag;
-        self.cache.pending.push_back(PendingChange { due, id: id.to_owned(), event, request });
-        self.apply_due_changes();
+    /// The change that arrives next, due or not.
+    pub(super) fn pop(&mut self) -> Option<PendingChange> {
+        self.pending.pop_front()
     }
 
-    /// Lets the cache see what is due.
-    pub(super) fn apply_due_changes(&mut self) {
-        while self.cache.next_due().is_some_and(|due| due <= self.now) {
-            self.apply_next_change();
-        }
-    }
-
-    /// Lets the cache see everything, as a server does that fills it again.
-    pub(super) fn refresh_cache(&mut self) {
-        while self.cache.next_due().is_some() {
-            self.apply_next_change();
-        }
-    }
-
-    /// Changes how long lists and watches lag behind; holds for what changes from now on.
-    pub(super) fn set_list_lag(&mut self, lag: Duration) {
-        self.options.list_lag = lag;
-    }
-
-    fn apply_next_change(&mut self) {
-        let Some(PendingChange { id, event, request, .. }) = self.cache.pending.pop_front() else { return };
-        let reached =
-            if self.faults.drops_event() { 0 } else { self.watchers.publish(&event, request.as_ref()) };
-        self.call_log.record_emission(&id, request.is_none(), reached);
+    /// From now on lists find this content; none, if the request is gone.
+    pub(super) fn list(&mut self, id: String, request: Option<AccessRequest>) {
         match request {
-            Some(request) => self.cache.listed.insert(id, request),
-            None => self.cache.listed.remove(&id),
+            Some(request) => self.listed.insert(id, request),
+            None => self.listed.remove(&id),
         };
-        self.mark_changed();
     }
 }

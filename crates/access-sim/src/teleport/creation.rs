@@ -7,13 +7,14 @@ use jiff::{SignedDuration, Timestamp};
 use tonic::Code;
 
 use super::audit::AuditKind;
+use super::caller::Caller;
 use super::fixture::{Labels, RequestConditions, Threshold, User, any_matches};
-use super::lifecycle::{require_reason_fits, text};
 use super::options::ServerVersion;
 use super::refusal::RpcError;
 use super::request::{AccessRequest, NewRequest, Raw, RequestState, Resource};
-use super::rules::{ACCESS_REQUEST, Caller};
+use super::rules::ACCESS_REQUEST;
 use super::state::State;
+use super::text::{require_reason_fits, text};
 
 /// Most resources in one request.
 const RESOURCE_LIMIT: usize = 300;

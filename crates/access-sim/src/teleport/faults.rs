@@ -11,7 +11,8 @@ use tonic::Code;
 
 use super::call_log::Method;
 use super::refusal::RpcError;
-use super::watch::Watchers;
+pub use super::watchers::WatchEnd;
+use super::watchers::Watchers;
 
 /// What happens to a call.
 #[derive(Clone, Debug)]
@@ -54,15 +55,6 @@ impl Repeat {
             Self::UntilCleared => true,
         }
     }
-}
-
-/// How watch streams are ended.
-#[derive(Clone, Debug)]
-pub enum WatchEnd {
-    /// With status OK, as a server does that shuts down.
-    Clean,
-    /// With an error.
-    Error(RpcError),
 }
 
 #[derive(Debug)]

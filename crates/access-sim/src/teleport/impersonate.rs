@@ -6,11 +6,11 @@
 use jiff::Timestamp;
 use rcgen::{PKCS_RSA_SHA256, PublicKeyData, SignatureAlgorithm};
 
+use super::caller::Caller;
 use super::certs::{Authorities, Subject};
 use super::fixture::{User, any_matches};
 use super::options::ServerVersion;
 use super::refusal::RpcError;
-use super::rules::Caller;
 use super::ssh::{PublicKey, certificate_line};
 use super::state::State;
 

@@ -2,31 +2,15 @@
 //!
 //! Making them is in `creation`, reviews are in `review`; who may see what is in `listing`.
 
-use jiff::Timestamp;
-
 use super::audit::AuditKind;
+use super::caller::Caller;
 use super::creation::new_id;
-use super::fixture::Labels;
 use super::options::ServerVersion;
 use super::refusal::RpcError;
-use super::request::{AccessRequest, PromotedTo, RequestState};
-use super::rules::{ACCESS_REQUEST, Caller};
+use super::request::{AccessRequest, PromotedTo, RequestState, StateChange};
+use super::rules::ACCESS_REQUEST;
 use super::state::State;
-
-/// Longest reason that servers take from 15.1.9 on, in bytes.
-const MAX_REASON_BYTES: usize = 4096;
-
-/// A change of state as the API carries it.
-#[derive(Clone, Debug)]
-pub(super) struct StateChange {
-    pub(super) state: RequestState,
-    pub(super) reason: Vec<u8>,
-    pub(super) delegator: String,
-    pub(super) annotations: Labels,
-    /// Only with an approval: the roles granted, empty for all.
-    pub(super) roles: Vec<String>,
-    pub(super) assume_start: Option<Timestamp>,
-}
+use super::text::{require_reason_fits, text};
 
 /// The answer to a state or a proposal of PROMOTED (`set-state-promoted`, `review-promoted`).
 pub(super) const NOT_BY_PROMOTION: &str = "state promoted can be only set when promoting to access list";
@@ -158,16 +142,4 @@ impl State {
         let requests = self.requests.values().map(|request| request.expiry + delay);
         self.next_expiry = requests.chain(self.plugin_data.values().map(|item| item.expires)).min();
     }
-}
-
-/// Refuses what is longer than servers take (`create-reason-too-long`, `set-state-reason-too-long`).
-pub(super) fn require_reason_fits(version: ServerVersion, what: &str, reason: &[u8]) -> Result<(), RpcError> {
-    if version < ServerVersion::V15 || reason.len() <= MAX_REASON_BYTES {
-        return Ok(());
-    }
-    Err(RpcError::bad_parameter(format!("{what} is too long, max {MAX_REASON_BYTES} bytes")))
-}
-
-pub(super) fn text(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
 }

@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 
 use teleport_proto::auth as pb;
 
+use super::caller::Caller;
 use super::fixture::User;
 use super::options::ServerVersion;
 use super::refusal::RpcError;
 use super::request::{AccessRequest, RequestState};
-use super::rules::{ACCESS_REQUEST, Caller, USER};
+use super::rules::{ACCESS_REQUEST, USER};
 use super::state::State;
 use super::wire;
 
@@ -47,7 +48,7 @@ impl State {
                 && (filter.state == 0 || filter.state == wire::state_number(request.state))
                 && (self.options.version < ServerVersion::V15_3 || in_scope(caller, request, filter))
         };
-        let found = if filter.id.is_empty() { self.listed() } else { &self.requests };
+        let found = if filter.id.is_empty() { self.cache.listed() } else { &self.requests };
         Ok(found
             .values()
             .filter(|request| matching(request) && visible(request) && !gone(request))

@@ -1,54 +1,19 @@
 //! `UpdatePluginData` and `GetPluginData`: what plugins note on a request, with compare-and-swap.
 //!
-//! An item belongs to a request id, holds the entries of all plugins, and outlives the request.
+//! An item ([`PluginItem`]) belongs to a request id and outlives the request.
 
 use std::collections::BTreeMap;
 
-use jiff::Timestamp;
-
-use super::lifecycle::text;
+use super::caller::Caller;
 use super::options::ServerVersion;
+use super::plugin_item::{Entry, PluginItem, PluginUpdate};
 use super::refusal::RpcError;
-use super::rules::{ACCESS_REQUEST, Caller, PLUGIN_DATA};
+use super::rules::{ACCESS_REQUEST, PLUGIN_DATA};
 use super::state::State;
+use super::text::text;
 
 /// Largest item, in bytes of its stored (JSON) form.
 const SIZE_LIMIT: usize = 1_000_000;
-
-/// One plugin's notes. Bytes, because a test may plant what is not UTF-8.
-pub(super) type Entry = BTreeMap<Vec<u8>, Vec<u8>>;
-
-/// All plugins' notes on one request.
-#[derive(Clone, Debug)]
-pub(super) struct PluginItem {
-    pub(super) expires: Timestamp,
-    pub(super) revision: i64,
-    pub(super) entries: BTreeMap<String, Entry>,
-}
-
-impl PluginItem {
-    fn size(&self) -> usize {
-        // The stored form is JSON: quoted texts with colons and commas, and a little around each entry.
-        let field = |(key, value): (&Vec<u8>, &Vec<u8>)| {
-            let quoted = |bytes: &[u8]| serde_json::Value::from(text(bytes)).to_string().len();
-            quoted(key) + quoted(value) + 2
-        };
-        self.entries
-            .iter()
-            .map(|(plugin, entry)| plugin.len() + 16 + entry.iter().map(field).sum::<usize>())
-            .sum()
-    }
-}
-
-/// A conditional write as the API carries it.
-#[derive(Clone, Debug)]
-pub(super) struct PluginUpdate {
-    pub(super) kind: String,
-    pub(super) resource: String,
-    pub(super) plugin: String,
-    pub(super) set: Entry,
-    pub(super) expect: Entry,
-}
 
 impl State {
     /// Writes if the expectations hold.

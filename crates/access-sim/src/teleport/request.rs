@@ -1,6 +1,6 @@
 //! An access request as the simulated server stores it, and the arithmetic of reviews and thresholds.
 //!
-//! Also what users hand in ([`NewRequest`]). Turning it into wire messages is in `wire`.
+//! Also what callers hand in: [`NewRequest`], `StateChange`, `Submission`. `wire` reads them from messages.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -193,6 +193,35 @@ impl NewRequest {
         let roles = roles.iter().map(|role| (*role).to_owned()).collect();
         Self { roles, reason: reason.as_bytes().to_vec(), ..Self::default() }
     }
+}
+
+/// A change of state as the API carries it.
+#[derive(Clone, Debug)]
+pub(super) struct StateChange {
+    pub(super) state: RequestState,
+    pub(super) reason: Vec<u8>,
+    pub(super) delegator: String,
+    pub(super) annotations: Labels,
+    /// Only with an approval: the roles granted, empty for all.
+    pub(super) roles: Vec<String>,
+    pub(super) assume_start: Option<Timestamp>,
+}
+
+/// A review as the API carries it.
+#[derive(Clone, Debug)]
+pub(super) struct Submission {
+    /// Empty means the caller.
+    pub(super) author: String,
+    pub(super) proposed: RequestState,
+    pub(super) reason: Vec<u8>,
+    /// All of the request's roles, or none: subsets are not implemented anywhere.
+    pub(super) roles: Vec<String>,
+    /// From when on the access may be used; moves the request's own wish.
+    pub(super) assume_start: Option<Timestamp>,
+    /// Sent by a plugin for its author; only the newest servers know.
+    pub(super) by_plugin: bool,
+    /// Must be empty or the caller.
+    pub(super) submitted_by: String,
 }
 
 impl AccessRequest {

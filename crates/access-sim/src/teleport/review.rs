@@ -1,32 +1,15 @@
 //! `SubmitAccessReview`: whose review it is, whether it is allowed, and what it decides.
 
-use jiff::Timestamp;
 use tonic::Code;
 
 use super::audit::AuditKind;
-use super::lifecycle::{NOT_BY_PROMOTION, require_reason_fits, text};
+use super::caller::Caller;
+use super::lifecycle::NOT_BY_PROMOTION;
 use super::options::ServerVersion;
 use super::refusal::RpcError;
-use super::request::{AccessRequest, PromotedTo, RequestState, Review};
-use super::rules::Caller;
+use super::request::{AccessRequest, PromotedTo, RequestState, Review, Submission};
 use super::state::State;
-
-/// A review as the API carries it.
-#[derive(Clone, Debug)]
-pub(super) struct Submission {
-    /// Empty means the caller.
-    pub(super) author: String,
-    pub(super) proposed: RequestState,
-    pub(super) reason: Vec<u8>,
-    /// All of the request's roles, or none: subsets are not implemented anywhere.
-    pub(super) roles: Vec<String>,
-    /// From when on the access may be used; moves the request's own wish.
-    pub(super) assume_start: Option<Timestamp>,
-    /// Sent by a plugin for its author; only the newest servers know.
-    pub(super) by_plugin: bool,
-    /// Must be empty or the caller.
-    pub(super) submitted_by: String,
-}
+use super::text::{require_reason_fits, text};
 
 impl State {
     /// Adds a review; returns the request as it then is, with the revision that it had before.

@@ -5,6 +5,7 @@
 use tonic::Code;
 
 use super::call_log::Method;
+use super::caller::Caller;
 use super::certs::host_name;
 use super::fixture::{Conditions, Role, SecondFactor, User, any_matches};
 use super::options::ServerVersion;
@@ -16,43 +17,6 @@ pub(super) const ACCESS_REQUEST: &str = "access_request";
 pub(super) const PLUGIN_DATA: &str = "access_plugin_data";
 pub(super) const USER: &str = "user";
 const ROLE: &str = "role";
-
-/// Who makes a call.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Caller {
-    /// No certificate was shown.
-    Anonymous,
-    /// `tctl` on the server's own machine.
-    Tctl,
-    /// A certificate's user.
-    User {
-        /// The name on it.
-        name: String,
-        /// Who asked for it, if another user did.
-        impersonator: Option<String>,
-    },
-}
-
-impl Caller {
-    pub(super) fn user(name: &str) -> Self {
-        if name == super::presets::TCTL {
-            return Self::Tctl;
-        }
-        Self::User { name: name.to_owned(), impersonator: None }
-    }
-
-    pub(super) fn name(&self) -> Option<&str> {
-        match self {
-            Self::Anonymous => None,
-            Self::Tctl => Some(super::presets::TCTL),
-            Self::User { name, .. } => Some(name),
-        }
-    }
-
-    pub(super) fn is(&self, user: &str) -> bool {
-        matches!(self, Self::User { name, .. } if name == user)
-    }
-}
 
 impl State {
     /// The caller's own record; `None` for `tctl`, which has none.

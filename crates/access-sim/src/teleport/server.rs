@@ -21,11 +21,11 @@ use tonic::Status;
 use tonic::codegen::Service as _;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
+use super::caller::Caller;
 use super::certs::{Authorities, IMPERSONATOR};
+use super::cluster::Cluster;
 use super::options::ServerVersion;
-use super::rules::Caller;
 use super::service::{LostAnswer, Service};
-use super::state::Cluster;
 use crate::tasks::Tasks;
 
 /// The server ends longer handshakes.

@@ -13,14 +13,15 @@ use tonic::metadata::{AsciiMetadataValue, MetadataMap};
 use tonic::{Request, Response, Status};
 
 use super::call_log::Method;
+use super::caller::Caller;
+use super::cluster::Cluster;
 use super::creation::new_id;
 use super::faults::Fault;
 use super::options::{Options, ServerVersion};
 use super::refusal::RpcError;
-use super::rules::Caller;
-use super::state::{Cluster, State};
+use super::state::State;
 use super::subject::Subject;
-use super::watch::EventStream;
+use super::watchers::EventStream;
 use super::wire;
 use crate::call_sequence::Side;
 

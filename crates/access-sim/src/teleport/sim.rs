@@ -15,19 +15,18 @@ use tokio_util::sync::DropGuard;
 
 use super::audit::AuditEvent;
 use super::call_log::CallLog;
+use super::caller::Caller;
 use super::certs::{Authorities, CertOptions, Credentials, Signer, Subject};
+use super::cluster::Cluster;
 use super::creation::new_id;
 use super::faults::Faults;
 use super::fixture::Fixture;
 use super::impersonate::subject;
-use super::lifecycle::{StateChange, text};
 use super::options::{Options, ServerVersion};
 use super::refusal::RpcError;
-use super::request::{AccessRequest, Decision, NewRequest, Raw, RequestState};
-use super::review::Submission;
-use super::rules::Caller;
+use super::request::{AccessRequest, Decision, NewRequest, Raw, RequestState, StateChange, Submission};
 use super::server;
-use super::state::Cluster;
+use super::text::text;
 use crate::tasks::Tasks;
 
 /// A simulated cluster. Clones share it; when the last one is dropped everything ends.

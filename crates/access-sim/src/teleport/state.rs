@@ -1,25 +1,25 @@
-//! The cluster's memory behind one lock, and how a change becomes an event, an audit line and a wake-up.
+//! The cluster's memory, and how a change becomes an event, an audit line and a wake-up.
 //!
-//! The operations are in `lifecycle`, `review`, `plugin_data`, `listing` and `impersonate`.
+//! `cluster` keeps it behind a lock. The operations are in `creation`, `lifecycle`, `review`, `plugin_data`, `listing`,
+//! `watch` and `impersonate`; `rules` says who may call them.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
 
-use jiff::{SignedDuration, Timestamp};
-use parking_lot::{Mutex, MutexGuard};
+use jiff::Timestamp;
+use teleport_proto::auth as pb;
 
 use super::audit::{AuditEvent, AuditKind};
-use super::cache::Cache;
-use super::call_log::{CallLog, Changes};
-use super::certs::Authorities;
+use super::cache::{Cache, PendingChange};
+use super::call_log::CallLog;
+use super::caller::Caller;
 use super::faults::Faults;
 use super::fixture::Fixture;
 use super::options::Options;
-use super::plugin_data::PluginItem;
+use super::plugin_item::PluginItem;
 use super::request::AccessRequest;
-use super::rules::Caller;
-use super::watch::Watchers;
+use super::watchers::Watchers;
 use super::wire;
-use crate::call_sequence::CallSequence;
 
 /// Lines of audit kept; a demo may run for days.
 const MAX_AUDIT_EVENTS: usize = 10_000;
@@ -38,12 +38,36 @@ pub(super) struct State {
     pub(super) next_expiry: Option<Timestamp>,
     revision: i64,
     changed: bool,
-    pub(super) watchers: Watchers,
-    pub(super) faults: Faults,
-    pub(super) call_log: CallLog,
+    watchers: Watchers,
+    faults: Faults,
+    call_log: CallLog,
 }
 
 impl State {
+    pub(super) fn new(
+        options: Options,
+        now: Timestamp,
+        watchers: Watchers,
+        faults: Faults,
+        call_log: CallLog,
+    ) -> Self {
+        Self {
+            fixture: options.fixture.clone(),
+            options,
+            requests: BTreeMap::new(),
+            plugin_data: BTreeMap::new(),
+            cache: Cache::default(),
+            audit: VecDeque::new(),
+            now,
+            next_expiry: None,
+            revision: 0,
+            changed: false,
+            watchers,
+            faults,
+            call_log,
+        }
+    }
+
     /// The next revision: Teleport 6 uses the time in nanoseconds.
     pub(super) fn next_revision(&mut self) -> i64 {
         let now = i64::try_from(self.now.as_nanosecond()).unwrap_or(i64::MAX);
@@ -116,73 +140,44 @@ impl State {
     pub(super) fn mark_changed(&mut self) {
         self.changed = true;
     }
-}
 
-/// The state and all that stands around it; shared by the server, its tasks and the handle.
-pub(super) struct Cluster {
-    state: Mutex<State>,
-    pub(super) authorities: Authorities,
-    pub(super) watchers: Watchers,
-    pub(super) faults: Faults,
-    pub(super) call_log: CallLog,
-    pub(super) changes: Changes,
-    pub(super) call_sequence: CallSequence,
-    pub(super) clock_offset: SignedDuration,
-}
-
-impl Cluster {
-    pub(super) fn new(options: Options) -> std::io::Result<Self> {
-        let changes = Changes::new();
-        let watchers = Watchers::new(changes.clone());
-        let faults = Faults::new(watchers.clone());
-        let journal = CallLog::default();
-        let authorities = Authorities::new(&options.fixture.cluster)?;
-        let order = options.call_sequence.clone();
-        let clock_offset = options.clock_offset;
-        let state = State {
-            fixture: options.fixture.clone(),
-            options,
-            requests: BTreeMap::new(),
-            plugin_data: BTreeMap::new(),
-            cache: Cache::default(),
-            audit: VecDeque::new(),
-            now: Timestamp::now() + clock_offset,
-            next_expiry: None,
-            revision: 0,
-            changed: false,
-            watchers: watchers.clone(),
-            faults: faults.clone(),
-            call_log: journal.clone(),
-        };
-        Ok(Self {
-            state: Mutex::new(state),
-            authorities,
-            watchers,
-            faults,
-            call_log: journal,
-            changes,
-            call_sequence: order,
-            clock_offset,
-        })
+    /// Whether anything changed since the last call.
+    pub(super) fn take_changed(&mut self) -> bool {
+        std::mem::take(&mut self.changed)
     }
 
-    /// Runs one operation, after what expired meanwhile has been cleared away.
-    pub(super) fn with<T>(&self, operation: impl FnOnce(&mut State) -> T) -> T {
-        let mut state = self.lock();
-        // Never backwards, so that ids, revisions and expiries keep their order when the clock is set.
-        state.now = state.now.max(Timestamp::now() + self.clock_offset);
-        state.expire_due();
-        state.apply_due_changes();
-        let result = operation(&mut state);
-        let changed = std::mem::take(&mut state.changed);
-        drop(state);
-        if changed {
-            self.changes.bump();
+    /// Sends a change towards lists and watches; at once where the release does not lag.
+    fn publish(&mut self, id: &str, event: pb::Event, request: Option<AccessRequest>) {
+        let due = self.now + self.options.list_lag;
+        self.cache.push(PendingChange { due, id: id.to_owned(), event, request });
+        self.apply_due_changes();
+    }
+
+    /// Lets the cache see what is due.
+    pub(super) fn apply_due_changes(&mut self) {
+        while self.cache.next_due().is_some_and(|due| due <= self.now) {
+            self.apply_next_change();
         }
-        result
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock()
+    /// Lets the cache see everything, as a server does that fills it again.
+    pub(super) fn refresh_cache(&mut self) {
+        while self.cache.next_due().is_some() {
+            self.apply_next_change();
+        }
+    }
+
+    /// Changes how long lists and watches lag behind; holds for what changes from now on.
+    pub(super) fn set_list_lag(&mut self, lag: Duration) {
+        self.options.list_lag = lag;
+    }
+
+    fn apply_next_change(&mut self) {
+        let Some(PendingChange { id, event, request, .. }) = self.cache.pop() else { return };
+        let reached =
+            if self.faults.drops_event() { 0 } else { self.watchers.publish(&event, request.as_ref()) };
+        self.call_log.record_emission(&id, request.is_none(), reached);
+        self.cache.list(id, request);
+        self.mark_changed();
     }
 }

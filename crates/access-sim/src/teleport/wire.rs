@@ -11,12 +11,11 @@ use prost_types::Timestamp as PbTimestamp;
 use teleport_proto::auth as pb;
 
 use super::fixture::{Conditions, Labels, Role, Rule, SecondFactor, User};
-use super::lifecycle::{StateChange, text};
 use super::options::ServerVersion;
-use super::plugin_data::{Entry, PluginItem, PluginUpdate};
+use super::plugin_item::{Entry, PluginItem, PluginUpdate};
 use super::refusal::RpcError;
-use super::request::{AccessRequest, NewRequest, RequestState, Resource, Review};
-use super::review::Submission;
+use super::request::{AccessRequest, NewRequest, RequestState, Resource, Review, StateChange, Submission};
+use super::text::text;
 
 /// Seconds of Go's zero time, which unset times are written as.
 pub(super) const YEAR_ONE: i64 = -62_135_596_800;

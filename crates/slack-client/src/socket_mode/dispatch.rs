@@ -6,7 +6,9 @@ use std::future::Future;
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
+use access_core::domain::log_once::LogOnce;
 use futures_util::FutureExt;
 use parking_lot::Mutex;
 use serde_json::Value;
@@ -22,6 +24,9 @@ use super::{Envelope, Timing};
 
 /// Payloads whose handlers run at one time.
 pub(super) const MAX_CONCURRENT: usize = 256;
+
+/// How often it is logged that interactions are left because of their number.
+const LOG_INTERVAL: Duration = Duration::from_secs(60);
 
 /// What goes into an acknowledgement, if anything.
 pub(super) type AckPayload = Option<Value>;
@@ -60,6 +65,8 @@ pub(super) struct Dispatcher {
     acks: Arc<Mutex<EnvelopeAcks>>,
     tasks: TaskTracker,
     cancelled: CancellationToken,
+    log_once: Mutex<LogOnce>,
+    started_at: Instant,
 }
 
 impl Dispatcher {
@@ -70,6 +77,8 @@ impl Dispatcher {
             acks: Arc::default(),
             tasks: TaskTracker::new(),
             cancelled: CancellationToken::new(),
+            log_once: Mutex::default(),
+            started_at: Instant::now(),
         }
     }
 
@@ -92,10 +101,14 @@ impl Dispatcher {
             None => {}
         }
         if self.tasks.len() >= MAX_CONCURRENT {
-            warn!(
-                working = MAX_CONCURRENT,
-                "Left an interaction for Slack to send again: too many are in progress"
-            );
+            let age = now.saturating_duration_since(self.started_at);
+            if let Some(suppressed) = self.log_once.lock().at_most_each(LOG_INTERVAL, age, "handlers", "full")
+            {
+                warn!(
+                    working = MAX_CONCURRENT,
+                    suppressed, "Left an interaction for Slack to send again: too many are in progress"
+                );
+            }
             return AckDecision::NoAck;
         }
         let is_asked =

@@ -333,5 +333,5 @@ async fn hostile_words_of_a_refusal_are_tamed() {
     let (_server, client) = serve(|_, _| Reply::Status(7, "no%0A%1B[31m%F0%9F%94%A5")).await;
     let error = submit_as_reviewer(&client, &review_of(BOB, &RequestId::new("r1"))).await.unwrap_err();
     assert_eq!(error.refusal(), Some(Refusal::Other), "never success");
-    insta::assert_snapshot!(error, @"Teleport refused SubmitAccessReview for request r1: no  [31m🔥");
+    insta::assert_snapshot!(error, @"Teleport refused SubmitAccessReview for request r1: no [31m🔥");
 }

@@ -4,14 +4,13 @@
 //! an identity valid is in `teleport-client/src/identity.rs`; how an open watch moves is in its `watcher.rs`.
 
 use std::path::PathBuf;
-use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info, warn};
 
-use crate::observe::file_watch::{FileChange, FileWatch};
+use crate::observe::file_watch::{FileChange, FileTimings, FileWatch};
 use crate::observe::metrics::Metrics;
 use access_core::domain::error_chain::chain;
 use access_core::domain::log_once::LogOnce;
@@ -20,13 +19,14 @@ use teleport_client::Credentials;
 use teleport_client::error::{ErrorKind, TeleportError};
 use teleport_client::identity::{Identity, RENEW_REMEDY};
 
-/// How soon files that could not be used are tried again: a user or a role may come later than the certificate.
-const RETRY_INTERVAL: Duration = Duration::from_secs(10);
-
 /// How long before a certificate's end it is warned of, longest first. None of these may be more than a quarter
 /// of the certificate's life, or tbot's, which last an hour, would be warned of from their beginning.
 const EXPIRY_NOTICES: [SignedDuration; 3] =
     [SignedDuration::from_hours(7 * 24), SignedDuration::from_hours(24), SignedDuration::from_hours(1)];
+
+/// What lines are about, for [`LogOnce`]: files that cannot be used, and the certificate's end.
+const FILES: &str = "files";
+const EXPIRY: &str = "expiry";
 
 /// Keeps a client's identity as new as its files.
 #[derive(Debug)]
@@ -36,24 +36,29 @@ pub struct Reloader {
     source: Credentials,
     current: Identity,
     files: FileWatch,
-    /// The log says that the files cannot be used.
-    is_failing: bool,
-    /// About the end of the certificate in use.
+    timings: FileTimings,
+    /// About files that cannot be used, and about the end of the certificate in use.
     log_once: LogOnce,
 }
 
 impl Reloader {
     /// For a client that was made with the identity `current`, which came from the files of `source`.
-    pub fn new(client: Client, source: Credentials, current: Identity, metrics: Metrics) -> Self {
+    pub fn new(
+        client: Client,
+        source: Credentials,
+        current: Identity,
+        metrics: Metrics,
+        timings: FileTimings,
+    ) -> Self {
         metrics.certificate_expires(current.not_after());
-        let files = FileWatch::new(files(&source), RETRY_INTERVAL);
-        Self { client, metrics, source, current, files, is_failing: false, log_once: LogOnce::default() }
+        let files = FileWatch::new(files(&source), timings.retry);
+        Self { client, metrics, source, current, files, timings, log_once: LogOnce::default() }
     }
 
-    /// Looks at the files now and then every `interval`, until the stop.
-    pub async fn run(mut self, interval: Duration, stop: CancellationToken) {
+    /// Looks at the files now and then after each [`FileTimings::poll`], until the stop.
+    pub async fn run(mut self, stop: CancellationToken) {
         let looking = async {
-            let mut ticks = tokio::time::interval(interval);
+            let mut ticks = tokio::time::interval(self.timings.poll);
             ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
             loop {
                 ticks.tick().await;
@@ -73,7 +78,7 @@ impl Reloader {
         self.log_expiry(now);
     }
 
-    /// Tries what the files hold. What is wrong with it is in the log already unless it is new.
+    /// Tries what the files hold. The log names each thing that is wrong with it once.
     async fn reload(&mut self, now: Timestamp, is_new: bool) {
         let source = self.source.clone();
         // The files may lie on a network drive that hangs.
@@ -86,8 +91,7 @@ impl Reloader {
         };
         match failure {
             Ok(()) => self.files.adopt(),
-            Err(cause) if is_new => {
-                self.is_failing = true;
+            Err(cause) if self.is_to_be_logged(&cause, is_new) => {
                 warn!(
                     certificate_until = %self.current.not_after(),
                     "The certificate files changed but cannot be used, so the identity in use stays: {cause}; \
@@ -96,6 +100,14 @@ impl Reloader {
             }
             Err(cause) => debug!("The certificate files cannot be used yet: {cause}"),
         }
+    }
+
+    /// Whether it is not in the log yet that these files cannot be used for this cause.
+    fn is_to_be_logged(&mut self, cause: &str, is_new: bool) -> bool {
+        if is_new {
+            self.log_once.clear(FILES);
+        }
+        self.log_once.once(FILES, cause)
     }
 
     async fn try_adopt(&mut self, found: Identity) -> Result<(), TeleportError> {
@@ -115,12 +127,12 @@ impl Reloader {
         );
         self.client.use_identity(&found);
         self.metrics.certificate_expires(found.not_after());
-        (self.current, self.is_failing, self.log_once) = (found, false, LogOnce::default());
+        (self.current, self.log_once) = (found, LogOnce::default());
         Ok(())
     }
 
     fn log_restored(&mut self) {
-        if std::mem::take(&mut self.is_failing) {
+        if self.log_once.clear(FILES).is_some() {
             info!("The certificate files hold the identity in use again");
         }
     }
@@ -129,7 +141,7 @@ impl Reloader {
     fn log_expiry(&mut self, now: Timestamp) {
         let (from, until) = (self.current.not_before(), self.current.not_after());
         let due = notices_due(from, until, now);
-        if due == 0 || !self.log_once.once("expiry", &due.to_string()) {
+        if due == 0 || !self.log_once.once(EXPIRY, &due.to_string()) {
             return;
         }
         let user = self.current.user();

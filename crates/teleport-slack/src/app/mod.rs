@@ -79,16 +79,17 @@ impl App {
             let bound = Diagnostics::bind(address)
                 .await
                 .map_err(|error| ExitError::from_cause(error.cause(), error))?;
-            tasks.start("diagnostics", bound.run(metrics.clone(), stop.clone()));
+            tasks.start("diagnostics", bound.run(metrics.clone(), stop.clone(), timings.shutdown.listeners));
         }
         let identity = startup::wait_for_identity(&config.teleport.credentials, timings.startup).await?;
         info!(user = identity.user(), certificate_until = %identity.not_after(), "Identity loaded");
         let teleport =
             teleport_client::Client::new(&config.teleport.addr, &identity, Arc::new(metrics.clone()));
         // From the beginning, because the certificate may be renewed while Teleport or Slack is waited for.
+        let credentials = config.teleport.credentials.clone();
         let reloader =
-            Reloader::new(teleport.clone(), config.teleport.credentials.clone(), identity, metrics.clone());
-        tasks.start("identity", reloader.run(timings.file_poll, stop.clone()));
+            Reloader::new(teleport.clone(), credentials, identity, metrics.clone(), timings.identity_files);
+        tasks.start("identity", reloader.run(stop.clone()));
         let pong = startup::wait_for_teleport(&teleport, timings.startup).await?;
         metrics.stage_reached(Stage::Slack);
         info!(cluster = %pong.cluster_name, version = %pong.server_version, enterprise = pong.enterprise, "Teleport answers");

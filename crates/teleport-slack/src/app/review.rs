@@ -30,6 +30,7 @@ use crate::review::resolver::{InProgress, Resolver};
 use crate::review::review_support::ReviewSupport;
 use crate::review::users::UserLookup;
 use crate::review::voters::VoterLoader;
+use crate::supervise::job_queue::run_jobs;
 use crate::supervise::tasks::Tasks;
 use access_core::domain::secret::Secret;
 use slack_client::objects::AuthTest;
@@ -136,7 +137,7 @@ pub(crate) async fn start(
                 "app-level token",
                 run_until_stopped(
                     stop,
-                    token_reloader::keep_secret_current(TokenKind::App, token, timings.file_poll),
+                    token_reloader::keep_secret_current(TokenKind::App, token, timings.secret_files),
                 ),
             );
             let handler = move |envelope| {
@@ -150,7 +151,8 @@ pub(crate) async fn start(
             tasks.start("socket mode", socket.run(handler, stop.clone()));
         }
         ReviewTransport::Http { signing_secret, listener } => {
-            let bound = Listener::bind(listener.listen_addr, listener.tls.as_ref(), timings.file_poll).await;
+            let bound =
+                Listener::bind(listener.listen_addr, listener.tls.as_ref(), timings.listener_files).await;
             let bound = bound.map_err(|error| ExitError::from_cause(error.cause(), error))?;
             let renewed = latest::Sender::new(signing_secret.clone());
             let secret = renewed.subscribe();
@@ -158,14 +160,14 @@ pub(crate) async fn start(
                 "signing secret",
                 run_until_stopped(
                     stop,
-                    token_reloader::keep_secret_current(TokenKind::Signing, renewed, timings.file_poll),
+                    token_reloader::keep_secret_current(TokenKind::Signing, renewed, timings.secret_files),
                 ),
             );
             let handler = move |headers, body: bytes::Bytes| {
                 let (receiver, secret) = (Arc::clone(&receiver), secret.borrow().clone());
                 async move { receiver.receive_callback(&secret, &headers, &body) }
             };
-            tasks.start("callbacks", bound.run(handler, stop.clone()));
+            tasks.start("callbacks", bound.run(handler, stop.clone(), timings.shutdown.listeners));
         }
     }
     let handler = InteractionHandler {
@@ -186,7 +188,8 @@ pub(crate) async fn start(
         controller: handle,
         metrics: metrics.clone(),
     };
-    tasks.start("interactions", handler.run(interactions_rx, stop.clone(), timings.click_drain));
+    let handling = run_jobs(interactions_rx, stop.clone(), Arc::new(handler), timings.shutdown);
+    tasks.start("interactions", handling);
     Ok(review)
 }
 

@@ -139,7 +139,7 @@ pub(crate) async fn call_slack<T>(
             Retry::NeedsOperator => (Cause::Scope, "Slack refuses what is needed, which is waited for"),
             Retry::Never => (refused, "Slack refuses what is needed, which is waited for"),
             Retry::After(delay) => {
-                warn!(retry_in_s = delay.as_secs(), "{with_remedy}");
+                retry.log_wait(delay, &with_remedy);
                 tokio::time::sleep(delay).await;
                 continue;
             }
@@ -166,6 +166,13 @@ impl StartupRetry {
         Self { backoff, failures: 0, log_once: LogOnce::default() }
     }
 
+    /// Logs that Slack asks to wait, which the text says in `words`.
+    fn log_wait(&mut self, delay: Duration, words: &str) {
+        if let Some(suppressed) = self.log_once.every(TRIES_PER_LINE, "wait", "") {
+            warn!(retry_in_s = delay.as_secs(), suppressed, "{words}");
+        }
+    }
+
     /// How long to wait before the next try.
     ///
     /// # Errors
@@ -188,5 +195,35 @@ impl StartupRetry {
             error!(retry_in_s = seconds(delay), suppressed, "{words}");
         }
         Ok(delay)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::*;
+    use access_core::domain::secret::Secret;
+    use access_sim::captured::Captured;
+    use slack_client::ClientOptions;
+    use slack_client::method::Method;
+
+    #[tokio::test(start_paused = true)]
+    async fn waits_that_slack_asks_for_do_not_fill_the_log() {
+        let options = ClientOptions::new(Secret::new("xoxb-1"));
+        let slack = slack_client::Client::new(options).unwrap();
+        let asked = Cell::new(0);
+        let ask = async || {
+            asked.set(asked.get() + 1);
+            match asked.get() {
+                12 => Ok(()),
+                _ => Err(SlackError::api_error(Method::AuthTest, "ratelimited")),
+            }
+        };
+        let log = Captured::start();
+        let backoff = Backoff { first: Duration::from_secs(1), cap: Duration::from_secs(1) };
+        call_slack(&slack, Cause::Address, backoff, ask).await.unwrap();
+        assert_eq!(log.count(" WARN "), 2, "{}", log.text());
+        assert_eq!(log.count("suppressed=9"), 1, "{}", log.text());
     }
 }

@@ -7,7 +7,8 @@ use std::time::Duration;
 use access_core::domain::backoff::Backoff;
 
 use crate::controller::ControllerTimings;
-use crate::supervise::shutdown;
+use crate::observe::file_watch::FileTimings;
+use crate::supervise::shutdown::{self, ShutdownTimings};
 use teleport_client::watcher::WatcherTimings;
 
 /// The waits, unchecked.
@@ -19,15 +20,18 @@ pub struct TimingValues {
     pub watcher: WatcherTimings,
     /// What is waited for at start is tried again soon, then each half minute.
     pub startup: Backoff,
-    /// How often to look whether a watched file changed. What two looks in a row see is used: a new token or certificate may
-    /// end an outage, and a look costs little.
-    pub file_poll: Duration,
+    /// The certificate for Teleport: a user or a role may come later than the certificate.
+    pub identity_files: FileTimings,
+    /// Slack's secrets.
+    pub secret_files: FileTimings,
+    /// The key and certificate of the callback listener.
+    pub listener_files: FileTimings,
     /// How soon to ask whether Slack takes a refused token again.
     pub token_probe: Backoff,
     /// How often to look whether a missing right to decide was granted.
     pub permission_poll: Duration,
-    /// How long work on clicks may go on after the daemon is asked to stop.
-    pub click_drain: Duration,
+    /// How long clicks and listeners may go on after the daemon is asked to stop.
+    pub shutdown: ShutdownTimings,
 }
 
 impl Default for TimingValues {
@@ -37,10 +41,13 @@ impl Default for TimingValues {
             controller: ControllerTimings::default(),
             watcher: WatcherTimings::default(),
             startup: Backoff { first: seconds(1), cap: seconds(30) },
-            file_poll: seconds(2),
+            // What two looks in a row see is used: a new token or certificate may end an outage, and a look costs little.
+            identity_files: FileTimings { poll: seconds(2), retry: seconds(10) },
+            secret_files: FileTimings { poll: seconds(2), retry: seconds(60) },
+            listener_files: FileTimings { poll: seconds(2), retry: seconds(10) },
             token_probe: Backoff { first: seconds(5), cap: seconds(60) },
             permission_poll: seconds(15),
-            click_drain: shutdown::WORK,
+            shutdown: ShutdownTimings::default(),
         }
     }
 }
@@ -60,7 +67,8 @@ impl Timings {
     /// # Errors
     /// The first rule that does not hold.
     pub fn new(values: TimingValues) -> Result<Self, TimingsError> {
-        let ControllerTimings { claim, refused, refused_probe_interval, drain, .. } = values.controller;
+        let controller = values.controller;
+        let ControllerTimings { claim, refused, refused_probe_interval, drain, .. } = controller;
         claim.check().map_err(TimingsError)?;
         if drain <= claim.budget + claim.call {
             return Err(TimingsError(
@@ -73,12 +81,32 @@ impl Timings {
                 "the probes of a refusing channel come sooner than its operations try again, or these wait twice",
             ));
         }
-        let polls = [values.file_poll, values.permission_poll, values.watcher.probe_after];
+        if values.shutdown.listeners >= values.shutdown.clicks {
+            return Err(TimingsError(
+                "the listeners end before the work on clicks, or a click comes after the last worker has ended",
+            ));
+        }
+        let files = [values.identity_files, values.secret_files, values.listener_files];
+        let files = files.into_iter().flat_map(|FileTimings { poll, retry }| [poll, retry]);
+        let others = [
+            values.permission_poll,
+            values.watcher.probe_after,
+            controller.unresolved,
+            controller.resync,
+            controller.after_panic,
+        ];
         let retries = Self::backoffs(&values).map(|backoff| backoff.first);
-        if polls.into_iter().chain(retries).any(|wait| wait.is_zero()) {
+        if files.chain(others).chain(retries).any(|wait| wait.is_zero()) {
             return Err(TimingsError("no wait between two tries is nothing, or the daemon spins"));
         }
         Ok(Self(values))
+    }
+
+    /// The longest that a stop takes, from the signal to the end of the process. A service manager that kills earlier
+    /// (`TimeoutStopSec` of the README's unit) cuts work short.
+    pub fn longest_stop(&self) -> Duration {
+        let ShutdownTimings { clicks, replies, listeners } = self.0.shutdown;
+        self.0.controller.drain.max(clicks + replies).max(listeners) + shutdown::LOG
     }
 
     fn backoffs(values: &TimingValues) -> [Backoff; 12] {
@@ -135,8 +163,31 @@ mod tests {
         assert_refused(|values| values.controller.drain = work, "leaves posts in doubt");
         let half = ControllerTimings::default().refused.first / 2;
         assert_refused(|values| values.controller.refused_probe_interval = half, "these wait twice");
-        assert_refused(|values| values.file_poll = Duration::ZERO, "the daemon spins");
+        assert_refused(
+            |values| values.shutdown.listeners = values.shutdown.clicks,
+            "after the last worker has ended",
+        );
+        let zeros: [fn(&mut TimingValues); 6] = [
+            |values| values.identity_files.poll = Duration::ZERO,
+            |values| values.secret_files.retry = Duration::ZERO,
+            |values| values.listener_files.retry = Duration::ZERO,
+            |values| values.controller.unresolved = Duration::ZERO,
+            |values| values.controller.resync = Duration::ZERO,
+            |values| values.controller.after_panic = Duration::ZERO,
+        ];
+        for zero in zeros {
+            assert_refused(zero, "the daemon spins");
+        }
         assert_refused(|values| values.controller.undecided.first = Duration::ZERO, "the daemon spins");
         assert_refused(|values| values.watcher.probe_after = Duration::ZERO, "the daemon spins");
+    }
+
+    #[test]
+    fn a_stop_takes_as_long_as_its_slowest_part_and_the_log() {
+        let seconds = Duration::from_secs;
+        assert_eq!(Timings::default().longest_stop(), seconds(19));
+        let mut values = TimingValues::default();
+        values.controller.drain = seconds(40);
+        assert_eq!(Timings::new(values).unwrap().longest_stop(), seconds(41));
     }
 }

@@ -5,23 +5,23 @@
 
 use std::future::pending;
 use std::path::Path;
-use std::time::Duration;
 
 use access_core::domain::backoff::Backoff;
+use access_core::domain::log_once::LogOnce;
 use tokio::sync::watch as latest;
 use tokio::time::sleep;
 use tracing::{error, info, warn};
 
 use crate::app::timings::Timings;
 use crate::config::{TokenKind, reread};
-use crate::observe::file_watch::{FileChange, FileWatch};
+use crate::observe::file_watch::{FileChange, FileTimings, FileWatch};
 use crate::observe::metrics::Metrics;
 use access_core::domain::secret::Secret;
 use slack_client::error::{Retry, SlackError};
 use slack_client::objects::AuthTest;
 
-/// How soon a new secret that was not accepted is tried again.
-const RETRY_INTERVAL: Duration = Duration::from_secs(60);
+/// What lines about a file that cannot be used are about, for [`LogOnce`].
+const FILE: &str = "file";
 
 /// Whose token it was when the daemon started; a new one must be of the same bot.
 pub(crate) type KnownBot = latest::Receiver<Option<AuthTest>>;
@@ -35,13 +35,18 @@ pub(crate) async fn keep_bot_token_current(
     timings: Timings,
 ) {
     let reporting = report_token_state(slack.clone(), token.clone(), metrics, timings.token_probe);
-    tokio::join!(watch_file(SecretConsumer::Client { slack, known }, token, timings.file_poll), reporting);
+    let user = SecretConsumer::Client { slack, known };
+    tokio::join!(watch_file(user, token, timings.secret_files), reporting);
 }
 
 /// Keeps a secret that is merely passed on as new as its file. Does not end.
-pub(crate) async fn keep_secret_current(kind: TokenKind, secret: latest::Sender<Secret>, poll: Duration) {
+pub(crate) async fn keep_secret_current(
+    kind: TokenKind,
+    secret: latest::Sender<Secret>,
+    timings: FileTimings,
+) {
     let first = secret.borrow().clone();
-    watch_file(SecretConsumer::Receiver { kind, first: first.clone(), secret }, first, poll).await;
+    watch_file(SecretConsumer::Receiver { kind, first: first.clone(), secret }, first, timings).await;
 }
 
 /// Who uses a secret.
@@ -68,7 +73,8 @@ impl SecretConsumer {
         match self {
             Self::Client { slack, known } => {
                 let found = slack.try_token(new).await;
-                is_same_bot(known.borrow().as_ref(), &found)?;
+                let is_refused = slack.token_status().borrow().rejection.is_some();
+                check_same_bot(known.borrow().as_ref(), &found, is_refused)?;
                 slack.use_token(new).map_err(|error| error.to_string())
             }
             Self::Receiver { kind: TokenKind::App, first, .. } if app_id_of(new) != app_id_of(first) => {
@@ -82,9 +88,14 @@ impl SecretConsumer {
     }
 }
 
-/// Whether a new token may take the place of the one that the daemon started with. While Slack is away the daemon cannot
-/// check, but the token is the newest there is.
-fn is_same_bot(known: Option<&AuthTest>, found: &Result<AuthTest, SlackError>) -> Result<(), String> {
+/// Whether a new token may take the place of the present one, which Slack refuses if `is_refused`. Another bot could not edit
+/// the messages that there are. So while Slack does not say whose it is, a present token that works stays in use. One
+/// that is refused does not: then the newest token is better than none.
+fn check_same_bot(
+    known: Option<&AuthTest>,
+    found: &Result<AuthTest, SlackError>,
+    is_refused: bool,
+) -> Result<(), String> {
     match (known, found) {
         (Some(known), Ok(found)) if (&known.team_id, &known.user_id) != (&found.team_id, &found.user_id) => {
             Err(format!(
@@ -95,6 +106,15 @@ fn is_same_bot(known: Option<&AuthTest>, found: &Result<AuthTest, SlackError>) -
         (_, Err(error)) if matches!(error.retry(), Retry::NeedsOperator | Retry::Never) => {
             Err(error.with_remedy().to_string())
         }
+        // The text has no seconds, because each text is logged once.
+        (Some(_), Err(error)) if !is_refused => Err(format!(
+            "{}, so whose token it is cannot be checked; the check is repeated",
+            if matches!(error.retry(), Retry::After(_)) {
+                "Slack asks to wait"
+            } else {
+                "Slack does not answer"
+            }
+        )),
         _ => Ok(()),
     }
 }
@@ -133,24 +153,24 @@ async fn report_token_state(slack: slack_client::Client, token: Secret, metrics:
 }
 
 /// Watches the file of a secret and never returns; without a file it only waits.
-async fn watch_file(user: SecretConsumer, secret: Secret, poll: Duration) {
+async fn watch_file(user: SecretConsumer, secret: Secret, timings: FileTimings) {
     let (kind, file) = (user.kind(), secret.file().map(Path::to_owned));
     let Some(file) = file else { return pending().await };
-    let mut files = FileWatch::new(vec![file.clone()], RETRY_INTERVAL);
+    let mut files = FileWatch::new(vec![file.clone()], timings.retry);
     let mut current = secret;
-    // The log says that the file cannot be used.
-    let mut is_failing = false;
-    let log_restored = |is_failing: &mut bool| {
-        if std::mem::take(is_failing) {
+    // Why the file cannot be used.
+    let mut log_once = LogOnce::default();
+    let log_restored = |log_once: &mut LogOnce| {
+        if log_once.clear(FILE).is_some() {
             info!("The file {} holds the {} in use again", file.display(), kind.name());
         }
     };
     loop {
-        sleep(poll).await;
+        sleep(timings.poll).await;
         let is_new = match files.look().await {
             FileChange::Nothing => continue,
             FileChange::Restored => {
-                log_restored(&mut is_failing);
+                log_restored(&mut log_once);
                 continue;
             }
             FileChange::New => true,
@@ -161,7 +181,7 @@ async fn watch_file(user: SecretConsumer, secret: Secret, poll: Duration) {
         let Ok(read) = tokio::task::spawn_blocking(move || reread(kind, &path)).await else { continue };
         let failure = match read {
             Ok(found) if found.expose() == current.expose() => {
-                log_restored(&mut is_failing);
+                log_restored(&mut log_once);
                 files.adopt();
                 continue;
             }
@@ -169,7 +189,7 @@ async fn watch_file(user: SecretConsumer, secret: Secret, poll: Duration) {
                 Ok(()) => {
                     info!("A new {} was found in {shown} and is in use", kind.name());
                     files.adopt();
-                    (current, is_failing) = (new, false);
+                    (current, log_once) = (new, LogOnce::default());
                     continue;
                 }
                 Err(why) => format!("A new {} was found in {shown} and is not used: {why}", kind.name()),
@@ -180,7 +200,9 @@ async fn watch_file(user: SecretConsumer, secret: Secret, poll: Duration) {
             ),
         };
         if is_new {
-            is_failing = true;
+            log_once.clear(FILE);
+        }
+        if log_once.once(FILE, &failure) {
             warn!("{failure}");
         }
     }
@@ -189,6 +211,37 @@ async fn watch_file(user: SecretConsumer, secret: Secret, poll: Duration) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use access_core::domain::ids::SlackUserId;
+    use slack_client::method::Method;
+
+    fn bot(user_id: &str) -> AuthTest {
+        AuthTest {
+            team_id: "T0US".to_owned(),
+            team: "Us".to_owned(),
+            url: String::new(),
+            user_id: SlackUserId::new(user_id),
+            bot_id: None,
+            app_id: None,
+            enterprise_id: None,
+            is_enterprise_install: false,
+            scopes: None,
+        }
+    }
+
+    #[test]
+    fn a_token_whose_bot_is_not_known_waits_while_the_present_one_works() {
+        let failed = |code| Err(SlackError::api_error(Method::AuthTest, code));
+        let (known, no_answer) = (bot("U0BOT"), failed("service_unavailable"));
+        let check = |found: &_, is_refused| check_same_bot(Some(&known), found, is_refused);
+        assert_eq!(check(&Ok(bot("U0BOT")), false), Ok(()));
+        assert!(check(&Ok(bot("U0OTHER")), true).is_err_and(|why| why.contains("another app")));
+        for (found, words) in [(&failed("ratelimited"), "asks to wait"), (&no_answer, "does not answer")] {
+            assert!(check(found, false).is_err_and(|why| why.contains(words)), "{words}");
+            assert_eq!(check(found, true), Ok(()), "{words}: the present one is refused");
+            assert_eq!(check_same_bot(None, found, false), Ok(()), "{words}: no bot is known yet");
+        }
+        assert!(check(&failed("invalid_auth"), true).is_err_and(|why| why.contains("invalid_auth")));
+    }
 
     #[test]
     fn an_app_token_names_its_app() {

@@ -77,12 +77,8 @@ use teleport_client::watcher::WatchUpdate;
 
 /// Requests with look-up results that the controller has not queued yet.
 const LOOKUP_UPDATES_CAPACITY: usize = 256;
-/// Every request is reconciled again this often although nothing woke it.
-const RESYNC_PERIOD: Duration = Duration::from_secs(600);
 /// Requests whose turn it is, before the controller queues them; more come when their waits end.
 const NEXT_IN_QUEUE_CAPACITY: usize = 1_000;
-/// A reconcile that panicked is tried again after this long.
-const PANIC_BACKOFF: Duration = Duration::from_secs(60);
 
 /// What the controller needs.
 pub struct Context {
@@ -180,7 +176,7 @@ impl Controller {
         } = context;
         let (lookup_updates_tx, news) = mpsc::channel(LOOKUP_UPDATES_CAPACITY);
         let users = review.as_ref().map(|review| Arc::clone(&review.users));
-        let lookups = RecipientLookup::new(directory.clone(), users, lookup_updates_tx, timings.lookup);
+        let lookups = RecipientLookup::new(directory.clone(), users, lookup_updates_tx, &timings);
         // Without reviews in Slack these receivers never yield.
         let review = review.map(|r| {
             let can_submit = r.can_submit.clone();
@@ -249,7 +245,8 @@ impl Controller {
 
     /// Runs until `stop`, then lets the reconciles in progress finish, for at most [`ControllerTimings::drain`].
     pub async fn run(mut self, mut updates: mpsc::Receiver<WatchUpdate>, stop: CancellationToken) {
-        let mut resync = tokio::time::interval_at(Instant::now() + RESYNC_PERIOD, RESYNC_PERIOD);
+        let timings = self.reconciler.timings;
+        let mut resync = tokio::time::interval_at(Instant::now() + timings.resync, timings.resync);
         resync.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut clocks = ClockPair::of(&self.reconciler.clock);
         let mut clock_check =
@@ -427,10 +424,11 @@ impl Controller {
             }
             Err(_) => {
                 self.retry_when_done.remove(&id);
-                self.reconciler.metrics.reconcile_panicked(&id, PANIC_BACKOFF);
+                let pause = self.reconciler.timings.after_panic;
+                self.reconciler.metrics.reconcile_panicked(&id, pause);
                 self.lag.record(&id, true, Instant::now());
                 self.stalled.record(&id, true, Instant::now());
-                self.queue.done(id, Some(Instant::now() + PANIC_BACKOFF));
+                self.queue.done(id, Some(Instant::now() + pause));
             }
         }
     }

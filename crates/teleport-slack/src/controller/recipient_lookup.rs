@@ -21,14 +21,12 @@ use tokio::task::JoinSet;
 use tracing::{error, warn};
 
 use super::lookup_order::LookupOrder;
+use super::timings::ControllerTimings;
 use crate::review::users::UserLookup;
 use access_core::policy::identity::SlackProfile;
 use slack_client::directory::{Directory, Priority};
 use slack_client::error::{Retry, SlackError};
 use teleport_client::error::TeleportError;
-
-/// A user who is not in Slack today may be tomorrow.
-const UNRESOLVED_RETRY: Duration = Duration::from_secs(600);
 
 /// A recipient and their destination.
 pub(super) type ResolvedRecipient = (Recipient, ResolvedTo);
@@ -61,7 +59,9 @@ pub(super) struct RecipientLookup {
     /// Requests whose look-ups have results.
     updates: mpsc::Sender<RequestId>,
     /// The directory does not answer.
-    pub(super) backoff: Backoff,
+    backoff: Backoff,
+    /// There is no such user.
+    unresolved: Duration,
 }
 
 type LookupResult = Result<ResolvedRecipient, LookupError>;
@@ -108,9 +108,10 @@ impl RecipientLookup {
         directory: Directory,
         users: Option<Arc<UserLookup>>,
         news: mpsc::Sender<RequestId>,
-        backoff: Backoff,
+        timings: &ControllerTimings,
     ) -> Self {
-        Self { directory, users, order: LookupOrder::default(), updates: news, backoff }
+        let ControllerTimings { lookup: backoff, unresolved, .. } = *timings;
+        Self { directory, users, order: LookupOrder::default(), updates: news, backoff, unresolved }
     }
 
     /// Starts look-ups of these recipients; the flag says whether the configuration names them. Cached results are
@@ -241,16 +242,17 @@ impl LookupErrorKind {
 }
 
 impl LookupError {
-    /// How long to wait before asking again; `backoff` is for a directory that does not answer.
-    pub(super) fn delay(&self, failures: u32, backoff: Backoff) -> Duration {
+    /// How long to wait before asking again after so many failures in a row.
+    pub(super) fn delay(&self, failures: u32, lookup: &RecipientLookup) -> Duration {
+        let backoff = || lookup.backoff.delay(failures + 1, fastrand::u64(..));
         match &self.kind {
-            LookupErrorKind::NoSuchUser | LookupErrorKind::Deactivated => UNRESOLVED_RETRY,
+            LookupErrorKind::NoSuchUser | LookupErrorKind::Deactivated => lookup.unresolved,
             LookupErrorKind::Slack(error) => match error.retry() {
                 Retry::After(delay) => delay,
-                Retry::Backoff => backoff.delay(failures + 1, fastrand::u64(..)),
-                Retry::Never | Retry::NeedsOperator => UNRESOLVED_RETRY,
+                Retry::Backoff => backoff(),
+                Retry::Never | Retry::NeedsOperator => lookup.unresolved,
             },
-            LookupErrorKind::Teleport(_) => backoff.delay(failures + 1, fastrand::u64(..)),
+            LookupErrorKind::Teleport(_) => backoff(),
         }
     }
 

@@ -38,6 +38,12 @@ pub struct ControllerTimings {
     pub teleport_denied: Backoff,
     /// Something that a verdict depends on cannot be read, or the votes do not suffice after all.
     pub undecided: Backoff,
+    /// After a look-up that found no user: a user who is not in Slack today may be tomorrow.
+    pub unresolved: Duration,
+    /// Every request is reconciled again this often although nothing woke it.
+    pub resync: Duration,
+    /// After a reconcile that panicked.
+    pub after_panic: Duration,
     /// How long reconciles in progress may go on after the daemon is asked to stop.
     pub drain: Duration,
 }
@@ -60,6 +66,9 @@ impl Default for ControllerTimings {
             teleport_unavailable: backoff(1, 20),
             teleport_denied: backoff(10, 300),
             undecided: backoff(5, 300),
+            unresolved: seconds(600),
+            resync: seconds(600),
+            after_panic: seconds(60),
             drain: shutdown::WORK,
         }
     }

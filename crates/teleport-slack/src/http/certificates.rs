@@ -23,9 +23,6 @@ use client_base::{files, tls};
 /// The largest key or certificate file read; a chain has some ten kilobytes.
 const MAX_FILE_BYTES: u64 = 1024 * 1024;
 
-/// How soon files that could not be used are read again.
-const RETRY_INTERVAL: Duration = Duration::from_secs(10);
-
 /// Why a key and certificate cannot be used. Nothing of the files' content is part of it.
 #[derive(Debug, thiserror::Error)]
 pub enum CertificateError {
@@ -65,9 +62,12 @@ pub(super) struct Certificates {
 }
 
 impl Certificates {
-    /// Reads the files; what they hold later is found by the watch.
-    pub(super) async fn load(files: TlsFiles) -> Result<(Self, FileWatch), CertificateError> {
-        let watch = FileWatch::of_present(vec![files.key.clone(), files.cert.clone()], RETRY_INTERVAL).await;
+    /// Reads the files; what they hold later is found by the watch. Files that cannot be used are read again after `retry`.
+    pub(super) async fn load(
+        files: TlsFiles,
+        retry: Duration,
+    ) -> Result<(Self, FileWatch), CertificateError> {
+        let watch = FileWatch::of_present(vec![files.key.clone(), files.cert.clone()], retry).await;
         let config = read(&files).await?;
         Ok((Self { files, config: Mutex::new(config) }, watch))
     }

@@ -21,7 +21,6 @@ use tracing::{debug, info};
 use super::server::{self, ListenerLimits};
 use super::{ListenError, bind};
 use crate::observe::metrics::{MEDIA_TYPE, Metrics};
-use crate::supervise::shutdown;
 use crate::supervise::worker_pool::DIAGNOSTICS_CONNECTIONS;
 
 /// The port for diagnostics.
@@ -56,11 +55,11 @@ impl Diagnostics {
         self.address
     }
 
-    /// Answers until the stop, and then finishes what was begun (3 s at most).
-    pub async fn run(self, metrics: Metrics, stop: CancellationToken) {
+    /// Answers until the stop, and then finishes what was begun, for at most `drain`.
+    pub async fn run(self, metrics: Metrics, stop: CancellationToken, drain: Duration) {
         info!("Serving health and metrics on http://{}", self.address);
         let open = server::serve(self.socket, DIAGNOSTICS_LIMITS, || None, router(metrics), &stop).await;
-        if timeout(shutdown::TRANSPORT, open.drain()).await.is_err() {
+        if timeout(drain, open.drain()).await.is_err() {
             open.abort();
             debug!("A client of the diagnostics listener was slow to read; closed its connection");
         }

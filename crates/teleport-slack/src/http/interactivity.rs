@@ -35,7 +35,7 @@ pub const BODY_LIMIT: Duration = Duration::from_secs(3);
 /// How long the handler is waited for. Slack gives up after 3 s in all.
 pub const RESPONSE_TIMEOUT: Duration = Duration::from_millis(2_500);
 
-/// How often it is logged that callbacks are rejected because of their number.
+/// How often it is logged that callbacks are rejected because of their number, or took too long.
 const LOG_INTERVAL: Duration = Duration::from_secs(60);
 
 /// What a request's signature is checked with. Each header was there once and is printable ASCII; nothing more is
@@ -90,9 +90,12 @@ impl Handlers {
             Ok(Ok(Err(WorkError::Aborted))) => CallbackResponse::Unavailable.into_response(),
             Ok(Ok(Err(WorkError::Panicked)) | Err(_)) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
             Err(_) => {
-                warn!(
-                    "A callback took longer than {RESPONSE_TIMEOUT:?}; Slack showed the user that it failed"
-                );
+                if let Some(suppressed) = self.log_once.at_most_each(LOG_INTERVAL, "handlers", "slow") {
+                    warn!(
+                        suppressed,
+                        "A callback took longer than {RESPONSE_TIMEOUT:?}; Slack showed the user that it failed"
+                    );
+                }
                 CallbackResponse::Unavailable.into_response()
             }
         }

@@ -23,8 +23,7 @@ use tracing::{info, warn};
 
 use crate::causes::Cause;
 use crate::config::TlsFiles;
-use crate::observe::file_watch::FileWatch;
-use crate::supervise::shutdown;
+use crate::observe::file_watch::{FileTimings, FileWatch};
 use crate::supervise::worker_pool::{CALLBACK_CONNECTIONS, CALLBACKS, WorkerPool};
 use certificates::{CertificateError, Certificates};
 use interactivity::{CallbackResponse, Handlers, SignatureHeaders};
@@ -80,8 +79,8 @@ impl ListenError {
 
 impl Listener {
     /// Takes the address and reads the key and certificate. Without `tls`, every machine that can listen in on the network
-    /// can read the callbacks: meant for a proxy on the same machine that ends TLS. `file_poll` is how often to look whether
-    /// the key and certificate changed.
+    /// can read the callbacks: meant for a proxy on the same machine that ends TLS. `files_timings` are those of the key and
+    /// certificate.
     ///
     /// # Errors
     ///
@@ -89,14 +88,14 @@ impl Listener {
     pub async fn bind(
         address: SocketAddr,
         tls: Option<&TlsFiles>,
-        file_poll: Duration,
+        files_timings: FileTimings,
     ) -> Result<Self, ListenError> {
         let certificates = match tls {
-            Some(files) => Some(Certificates::load(files.clone()).await?),
+            Some(files) => Some(Certificates::load(files.clone(), files_timings.retry).await?),
             None => None,
         };
         let (socket, address) = bind(address, "Slack's callbacks", "http.listen_addr").await?;
-        Ok(Self { socket, address, certificates, file_poll })
+        Ok(Self { socket, address, certificates, file_poll: files_timings.poll })
     }
 
     /// Where it listens; with the real port if port 0 was asked for.
@@ -104,13 +103,13 @@ impl Listener {
         self.address
     }
 
-    /// Serves until the stop, and then until the requests in progress have been answered (3 s at most).
+    /// Serves until the stop, and then until the requests in progress have been answered, for at most `drain`.
     ///
     /// `handler` is given the two headers of the signature and the body as it came, of at most
     /// [`interactivity::MAX_BODY_BYTES`]. Nothing was checked yet: checking the signature comes first. It should answer
     /// within [`interactivity::RESPONSE_TIMEOUT`], after which Slack gets 503. The handler is not cut short then, nor when the
     /// caller hangs up, but goes on to its end. If it panics, 500 is answered and the listener goes on.
-    pub async fn run<H, F>(self, handler: H, stop: CancellationToken)
+    pub async fn run<H, F>(self, handler: H, stop: CancellationToken, drain: Duration)
     where
         H: Fn(SignatureHeaders, Bytes) -> F + Clone + Send + Sync + 'static,
         F: Future<Output = CallbackResponse> + Send + 'static,
@@ -136,8 +135,8 @@ impl Listener {
             open.drain().await;
             working.drain().await;
         };
-        if timeout(shutdown::TRANSPORT, ending).await.is_err() {
-            warn!("Callbacks were still being worked on after {:?}; they are given up", shutdown::TRANSPORT);
+        if timeout(drain, ending).await.is_err() {
+            warn!("Callbacks were still being worked on after {drain:?}; they are given up");
             open.abort();
             working.abort();
         }

@@ -24,6 +24,10 @@ use access_sim::captured::Captured;
 
 /// No test waits longer for anything.
 const PATIENCE: Duration = Duration::from_secs(20);
+/// What is in progress at the stop has this long.
+const DRAIN: Duration = Duration::from_secs(3);
+/// No test lasts until the files are looked at.
+const NEVER: FileTimings = FileTimings { poll: PATIENCE, retry: PATIENCE };
 
 const SIGNED: &str = "X-Slack-Request-Timestamp: 1531420618\r\nx-slack-signature: v0=a2114d57\r\n";
 
@@ -40,7 +44,7 @@ impl Running {
         H: Fn(SignatureHeaders, Bytes) -> F + Clone + Send + Sync + 'static,
         F: Future<Output = CallbackResponse> + Send + 'static,
     {
-        Self::serve(Listener::bind("127.0.0.1:0".parse().unwrap(), None, PATIENCE).await.unwrap(), handler)
+        Self::serve(Listener::bind("127.0.0.1:0".parse().unwrap(), None, NEVER).await.unwrap(), handler)
     }
 
     fn serve<H, F>(listener: Listener, handler: H) -> Self
@@ -50,7 +54,7 @@ impl Running {
     {
         let (address, stop) = (listener.address(), CancellationToken::new());
         let mut tasks = JoinSet::new();
-        tasks.spawn(listener.run(handler, stop.clone()));
+        tasks.spawn(listener.run(handler, stop.clone(), DRAIN));
         Self { address, stop, tasks }
     }
 
@@ -280,6 +284,7 @@ async fn a_panic_is_answered_and_the_listener_goes_on() {
 
 #[tokio::test]
 async fn a_slow_handler_is_not_cut_short() {
+    let log = Captured::start();
     let done = Arc::new((Notify::new(), AtomicUsize::new(0)));
     let finished = done.clone();
     let running = Running::start(move |_, _| {
@@ -296,10 +301,13 @@ async fn a_slow_handler_is_not_cut_short() {
     hung_up.write_all(callback("").as_bytes()).await.unwrap();
     hung_up.shutdown().await.unwrap();
     const { assert!(RESPONSE_TIMEOUT.as_millis() < 3_000, "Slack gives up after 3 s") };
-    check_status(&running.exchange(callback("")).await, "503");
+    let answers = tokio::join!(running.exchange(callback("")), running.exchange(callback("")));
+    check_status(&answers.0, "503");
+    check_status(&answers.1, "503");
+    assert_eq!(log.count("A callback took longer than"), 1, "{}", log.text());
     drop(hung_up);
     timeout(PATIENCE, async {
-        while done.1.load(Ordering::SeqCst) < 2 {
+        while done.1.load(Ordering::SeqCst) < 3 {
             done.0.notified().await;
         }
     })
@@ -408,7 +416,7 @@ async fn a_plain_listener_says_what_the_guide_shows() {
     let running = Running::start(ack).await;
     check_status(&running.exchange(callback("")).await, "200");
     assert_eq!(log.count(&format!("Starting insecure HTTP server on {}", running.address)), 1);
-    let error = Listener::bind(running.address, None, PATIENCE).await.unwrap_err();
+    let error = Listener::bind(running.address, None, NEVER).await.unwrap_err();
     assert!(error.to_string().contains("http.listen_addr"), "{error}");
     assert!(chain(&error).contains("in use"), "{}", chain(&error));
 }

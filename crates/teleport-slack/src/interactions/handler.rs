@@ -4,7 +4,6 @@
 //! user gets the reply. Whatever happens, the user gets one reply.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use access_core::domain::decision::Decision;
 use access_core::domain::ids::RequestId;
@@ -21,9 +20,7 @@ use access_core::record::votes::Vote;
 use access_core::render::ephemeral::{Accepted, accepted, refused};
 use access_core::render::modal::reason_modal;
 use jiff::Timestamp;
-use tokio::sync::mpsc;
 use tokio::time::Instant;
-use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
 use super::command::{DecisionCommand, decision_command};
@@ -36,7 +33,7 @@ use crate::observe::metrics::{InteractionResult, Metrics};
 use crate::review::resolver::{ResolveError, ResolveResult, Resolver};
 use crate::review::review_support::ReviewSupport;
 use crate::review::voters::VoterSnapshot;
-use crate::supervise::job_queue::{JobHandler, run_jobs};
+use crate::supervise::job_queue::JobHandler;
 use teleport_client::decisions::{DecideError, SubmitReview};
 use teleport_client::error::ErrorKind;
 use teleport_client::plugin_data::modify_record;
@@ -89,11 +86,6 @@ impl From<Refusal> for Outcome {
 }
 
 impl InteractionHandler {
-    /// Runs until `stop`, and then until all acknowledged interactions are handled, for at most `drain`.
-    pub async fn run(self, incoming: mpsc::Receiver<Received>, stop: CancellationToken, drain: Duration) {
-        run_jobs(incoming, stop, Arc::new(self), drain).await;
-    }
-
     async fn handle_interaction(&self, interaction: Interaction) {
         let began = Instant::now();
         let Some(command) = decision_command(interaction) else { return };

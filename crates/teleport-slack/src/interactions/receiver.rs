@@ -38,6 +38,8 @@ const DEDUP_CAPACITY: usize = 20_000;
 const ENQUEUE_TIMEOUT: Duration = Duration::from_secs(30);
 /// The same once the daemon stops: the user must still get a reply.
 const SHUTDOWN_ENQUEUE_TIMEOUT: Duration = Duration::from_secs(1);
+/// How often it is logged that interactions are rejected because of their number.
+const LOG_INTERVAL: Duration = Duration::from_secs(60);
 /// How long before its deadline a modal submission without a free worker is answered.
 const ACK_MARGIN: Duration = Duration::from_millis(500);
 
@@ -282,7 +284,9 @@ impl InteractionReceiver {
 
     fn reject_overload(&self, consequence: &str) {
         self.metrics.interaction_ended(InteractionResult::Overloaded);
-        warn!("Too many interactions in progress; rejected this one: {consequence}");
+        if let Some(suppressed) = self.log_once.at_most_each(LOG_INTERVAL, "overload", consequence) {
+            warn!(suppressed, "Too many interactions in progress; rejected this one: {consequence}");
+        }
     }
 
     /// Logs each cause once, so that no sender can fill the log; repetitions are logged at DEBUG.
@@ -301,6 +305,7 @@ mod tests {
     use access_core::domain::ids::{ChannelId, MessageTs, RequestId, SlackUserId};
     use access_core::interaction::controls::ModalState;
     use access_core::interaction::shown_cluster::ShownCluster;
+    use access_sim::captured::Captured;
     use access_sim::slack::workspace::{SlackUser, Workspace};
     use access_sim::slack::{Options, SlackSim};
     use serde_json::json;
@@ -381,6 +386,23 @@ mod tests {
         assert!(incoming.recv().await.is_some());
         assert_eq!(receiver.receive_envelope(&envelope("view_submission", Some(due))).await, None);
         assert!(matches!(incoming.recv().await, Some(Received::Interaction(_))));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_overload_is_logged_once_a_minute() {
+        let (receiver, _incoming, _sim) = receiver(1, &CancellationToken::new()).await;
+        assert_eq!(receiver.receive_envelope(&envelope("block_actions", None)).await, None);
+        let log = Captured::start();
+        let lines = || log.count("Too many interactions in progress");
+        for _ in 0..3 {
+            let due = Some(Instant::now());
+            let answer = receiver.receive_envelope(&envelope("view_submission", due)).await;
+            assert_eq!(answer, Some(keep_open(&Refusal::TooBusy)));
+        }
+        assert_eq!(lines(), 1, "{}", log.text());
+        tokio::time::advance(LOG_INTERVAL).await;
+        receiver.receive_envelope(&envelope("view_submission", Some(Instant::now()))).await;
+        assert!(lines() == 2 && log.count("suppressed=2") == 1, "{}", log.text());
     }
 
     #[tokio::test]

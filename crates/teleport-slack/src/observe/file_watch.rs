@@ -20,6 +20,15 @@ const MAX_FILE_BYTES: u64 = 1024 * 1024;
 /// For each file a digest of what it holds, or why it cannot be read.
 type Contents = Vec<Result<[u8; 32], String>>;
 
+/// How often to look at files.
+#[derive(Clone, Copy, Debug)]
+pub struct FileTimings {
+    /// How often to look whether they changed.
+    pub poll: Duration,
+    /// How soon to try contents again that could not be used.
+    pub retry: Duration,
+}
+
 /// Files that belong together, such as a certificate and its key.
 #[derive(Debug)]
 pub(crate) struct FileWatch {

@@ -4,7 +4,7 @@
 //! logs wait. `metrics.rs` counts, `health.rs` holds the state of the daemon; `http` serves both. `file_watch.rs`
 //! notices files that changed.
 
-pub(crate) mod file_watch;
+pub mod file_watch;
 pub mod health;
 pub(crate) mod log_once;
 pub mod metrics;

@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info, warn};
 
 use access_core::domain::error_chain::chain;
+use access_core::domain::log_once::LogOnce;
 use teleport_client::denied::MFA_REMEDY;
 use teleport_client::error::Call;
 use teleport_client::review_support::ReviewSupportStatus;
@@ -22,6 +23,9 @@ use teleport_client::signer::Signer;
 const CHECK_INTERVAL: Duration = Duration::from_secs(10 * 60);
 /// How long one check may take; the last result stands if it takes longer.
 const CHECK_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// What the line about a missing right is about, for [`LogOnce`].
+const RIGHT: &str = "right";
 
 /// The last result, and how to check again.
 #[derive(Debug)]
@@ -92,7 +96,7 @@ impl ReviewSupport {
 
     /// Logs, from the start on, whether the right is missing without which the rules decide nothing. Does not end.
     pub async fn watch_permission(&self) {
-        let mut is_missing = false;
+        let mut log_once = LogOnce::default();
         loop {
             let rules_decide = match self.setting {
                 ModeSetting::Resolver => true,
@@ -101,16 +105,17 @@ impl ReviewSupport {
             };
             let may = if rules_decide { self.teleport.may_resolve().await } else { Ok(None) };
             match may {
-                Ok(Some(false)) if !std::mem::replace(&mut is_missing, true) => error!(
+                Ok(Some(false)) if log_once.once(RIGHT, "") => error!(
                     "No user can decide in Slack: the plugin's Teleport user lacks the verb update on access_request; give it a role whose {}",
                     Call::SetAccessRequestState.required_permission().unwrap_or_default()
                 ),
-                Ok(Some(true)) if std::mem::take(&mut is_missing) => {
+                Ok(Some(true)) if log_once.clear(RIGHT).is_some() => {
                     info!("The plugin's Teleport user may decide now");
                 }
                 Ok(_) => {}
                 Err(error) => debug!("Whether the plugin may decide is not known: {}", chain(&error)),
             }
+            let is_missing = log_once.has_logged(RIGHT);
             tokio::time::sleep(if is_missing { self.permission_poll } else { CHECK_INTERVAL }).await;
         }
     }

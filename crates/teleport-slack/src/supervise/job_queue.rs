@@ -12,7 +12,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
-use super::shutdown;
+use super::shutdown::ShutdownTimings;
 use super::worker_pool::{CLICKS, WorkerPool};
 
 /// What is done with each item.
@@ -31,15 +31,17 @@ pub(crate) trait JobHandler<T>: Clone {
 }
 
 /// Works on each of `items` until the stop, and then on those that still come, because items from a socket are
-/// acknowledged by then. Ends when all senders are gone and all work is done, or `drain` after the stop. The users who
-/// still wait then get a reply within 3 s. The user of an item whose work panics gets one too.
+/// acknowledged by then. Ends when all senders are gone and all work is done, or [`ShutdownTimings::clicks`] after the stop.
+/// The users who still wait then get a reply within [`ShutdownTimings::replies`]. The user of an item whose work panics gets one
+/// too.
 pub(crate) async fn run_jobs<T, H: JobHandler<T>>(
     mut items: mpsc::Receiver<T>,
     stop: CancellationToken,
     handler: H,
-    drain: Duration,
+    timings: ShutdownTimings,
 ) {
-    let jobs = Jobs { pool: WorkerPool::new(CLICKS), handler, unnotified: Arc::default() };
+    let replies = timings.replies;
+    let jobs = Jobs { pool: WorkerPool::new(CLICKS), handler, replies, unnotified: Arc::default() };
     loop {
         tokio::select! {
             () = stop.cancelled() => break,
@@ -52,7 +54,7 @@ pub(crate) async fn run_jobs<T, H: JobHandler<T>>(
         }
         jobs.pool.drain().await;
     };
-    if timeout(drain, finish).await.is_err() {
+    if timeout(timings.clicks, finish).await.is_err() {
         warn!(
             "Stopped before all clicks were handled; the users get a reply that asks them to look and to click again"
         );
@@ -70,6 +72,8 @@ pub(crate) async fn run_jobs<T, H: JobHandler<T>>(
 struct Jobs<H> {
     pool: WorkerPool,
     handler: H,
+    /// How long a reply may take.
+    replies: Duration,
     /// Users of aborted items whose reply took too long.
     unnotified: Arc<AtomicUsize>,
 }
@@ -88,9 +92,9 @@ impl<H> Jobs<H> {
     {
         let reply_to = self.handler.reply_to(&item);
         let notifying = self.handler.clone().on_aborted(reply_to);
-        let unnotified = Arc::clone(&self.unnotified);
+        let (replies, unnotified) = (self.replies, Arc::clone(&self.unnotified));
         self.pool.spawn_or(self.handler.clone().handle(item), async move {
-            if timeout(shutdown::NOTIFY, notifying).await.is_err() {
+            if timeout(replies, notifying).await.is_err() {
                 unnotified.fetch_add(1, Ordering::Relaxed);
             }
         });
@@ -108,8 +112,10 @@ mod tests {
     use tokio::time::Instant;
 
     use super::*;
+    use crate::supervise::shutdown;
 
     const DRAIN: Duration = shutdown::WORK;
+    const TIMINGS: fn() -> ShutdownTimings = ShutdownTimings::default;
 
     /// Does its work, and records the users who got the reply that theirs was not done.
     #[derive(Clone)]
@@ -168,7 +174,7 @@ mod tests {
         let (bring, items) = mpsc::channel(1);
         let (stop, done) = (CancellationToken::new(), Arc::default());
         stop.cancel();
-        let working = run_jobs(items, stop, counting(&done), DRAIN);
+        let working = run_jobs(items, stop, counting(&done), TIMINGS());
         // A transport that stops too, and has more to hand on than there is room for.
         let bringing = async move {
             for number in 0..2 * CLICKS.max_running {
@@ -186,7 +192,7 @@ mod tests {
         for number in 0..=2 * CLICKS.max_running {
             bring.try_send(number).unwrap();
         }
-        let working = run_jobs(items, stop.clone(), counting(&done), DRAIN);
+        let working = run_jobs(items, stop.clone(), counting(&done), TIMINGS());
         let watching = async {
             tokio::time::sleep(Duration::from_millis(1_500)).await;
             assert_eq!(done.load(Ordering::Relaxed), CLICKS.max_running);
@@ -210,7 +216,7 @@ mod tests {
         };
         stop.cancel();
         let handler = Test::new(hanging);
-        run_jobs(items, stop, handler.clone(), DRAIN).await;
+        run_jobs(items, stop, handler.clone(), TIMINGS()).await;
         assert_eq!(began.elapsed(), DRAIN);
         assert!(bring.try_send(0).is_err(), "and no sender can add more");
         let mut notified = handler.notified.lock().clone();
@@ -239,7 +245,7 @@ mod tests {
             drop(bring);
         };
         let handler = Test::new(panicking);
-        tokio::join!(run_jobs(items, stop.clone(), handler.clone(), DRAIN), bringing);
+        tokio::join!(run_jobs(items, stop.clone(), handler.clone(), TIMINGS()), bringing);
         assert_eq!(done.load(Ordering::Relaxed), 2);
         assert_eq!(*handler.notified.lock(), [0], "the user of that item");
     }

@@ -191,11 +191,19 @@ async fn a_full_dispatcher_lets_slack_send_again() {
         one.slack.send(envelope(&id, &click(&id))).await;
         one.slack.expect_ack(&id).await;
     }
-    one.slack.send(envelope("left", &click("left"))).await;
-    // Acknowledged without being handed on, so it shows that the one before was ignored.
-    one.slack.send(envelope("0", &click("0"))).await;
-    one.slack.expect_ack("0").await;
+    // Acknowledged without being handed on, so it shows that those before were ignored.
+    let mut leave = async |count: usize| {
+        for _ in 0..count {
+            one.slack.send(envelope("left", &click("left"))).await;
+        }
+        one.slack.send(envelope("0", &click("0"))).await;
+        one.slack.expect_ack("0").await;
+    };
+    leave(4).await;
     assert_eq!(log.count("Left an interaction for Slack to send again"), 1, "{}", log.text());
+    tokio::time::advance(Duration::from_secs(60)).await;
+    leave(1).await;
+    assert_eq!(log.count("suppressed=3"), 1, "{}", log.text());
     given.wait_for_count(MAX_CONCURRENT).await;
     go_on.notify_waiters();
     sleep(Duration::from_millis(1)).await;

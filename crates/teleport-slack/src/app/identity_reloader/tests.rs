@@ -1,5 +1,6 @@
 use std::fs;
 use std::sync::Arc;
+use std::time::Duration;
 
 use access_sim::teleport::call_log::Method;
 use access_sim::teleport::certs::{CertOptions, Credentials as Signed};
@@ -38,7 +39,8 @@ impl TestBed {
         let identity = Identity::load(&source, Timestamp::now()).unwrap();
         let addr = TeleportAddr::parse(&sim.addr().to_string()).unwrap();
         let client = Client::new(&addr, &identity, Arc::new(NoObserver));
-        let reloader = Reloader::new(client, source, identity, Metrics::new());
+        let timings = FileTimings { poll: Duration::from_secs(60), retry: Duration::from_secs(10) };
+        let reloader = Reloader::new(client, source, identity, Metrics::new(), timings);
         Self { sim, dir, first, reloader }
     }
 
@@ -202,7 +204,7 @@ async fn the_reloader_checks_at_once_and_repeatedly_until_it_is_stopped() {
     let TestBed { sim, dir, reloader, .. } = TestBed::new().await;
     let mut renewals = reloader.client.identity_renewals();
     let stop = CancellationToken::new();
-    let looking = reloader.run(Duration::from_secs(60), stop.clone());
+    let looking = reloader.run(stop.clone());
     let test = async {
         let second = sim.credentials(SECOND, CertOptions::default());
         second.write_tls_files(dir.path(), "auth").unwrap();

@@ -53,8 +53,8 @@ async fn call(address: SocketAddr, trusted: &Pair) -> io::Result<String> {
 }
 
 async fn start(files: &TlsFiles) -> Running {
-    let file_poll = Duration::from_millis(20);
-    let listener = Listener::bind("127.0.0.1:0".parse().unwrap(), Some(files), file_poll).await.unwrap();
+    let often = FileTimings { poll: Duration::from_millis(20), retry: PATIENCE };
+    let listener = Listener::bind("127.0.0.1:0".parse().unwrap(), Some(files), often).await.unwrap();
     Running::serve(listener, ack)
 }
 
@@ -100,7 +100,7 @@ async fn broken_files_keep_the_old_certificate_and_are_logged_once() {
     let (dir, old, new) = (TempDir::new().unwrap(), Pair::new(), Pair::new());
     let files = files(&dir);
     old.write(&files);
-    let (certificates, mut watch) = Certificates::load(files.clone()).await.unwrap();
+    let (certificates, mut watch) = Certificates::load(files.clone(), PATIENCE).await.unwrap();
     let first = certificates.current();
     let log = Captured::start();
     let logged = || log.count("keeps its old certificate");
@@ -147,7 +147,7 @@ async fn unusable_tls_files_are_refused_at_the_start() {
     let assert_refused = async |key: &str, cert: &str, expected: &str| {
         fs::write(&files.key, key).unwrap();
         fs::write(&files.cert, cert).unwrap();
-        let error = Listener::bind("127.0.0.1:0".parse().unwrap(), Some(&files), PATIENCE).await.unwrap_err();
+        let error = Listener::bind("127.0.0.1:0".parse().unwrap(), Some(&files), NEVER).await.unwrap_err();
         let shown = format!("{} {error:?}", chain(&error));
         assert!(shown.contains(expected), "{shown}");
         assert!(!shown.contains("hunter2"), "{shown}");
@@ -159,6 +159,6 @@ async fn unusable_tls_files_are_refused_at_the_start() {
     assert_refused("-----BEGIN PRIVATE hunter2\n", &one.cert, "key.pem is damaged PEM").await;
     assert_refused(&" ".repeat(1_100_000), &one.cert, "key.pem is too large to be PEM").await;
     fs::remove_file(&files.key).unwrap();
-    let error = Listener::bind("127.0.0.1:0".parse().unwrap(), Some(&files), PATIENCE).await.unwrap_err();
+    let error = Listener::bind("127.0.0.1:0".parse().unwrap(), Some(&files), NEVER).await.unwrap_err();
     assert!(chain(&error).contains("key.pem: No such file"), "{}", chain(&error));
 }

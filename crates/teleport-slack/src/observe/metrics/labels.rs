@@ -117,15 +117,22 @@ impl ReconcileResult {
 const ACCEPTED: &str = "accepted";
 const REFUSED: &str = "refused";
 const REJECTED: &str = "rejected";
+/// The reason that only signed HTTP requests have.
+pub(super) const INVALID_SIGNATURE: &str = "invalid_signature";
 
 impl InteractionResult<'_> {
-    /// The labels of all. Only HTTP requests are signed.
-    pub(super) fn all(is_signed: bool) -> impl Iterator<Item = (&'static str, &'static str)> {
-        let others = [Self::ReasonRequested, Self::InvalidPayload, Self::Duplicate, Self::Overloaded];
+    /// The labels of all, in any configuration.
+    pub(super) fn all() -> impl Iterator<Item = (&'static str, &'static str)> {
         let accepted = Accepted::KINDS.map(|kind| (ACCEPTED, kind));
         let refused = Refusal::KINDS.map(|kind| (REFUSED, kind));
-        let signature = is_signed.then_some(Self::InvalidSignature);
-        accepted.into_iter().chain(refused).chain(others.into_iter().chain(signature).map(Self::labels))
+        let others = [
+            Self::ReasonRequested,
+            Self::InvalidPayload,
+            Self::Duplicate,
+            Self::Overloaded,
+            Self::InvalidSignature,
+        ];
+        accepted.into_iter().chain(refused).chain(others.map(Self::labels))
     }
 
     /// What became of it, and why: the labels `result` and `reason`, and fields of the log with these names.
@@ -134,7 +141,7 @@ impl InteractionResult<'_> {
             Self::Accepted(accepted) => (ACCEPTED, accepted.kind()),
             Self::Refused(refusal) => (REFUSED, refusal.kind()),
             Self::ReasonRequested => ("continued", "asking_for_a_reason"),
-            Self::InvalidSignature => (REJECTED, "invalid_signature"),
+            Self::InvalidSignature => (REJECTED, INVALID_SIGNATURE),
             Self::InvalidPayload => (REJECTED, "invalid_payload"),
             Self::Duplicate => (REJECTED, "duplicate"),
             Self::Overloaded => (REJECTED, "overloaded"),

@@ -90,10 +90,8 @@ impl Counters {
         counters.list_failures.init([List::Requests, List::Records].map(|list| [("list", list.name())]));
         let results = [ReconcileResult::Success, ReconcileResult::Error, ReconcileResult::Panic];
         counters.reconciles.init(results.map(|result| [("result", result.label())]));
-        if scope.has_review() {
-            let all = InteractionResult::all(!scope.is_socket_mode());
-            counters.interactions.init(all.map(|(result, reason)| [("result", result), ("reason", reason)]));
-        }
+        let endings = InteractionResult::all().filter(|(_, reason)| scope.can_end_with(reason));
+        counters.interactions.init(endings.map(|(result, reason)| [("result", result), ("reason", reason)]));
         for method in scope.slack_methods() {
             let results = slack_results().chain(method.writes().then_some(IN_DOUBT));
             let method = ("method", method.as_str());

@@ -3,12 +3,36 @@
 use access_core::policy::{Approver, ModeSetting};
 use slack_client::method::Method;
 
+use super::labels::INVALID_SIGNATURE;
 use crate::config::{ReviewConfig, ReviewTransport};
 use teleport_client::error::Call;
 
 /// What the configuration can do.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Scope(Option<ReviewScope>);
+
+/// Reasons that need a review which the daemon submits: Teleport's answers to it, and that it can take none.
+pub(super) const REASONS_OF_REVIEWS: [&str; 4] =
+    ["reviewed", "may_not_review", "not_on_behalf", "not_possible"];
+/// Reasons that need a mode in which the rules decide: they judge the person, and votes are counted.
+pub(super) const REASONS_OF_RULES: [&str; 12] = [
+    "counted",
+    "pending",
+    "not_applied",
+    "lacks_second_factor",
+    "being_decided",
+    "not_an_approver",
+    "no_matching_rule",
+    "not_suggested",
+    "approver_case_mismatch",
+    "voters_unreadable",
+    "denials_in_doubt",
+    "votes_unusable",
+];
+/// Reasons that need a rule with a user group.
+pub(super) const REASONS_OF_GROUPS: [&str; 2] = ["groups_unreadable", "group_gone"];
+/// Replies to interactions that are counted under another reason, such as `overloaded`, or that did not end.
+pub(super) const REASONS_NOT_COUNTED: [&str; 2] = ["too_busy", "interrupted"];
 
 /// What deciding in Slack can do.
 #[derive(Clone, Copy, Debug)]
@@ -24,16 +48,18 @@ impl From<Option<&ReviewConfig>> for Scope {
     fn from(review: Option<&ReviewConfig>) -> Self {
         Self(review.map(|review| {
             let setting = review.mode;
+            let sets_state = match setting {
+                ModeSetting::Resolver => true,
+                ModeSetting::Auto => !review.rules.0.is_empty(),
+                ModeSetting::Reviewer => false,
+            };
             let approvers = review.rules.0.iter().flat_map(|rule| &rule.approvers);
             ReviewScope {
                 is_socket_mode: matches!(review.transport, ReviewTransport::SocketMode { .. }),
-                reads_groups: approvers.into_iter().any(|approver| matches!(approver, Approver::Group(_))),
+                reads_groups: sets_state
+                    && approvers.into_iter().any(|approver| matches!(approver, Approver::Group(_))),
                 submits_reviews: setting != ModeSetting::Resolver,
-                sets_state: match setting {
-                    ModeSetting::Resolver => true,
-                    ModeSetting::Auto => !review.rules.0.is_empty(),
-                    ModeSetting::Reviewer => false,
-                },
+                sets_state,
             }
         }))
     }
@@ -48,6 +74,17 @@ impl Scope {
     /// Whether interactions arrive over Socket Mode; otherwise, if any do, they are signed HTTP requests.
     pub(super) fn is_socket_mode(self) -> bool {
         self.0.is_some_and(|review| review.is_socket_mode)
+    }
+
+    /// Whether an interaction can end with this reason.
+    pub(super) fn can_end_with(self, reason: &str) -> bool {
+        self.0.is_some_and(|review| match reason {
+            INVALID_SIGNATURE => !review.is_socket_mode,
+            _ if REASONS_OF_REVIEWS.contains(&reason) => review.submits_reviews,
+            _ if REASONS_OF_RULES.contains(&reason) => review.sets_state,
+            _ if REASONS_OF_GROUPS.contains(&reason) => review.reads_groups,
+            _ => !REASONS_NOT_COUNTED.contains(&reason),
+        })
     }
 
     pub(super) fn slack_methods(self) -> impl Iterator<Item = Method> {

@@ -169,6 +169,49 @@ fn a_daemon_starts_with_these_series_and_no_others() {
     insta::assert_snapshot!("each_mode_against_the_one_before", changes);
 }
 
+/// A word that is misspelled here would leave a series that cannot occur.
+#[test]
+fn each_reason_that_needs_something_is_one() {
+    let all: BTreeSet<_> = labels::InteractionResult::all().map(|(_, reason)| reason).collect();
+    let groups: [&[_]; 4] = [
+        &scope::REASONS_OF_REVIEWS,
+        &scope::REASONS_OF_RULES,
+        &scope::REASONS_OF_GROUPS,
+        &scope::REASONS_NOT_COUNTED,
+    ];
+    for reason in groups.concat() {
+        assert!(all.contains(reason), "{reason}");
+    }
+}
+
+#[test]
+fn a_mode_has_only_the_reasons_that_it_can_give() {
+    // Submitted reviews; rules that decide; a user group in a rule.
+    let expected = [
+        (false, false, false),
+        (true, false, false),
+        (false, true, false),
+        (true, false, false),
+        (true, true, true),
+    ];
+    for ((mode, lines), (reviews, rules, groups)) in CONFIGURATIONS.into_iter().zip(expected) {
+        let text = metrics_of(lines).text();
+        for (reason, is_expected) in [
+            ("reviewed", reviews),
+            ("may_not_review", reviews),
+            ("counted", rules),
+            ("pending", rules),
+            ("not_an_approver", rules),
+            ("group_gone", groups),
+            ("too_busy", false),
+            ("resolved", reviews || rules),
+            ("self_review", reviews || rules),
+        ] {
+            assert_eq!(text.contains(&format!("reason=\"{reason}\"")), is_expected, "{mode}: {reason}");
+        }
+    }
+}
+
 #[test]
 fn names_come_in_order_and_so_do_labels() {
     for (mode, lines) in CONFIGURATIONS {
@@ -282,8 +325,8 @@ fn each_event_is_counted_in_its_series_only() {
         ("interactions_total{result=\"rejected\",reason=\"invalid_signature\"}", &|m| {
             m.interaction_ended(InteractionResult::InvalidSignature)
         }),
-        ("interactions_total{result=\"accepted\",reason=\"not_applied\"}", &|m| {
-            m.interaction_ended(InteractionResult::Accepted(&Accepted::NotApplied(Decision::Deny)));
+        ("interactions_total{result=\"accepted\",reason=\"unconfirmed\"}", &|m| {
+            m.interaction_ended(InteractionResult::Accepted(&Accepted::Unconfirmed(Decision::Deny)));
         }),
         ("interactions_total{result=\"refused\",reason=\"guest\"}", &|m| {
             m.interaction_ended(InteractionResult::Refused(&Refusal::AccountIneligible(

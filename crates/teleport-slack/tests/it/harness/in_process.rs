@@ -19,6 +19,8 @@ use teleport_client::watcher::WatcherTimings;
 use teleport_slack::app::timings::{TimingValues, Timings};
 use teleport_slack::cli::start::{self, Args};
 use teleport_slack::controller::ControllerTimings;
+use teleport_slack::observe::file_watch::FileTimings;
+use teleport_slack::supervise::shutdown::ShutdownTimings;
 use teleport_slack::{config, observe};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -49,7 +51,9 @@ pub(super) fn is_in_process() -> bool {
 fn timings() -> Timings {
     let ms = Duration::from_millis;
     let tenth = |backoff: Backoff| Backoff { first: backoff.first / 10, cap: backoff.cap / 10 };
-    let TimingValues { controller, watcher, startup, token_probe, .. } = TimingValues::default();
+    let files = |files: FileTimings| FileTimings { poll: files.poll / 10, retry: files.retry / 10 };
+    let production = TimingValues::default();
+    let TimingValues { controller, watcher, startup, token_probe, .. } = production;
     let claim = ClaimTimings {
         timeout: ms(4_300),
         budget: ms(2_000),
@@ -73,6 +77,7 @@ fn timings() -> Timings {
         teleport_denied: tenth(controller.teleport_denied),
         undecided: tenth(controller.undecided),
         drain: ms(5_000),
+        ..controller
     };
     let values = TimingValues {
         controller,
@@ -82,10 +87,12 @@ fn timings() -> Timings {
             probe_after: watcher.probe_after / 3,
         },
         startup: tenth(startup),
-        file_poll: ms(200),
+        identity_files: files(production.identity_files),
+        secret_files: files(production.secret_files),
+        listener_files: files(production.listener_files),
         token_probe: tenth(token_probe),
         permission_poll: ms(1_500),
-        click_drain: ms(5_000),
+        shutdown: ShutdownTimings { clicks: ms(5_000), ..production.shutdown },
     };
     Timings::new(values).unwrap()
 }
