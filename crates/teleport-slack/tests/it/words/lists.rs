@@ -4,7 +4,7 @@
 /// (`run`, `open`, `save`, `Left`) are not here.
 pub(super) const NAMES: &[(&str, &str)] = &[
     ("ABSENT", "ControllerTimings"),
-    ("AFTER_PANIC", "ControllerTimings"),
+    ("AFTER_PANIC", "after_panic"),
     ("ARRIVAL", "in_doubt_after_claim"),
     ("Ages", "Computed"),
     ("AtWork", "WorkerPool"),
