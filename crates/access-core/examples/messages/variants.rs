@@ -74,11 +74,7 @@ pub(crate) fn state(last: Option<&RequestState>) -> Option<RequestState> {
     })
 }
 
-pub(crate) fn accepted_after(
-    last: Option<&Accepted>,
-    decision: Decision,
-    tally: Tally,
-) -> Option<Accepted> {
+pub(crate) fn accepted_after(last: Option<&Accepted>, decision: Decision, tally: Tally) -> Option<Accepted> {
     Some(match last {
         None => Accepted::Reviewed(decision),
         Some(Accepted::Reviewed(_)) => Accepted::Counted(decision, tally),
