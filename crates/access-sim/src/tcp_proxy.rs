@@ -36,7 +36,7 @@ impl TcpProxy {
     pub async fn start(target: SocketAddr) -> io::Result<Self> {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
         let tasks = Tasks::default();
-        let breaker = Self {
+        let proxy = Self {
             addr: listener.local_addr()?,
             target,
             frozen: Arc::new(watch::Sender::new(false)),
@@ -44,8 +44,8 @@ impl TcpProxy {
             tasks,
             listener: Mutex::new(None),
         };
-        breaker.serve(listener);
-        Ok(breaker)
+        proxy.serve(listener);
+        Ok(proxy)
     }
 
     /// Where to connect.
@@ -124,7 +124,7 @@ async fn forward(near: TcpStream, target: SocketAddr, mut frozen: watch::Receive
     let _ = tokio::try_join!(out, back);
 }
 
-/// Waits until bytes may pass; `None` when the breaker is gone.
+/// Waits until bytes may pass; `None` when the proxy is gone.
 async fn until_thawed(frozen: &mut watch::Receiver<bool>) -> Option<()> {
     frozen.wait_for(|frozen| !frozen).await.ok().map(|_| ())
 }
@@ -181,29 +181,29 @@ mod tests {
     #[tokio::test]
     async fn passes_bytes_then_cuts_then_restores() {
         let (target, _echo) = echo().await;
-        let breaker = TcpProxy::start(target).await.unwrap();
-        let mut stream = TcpStream::connect(breaker.addr()).await.unwrap();
+        let proxy = TcpProxy::start(target).await.unwrap();
+        let mut stream = TcpStream::connect(proxy.addr()).await.unwrap();
         assert_eq!(round_trip(&mut stream, b"one").await.unwrap(), b"one");
 
-        breaker.cut().await;
+        proxy.cut().await;
         assert!(round_trip(&mut stream, b"two").await.is_err(), "an open connection survived the cut");
-        let refused = TcpStream::connect(breaker.addr()).await.unwrap_err();
+        let refused = TcpStream::connect(proxy.addr()).await.unwrap_err();
         assert_eq!(refused.kind(), io::ErrorKind::ConnectionRefused);
 
-        breaker.restore().await.unwrap();
-        let mut stream = TcpStream::connect(breaker.addr()).await.unwrap();
+        proxy.restore().await.unwrap();
+        let mut stream = TcpStream::connect(proxy.addr()).await.unwrap();
         assert_eq!(round_trip(&mut stream, b"three").await.unwrap(), b"three");
     }
 
     #[tokio::test]
     async fn frozen_connections_open_but_say_nothing_until_thawed() {
         let (target, _echo) = echo().await;
-        let breaker = TcpProxy::start(target).await.unwrap();
-        let mut before = TcpStream::connect(breaker.addr()).await.unwrap();
+        let proxy = TcpProxy::start(target).await.unwrap();
+        let mut before = TcpStream::connect(proxy.addr()).await.unwrap();
         assert_eq!(round_trip(&mut before, b"warm").await.unwrap(), b"warm");
 
-        breaker.freeze();
-        let mut after = TcpStream::connect(breaker.addr()).await.unwrap();
+        proxy.freeze();
+        let mut after = TcpStream::connect(proxy.addr()).await.unwrap();
         for stream in [&mut before, &mut after] {
             stream.write_all(b"held").await.unwrap();
             let mut back = [0; 4];
@@ -212,7 +212,7 @@ mod tests {
             assert!(silence.is_err(), "a byte came through a frozen line");
         }
 
-        breaker.thaw();
+        proxy.thaw();
         for stream in [&mut before, &mut after] {
             let mut back = [0; 4];
             tokio::time::timeout(LIMIT, stream.read_exact(&mut back)).await.unwrap().unwrap();

@@ -32,13 +32,13 @@ fn describe_disconnect(kind: io::ErrorKind) -> Option<&'static str> {
     match kind {
         io::ErrorKind::UnexpectedEof => Some(
             "the connection was cut from outside, by the server's end or by something between; if that happens again and \
-             again, look for an idle time-out of a proxy or a load balancer on the way and set it above 15 s",
+             again, look for an idle time-out of a proxy or a load balancer in between and set it above 15 s",
         ),
         io::ErrorKind::ConnectionReset | io::ErrorKind::ConnectionAborted | io::ErrorKind::BrokenPipe => {
             Some("the connection was reset, by the server's machine or by something between")
         }
         io::ErrorKind::TimedOut => {
-            Some("the connection fell silent; look at the network and the firewalls on the way")
+            Some("the connection fell silent; look at the network and the firewalls in between")
         }
         _ => None,
     }

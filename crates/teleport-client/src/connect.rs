@@ -80,7 +80,7 @@ pub enum ConnectErrorKind {
     #[error("the connection was refused; is the auth server running, and is this its port (usually 3025)?")]
     Refused,
     /// Silence.
-    #[error("no answer in time; check the address and the firewalls on the way")]
+    #[error("no answer in time; check the address and the firewalls in between")]
     TimedOut,
     /// Any other failure of TCP.
     #[error("the network failed; check the address and the route to it")]
@@ -106,7 +106,7 @@ pub enum ConnectErrorKind {
     /// The server's certificate is of a form that no auth server has.
     #[error(
         "its certificate is none that a Teleport auth server has; check host and port, and whether a proxy or a load \
-         balancer on the way opens TLS: it must pass through unopened"
+         balancer in between opens TLS: it must pass through unopened"
     )]
     UnexpectedCertificate,
     /// The server does not want our certificate.
@@ -123,7 +123,7 @@ pub enum ConnectErrorKind {
     NotHttp2,
     /// The other side hung up.
     #[error(
-        "it closed the connection during the TLS handshake; check the port and any load balancer on the way"
+        "it closed the connection during the TLS handshake; check the port and any load balancer in between"
     )]
     Closed,
     /// Any other failure of TLS.

@@ -8,7 +8,7 @@
 #![expect(clippy::print_stdout, reason = "the figures are for people")]
 
 #[path = "../tests/it/harness/mod.rs"]
-#[expect(dead_code, reason = "the tests use the rest of it")]
+#[expect(dead_code, unused_imports, reason = "the tests use the rest of it")]
 mod harness;
 
 use std::collections::BTreeMap;
@@ -21,7 +21,7 @@ use access_sim::teleport::call_log::Method;
 use access_sim::teleport::request::RequestState;
 use jiff::Timestamp;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::{Instant, sleep_until};
 
 use harness::deciding::*;
 use harness::*;
@@ -249,15 +249,12 @@ fn replies(bed: &TestBed) -> usize {
 
 /// Checks ten times a second, so that checking does not distort the measured time.
 async fn until_settled(daemon: &Daemon, what: &str, is_so: impl Fn() -> bool) {
-    let deadline = Instant::now() + SETTLE_TIMEOUT;
-    while !is_so() {
-        assert!(
-            Instant::now() < deadline,
-            "waited {SETTLE_TIMEOUT:?} without success until {what}\n{}",
-            daemon.log()
-        );
-        sleep(Duration::from_millis(100)).await;
-    }
+    let settled = async || is_so().then_some(());
+    assert!(
+        poll_within(SETTLE_TIMEOUT, LOOK_INTERVAL, Vec::new(), settled).await.is_some(),
+        "waited {SETTLE_TIMEOUT:?} without success until {what}\n{}",
+        daemon.log()
+    );
 }
 
 fn between(earlier: Timestamp, later: Timestamp) -> Duration {

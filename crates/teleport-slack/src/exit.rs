@@ -41,7 +41,6 @@ impl ExitError {
         }
     }
 
-    /// The exit status.
     pub fn exit(&self) -> Exit {
         self.exit
     }

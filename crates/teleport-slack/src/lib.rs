@@ -2,6 +2,8 @@
 //!
 //! It applies what `access-core` decides. Modules from the top layer down; imports go down only.
 
+#![allow(missing_docs, reason = "a program: comments say what names do not")]
+
 pub mod cli;
 pub mod app;
 pub mod interactions;

@@ -74,14 +74,10 @@ pub(crate) fn state(last: Option<&RequestState>) -> Option<RequestState> {
     })
 }
 
-pub(crate) fn accepted_after(
-    last: Option<&Accepted>,
-    decision: Decision,
-    standing: Tally,
-) -> Option<Accepted> {
+pub(crate) fn accepted_after(last: Option<&Accepted>, decision: Decision, tally: Tally) -> Option<Accepted> {
     Some(match last {
         None => Accepted::Reviewed(decision),
-        Some(Accepted::Reviewed(_)) => Accepted::Counted(decision, standing),
+        Some(Accepted::Reviewed(_)) => Accepted::Counted(decision, tally),
         Some(Accepted::Counted(..)) => Accepted::Resolved(decision),
         Some(Accepted::Resolved(_)) => Accepted::Pending(decision),
         Some(Accepted::Pending(_)) => Accepted::NotApplied(decision),

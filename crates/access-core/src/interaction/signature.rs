@@ -162,8 +162,8 @@ impl ReplayCache {
     }
 
     /// Remembers a signature as used. `false`: it was used before, do nothing.
-    pub fn insert(&mut self, seal: SignatureDigest, now: Timestamp) -> bool {
-        if self.seen.contains(&seal.mac) && seal.valid_until >= now {
+    pub fn insert(&mut self, digest: SignatureDigest, now: Timestamp) -> bool {
+        if self.seen.contains(&digest.mac) && digest.valid_until >= now {
             return false;
         }
         while let Some(&(until, mac)) = self.by_expiry.first() {
@@ -173,8 +173,8 @@ impl ReplayCache {
             self.by_expiry.remove(&(until, mac));
             self.seen.remove(&mac);
         }
-        self.seen.insert(seal.mac);
-        self.by_expiry.insert((seal.valid_until, seal.mac));
+        self.seen.insert(digest.mac);
+        self.by_expiry.insert((digest.valid_until, digest.mac));
         true
     }
 }

@@ -1,8 +1,8 @@
 //! Slack's markup as a value: [`Mrkdwn`] takes our own words as they are and everything foreign cleaned,
 //! escaped and cut, so that no foreign text can mention, link, emphasize, begin a line of its own or break a limit.
 //!
-//! What characters are allowed is decided in the private `clean` module, what would imitate us in `disarm`; what a message says, in [`super::request_message`] and
-//! [`super::thread_reply`].
+//! The private module `sanitize` decides which characters are allowed, `disarm` what would imitate us. What a message
+//! says is in [`super::request_message`] and [`super::thread_reply`].
 
 use jiff::Timestamp;
 use jiff::tz::Offset;

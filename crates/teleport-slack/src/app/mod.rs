@@ -165,7 +165,8 @@ impl App {
         self.ready.clone()
     }
 
-    /// Works until the stop, and then until what is in progress has ended (15 s at most).
+    /// Works until the stop, and then until what is in progress has ended
+    /// (see `supervise::shutdown` for the limits).
     ///
     /// # Errors
     /// If a task ended or panicked, which is a bug in this program.

@@ -53,7 +53,7 @@ impl Default for TimingValues {
 }
 
 /// The waits of a daemon, checked.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct Timings(TimingValues);
 
 /// Waits that do not go together.
@@ -125,12 +125,6 @@ impl Timings {
             startup,
             token_probe,
         ]
-    }
-}
-
-impl Default for Timings {
-    fn default() -> Self {
-        Self(TimingValues::default())
     }
 }
 

@@ -99,7 +99,7 @@ fn check_same_bot(
     match (known, found) {
         (Some(known), Ok(found)) if (&known.team_id, &known.user_id) != (&found.team_id, &found.user_id) => {
             Err(format!(
-                "it is of another app or workspace (bot {} in {}, and not {} in {}), whose messages could not be kept true; restart the daemon if that is meant",
+                "it is of another app or workspace (bot {} in {}, and not {} in {}), whose messages could not be kept up to date; restart the daemon if that is meant",
                 found.user_id, found.team, known.user_id, known.team
             ))
         }

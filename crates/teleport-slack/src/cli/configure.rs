@@ -3,7 +3,6 @@
 use crate::config;
 use crate::exit::ExitError;
 
-/// Prints it.
 pub fn run() -> Result<(), ExitError> {
     super::print(config::EXAMPLE)
 }

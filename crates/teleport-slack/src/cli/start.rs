@@ -32,7 +32,6 @@ pub struct Args {
     pub insecure_no_tls: bool,
 }
 
-/// Runs the daemon.
 pub fn run(args: Args) -> Result<(), ExitError> {
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(WORKER_THREADS).enable_all().build();

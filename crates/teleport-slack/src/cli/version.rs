@@ -22,7 +22,6 @@ pub(super) fn text() -> String {
     format!("teleport-slack {LINE}\n")
 }
 
-/// Prints it.
 pub fn run() -> Result<(), ExitError> {
     super::print(&text())
 }

@@ -2,7 +2,6 @@
 
 use std::path::PathBuf;
 
-/// How to log.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LogConfig {
     /// Standard output, standard error, or a file.

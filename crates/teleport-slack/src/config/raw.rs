@@ -55,7 +55,6 @@ impl Field<String> {
     }
 }
 
-/// A parsed file.
 pub(super) struct Document<'t> {
     root: DeTable<'t>,
     lines: Lines,

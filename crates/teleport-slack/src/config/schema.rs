@@ -8,11 +8,9 @@
 pub(super) struct Table {
     /// Its path as written between the brackets; empty for the top of the file.
     pub(super) path: &'static str,
-    /// Its keys.
     pub(super) keys: &'static [Key],
 }
 
-/// One key.
 #[derive(Debug)]
 pub(super) struct Key {
     /// The name of today.

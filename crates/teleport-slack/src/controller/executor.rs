@@ -92,7 +92,7 @@ impl Executor {
     pub(super) async fn acquire(
         &self,
         id: &RequestId,
-        intent: &PlannedWrite<'_>,
+        planned: &PlannedWrite<'_>,
         record: &Record,
         retry_state: &mut RetryState,
     ) -> Result<ClaimResult, ReconcileError> {
@@ -107,18 +107,18 @@ impl Executor {
         let mut is_changed = false;
         let unrecorded = &retry_state.unrecorded;
         let written = modify_record(&self.teleport, id, |data| {
-            is_changed = data != intent.expected;
+            is_changed = data != planned.expected;
             if is_changed {
                 return None;
             }
             let mut record = Record::decode(id, data).0;
-            if let Some(known) = intent.known {
+            if let Some(known) = planned.known {
                 record.update_known(known);
             }
             unrecorded.iter().for_each(|outcome| record.apply(outcome));
             // The lease starts at the write, not at the read before it.
             lease = self.holder.lease();
-            record.acquire(lease.claim.clone(), intent.posts.iter().cloned(), &self.holder.timings);
+            record.acquire(lease.claim.clone(), planned.posts.iter().cloned(), &self.holder.timings);
             Some(record.encode())
         })
         .await;
@@ -145,7 +145,7 @@ impl Executor {
             Err(error) => {
                 // It may have been written all the same; but nothing was posted.
                 let since = lease.claim.acquired_at;
-                let operations = intent.posts.iter().map(|(operation, _)| operation.clone());
+                let operations = planned.posts.iter().map(|(operation, _)| operation.clone());
                 retry_state.unrecorded.extend(
                     operations.map(|operation| Outcome::NotAttempted { operation, attempted_at: since }),
                 );
@@ -160,19 +160,19 @@ impl Executor {
     pub(super) async fn execute(
         &self,
         id: &RequestId,
-        intent: PlannedWrite<'_>,
+        planned: PlannedWrite<'_>,
         mut record: Record,
         lease: &Lease,
         retry_state: &mut RetryState,
     ) -> Result<(), ReconcileError> {
-        let mut waiting: VecDeque<_> = intent.operations.into();
+        let mut waiting: VecDeque<_> = planned.operations.into();
         let mut running = FuturesUnordered::new();
-        let posts = &intent.posts;
+        let posts = &planned.posts;
         let begin = |(operation, steps), retry_state: &RetryState| {
             let failures = retry_state.failures.get(&operation).copied().unwrap_or(0);
             let destination =
                 posts.iter().find(|(post, _)| *post == operation).map(|(_, destination)| destination.clone());
-            let caller = QueuedOperation { created: intent.created, id: id.clone(), operation };
+            let caller = QueuedOperation { created: planned.created, id: id.clone(), operation };
             self.execute_operation(caller, steps, destination, failures, lease)
         };
         let first = waiting.drain(..waiting.len().min(MAX_CONCURRENT_OPERATIONS));
@@ -208,7 +208,7 @@ impl Executor {
                     outcomes.iter().for_each(|outcome| self.sender.on_posted(destination, &caller, outcome));
                 }
                 if record.deliveries.is_empty() {
-                    self.measure_notification(&outcomes, intent.created, intent.observed_at);
+                    self.measure_notification(&outcomes, planned.created, planned.observed_at);
                 }
                 outcomes.iter().for_each(|outcome| record.apply(outcome));
                 outcomes.iter().for_each(|outcome| self.remember_channel_id(outcome));

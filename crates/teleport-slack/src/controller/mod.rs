@@ -193,8 +193,8 @@ impl Controller {
             Some((review_context, can_submit, enqueued)) => (Some(review_context), can_submit, enqueued),
             None => (None, watch::channel(CanSubmitForUsers::default()).1, mpsc::channel(1).1),
         };
-        let (mut standing, admitted) = (slack.token_status(), teleport.readmissions());
-        let turns = standing.borrow_and_update().recoveries;
+        let (mut token_status, admitted) = (slack.token_status(), teleport.readmissions());
+        let recoveries = token_status.borrow_and_update().recoveries;
         let (called_tx, called) = mpsc::channel(NEXT_IN_QUEUE_CAPACITY);
         let sender = SlackSender::new(slack, directory.clone(), author, called_tx, metrics.clone(), timings);
         let log_once = Arc::new(SharedLogOnce::default());
@@ -236,10 +236,10 @@ impl Controller {
             lookup_updates: news,
             can_submit,
             started_at: Instant::now(),
-            token_status: standing,
+            token_status,
             readmissions: admitted,
             retry_when_done: HashSet::new(),
-            token_recoveries: turns,
+            token_recoveries: recoveries,
         }
     }
 
@@ -273,8 +273,8 @@ impl Controller {
                 // Another mode renders other messages.
                 Ok(()) = self.can_submit.changed() => self.resync(),
                 Ok(()) = self.token_status.changed() => {
-                    let turns = self.token_status.borrow_and_update().recoveries;
-                    if turns != std::mem::replace(&mut self.token_recoveries, turns) {
+                    let recoveries = self.token_status.borrow_and_update().recoveries;
+                    if recoveries != std::mem::replace(&mut self.token_recoveries, recoveries) {
                         self.retry_all_now();
                     }
                 }

@@ -26,7 +26,7 @@ use access_core::domain::error_chain::seconds;
 use teleport_client::decisions::DecideError;
 
 /// The stage at which Teleport can fail beside reading and writing records.
-const DECIDING: &str = "deciding";
+const LOG_SCOPE: &str = "deciding";
 
 /// The result of a pending decision.
 pub(super) enum PendingDecision {
@@ -91,7 +91,7 @@ impl ReviewContext {
         };
         match self.resolver.resolve_if_pending(id, VoterSnapshot::empty()).await {
             Ok(ResolveResult::Applied(resolution)) => {
-                log_once.clear(DECIDING);
+                log_once.clear(LOG_SCOPE);
                 info!(request = %id, decision = resolution.decision.action_id(), by = %resolution.delegator, "Applied the decision of the votes in Slack");
                 Ok(PendingDecision::RecordChanged)
             }
@@ -116,7 +116,7 @@ impl ReviewContext {
                 let (backoff, scope, is_refusal) = match &error {
                     DecideError::Failed(error) => {
                         let (backoff, is_refusal) = retry_policy(error.kind(), &self.timings);
-                        (backoff, DECIDING, is_refusal)
+                        (backoff, LOG_SCOPE, is_refusal)
                     }
                     DecideError::Refused { .. } | DecideError::NotConfirmed { .. } => {
                         (self.timings.teleport_denied, id.as_str(), true)

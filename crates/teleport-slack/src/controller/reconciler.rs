@@ -281,14 +281,14 @@ impl Reconciler {
         let operations = std::mem::take(&mut plan.operations);
         let created = observation.and_then(|observation| observation.request.created);
         let observed_at = observation.map(|observation| observation.observed_at);
-        let intent = PlannedWrite { expected: &data, known, operations, posts, created, observed_at };
-        match self.executor.acquire(id, &intent, &record, retry_state).await? {
+        let planned = PlannedWrite { expected: &data, known, operations, posts, created, observed_at };
+        match self.executor.acquire(id, &planned, &record, retry_state).await? {
             ClaimResult::Acquired(lease) => {
-                self.executor.execute(id, intent, record, &lease, retry_state).await?;
+                self.executor.execute(id, planned, record, &lease, retry_state).await?;
                 Ok(None)
             }
             ClaimResult::HeldByOther(until) => {
-                plan.operations = intent.operations;
+                plan.operations = planned.operations;
                 plan.leave_out(|_, _| Some(SkipReason::ClaimedByOther(until)));
                 log_skipped(id, &plan, retry_state);
                 Ok(Some(Action::RequeueAt(until)))

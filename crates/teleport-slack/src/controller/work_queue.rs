@@ -22,7 +22,6 @@ pub(super) struct WorkQueue<K> {
 }
 
 impl<K: Clone + Eq + Hash + Ord> WorkQueue<K> {
-    /// An empty queue.
     pub(super) fn new() -> Self {
         Self { due: HashMap::new(), heap: BinaryHeap::new(), running: HashSet::new() }
     }

@@ -2,7 +2,7 @@
 //! only folder that names axum.
 //!
 //! The callback listener reads requests and never looks into them: raw bytes and the two headers of the signature go
-//! to the handler, which checks, parses and decides (`callback` says how, and what can be answered). Certificates are
+//! to the handler, which checks, parses and decides (`interactivity` says how, and what can be answered). Certificates are
 //! read and renewed in `certificates`; health and metrics are `diagnostics`; what both share is `server`.
 
 pub mod certificates;

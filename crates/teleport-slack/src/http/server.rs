@@ -4,7 +4,7 @@
 //! and takes the new one. So a question is answered at once behind any number of callers who say nothing.
 //!
 //! One request per connection: requests are rare, a closed connection cannot be held open, and no proxy sends one
-//! into a connection that is just being given up. What is answered is the router's business (`callback`,
+//! into a connection that is just being given up. What is answered is the router's business (`interactivity`,
 //! `diagnostics`).
 
 use std::collections::VecDeque;
@@ -36,7 +36,7 @@ use access_core::domain::error_chain::chain;
 /// How long a TLS handshake may take.
 const HANDSHAKE_LIMIT: Duration = Duration::from_secs(5);
 
-/// How long the head of a request may take. With `callback::BODY_LIMIT` it makes 5 s for the whole request.
+/// How long the head of a request may take. With `interactivity::BODY_LIMIT` it makes 5 s for the whole request.
 const HEAD_LIMIT: Duration = Duration::from_secs(2);
 
 /// How long a connection may take in all: handshake, request, handler, and a client that is slow to read.
@@ -70,21 +70,21 @@ pub(super) struct ListenerLimits {
 /// about. `tls` gives the configuration of the moment.
 pub(super) async fn serve(
     socket: TcpListener,
-    port: ListenerLimits,
+    limits: ListenerLimits,
     tls: impl Fn() -> Option<Arc<ServerConfig>>,
     router: Router,
     stop: &CancellationToken,
 ) -> WorkerPool {
-    let connections = WorkerPool::new(port.connections);
+    let connections = WorkerPool::new(limits.connections);
     let log_once = SharedLogOnce::default();
     let mut waiting = IdleConnections::default();
     loop {
-        let oldest = waiting.oldest().map(|since| since + port.evict_after);
+        let oldest = waiting.oldest().map(|since| since + limits.evict_after);
         let has_room = !connections.is_full() || oldest.is_some_and(|until| until <= Instant::now());
-        if !has_room && let Some(suppressed) = log_once.at_most_each(LOG_INTERVAL, port.name, "full") {
+        if !has_room && let Some(suppressed) = log_once.at_most_each(LOG_INTERVAL, limits.name, "full") {
             warn!(
                 connections = connections.len(),
-                suppressed, "The {} is full; {} until connections end", port.name, port.full_consequence
+                suppressed, "The {} is full; {} until connections end", limits.name, limits.full_consequence
             );
         }
         tokio::select! {
@@ -95,7 +95,7 @@ pub(super) async fn serve(
                 Ok((stream, peer)) => {
                     // If a request has come on it meanwhile, there is one connection more for a moment.
                     if connections.is_full()
-                        && waiting.oldest().is_some_and(|since| since.elapsed() >= port.evict_after)
+                        && waiting.oldest().is_some_and(|since| since.elapsed() >= limits.evict_after)
                     {
                         waiting.evict_oldest();
                     }
@@ -105,8 +105,8 @@ pub(super) async fn serve(
                     waiting.add(serving.abort_handle(), begun);
                 }
                 Err(error) => {
-                    if let Some(suppressed) = log_once.at_most_each(LOG_INTERVAL, port.name, "starved") {
-                        error!(suppressed, "The {} gets no connections from the system: {error}", port.name);
+                    if let Some(suppressed) = log_once.at_most_each(LOG_INTERVAL, limits.name, "starved") {
+                        error!(suppressed, "The {} gets no connections from the system: {error}", limits.name);
                     }
                     sleep(ACCEPT_PAUSE).await;
                 }

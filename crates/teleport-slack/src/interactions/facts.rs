@@ -39,7 +39,6 @@ pub(crate) struct DecisionFacts {
     pub(crate) read_at: Instant,
 }
 
-/// Loads facts.
 #[derive(Debug)]
 pub struct FactsLoader {
     /// Reads requests, records and users, and writes decisions.

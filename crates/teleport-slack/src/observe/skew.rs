@@ -15,10 +15,8 @@ pub enum Side {
 }
 
 impl Side {
-    /// Both.
     pub const ALL: [Self; 2] = [Self::Slack, Self::Teleport];
 
-    /// Its name.
     pub fn name(self) -> &'static str {
         match self {
             Self::Slack => "Slack",

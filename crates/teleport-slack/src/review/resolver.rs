@@ -107,7 +107,7 @@ impl Resolver {
                 let is_same = |now: &Record| now.known == record.known && now.votes == record.votes;
                 let noted = self.record_state(id, &request, is_same).await.map_err(ResolveError::Record)?;
                 if matches!(noted, Modified::Written(_)) && !record.is_decided() {
-                    warn!(request = %id, "This request was changed in Teleport since people voted on it in Slack, and waits as before: a decision was made and taken back while no teleport-slack saw it. Those votes count no more; their voters can vote again");
+                    warn!(request = %id, "This request was changed in Teleport since people voted on it in Slack, and waits as before: a decision was made and revoked while no teleport-slack saw it. Those votes count no more; their voters can vote again");
                 }
                 continue;
             }

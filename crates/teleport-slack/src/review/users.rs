@@ -26,7 +26,6 @@ const MAX_AGE_HIT: Duration = Duration::from_secs(60);
 /// The maximum age of an index that finds no user, so that external users cause at most one listing in this time.
 const MAX_AGE_MISS: Duration = Duration::from_secs(5);
 
-/// Teleport's users.
 #[derive(Debug)]
 pub struct UserLookup {
     teleport: teleport_client::Client,
@@ -47,7 +46,6 @@ struct UserSnapshot {
 }
 
 impl UserLookup {
-    /// Reads nothing yet.
     pub fn new(teleport: teleport_client::Client, links: UserMapping) -> Self {
         Self {
             teleport,

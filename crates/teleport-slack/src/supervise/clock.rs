@@ -20,7 +20,6 @@ const MIN_JUMP: SignedDuration = SignedDuration::from_secs(1);
 pub struct Clock(Arc<dyn Fn() -> Timestamp + Send + Sync>);
 
 impl Clock {
-    /// This machine's.
     pub fn system() -> Self {
         Self::new(Timestamp::now)
     }

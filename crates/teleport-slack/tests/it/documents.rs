@@ -1,8 +1,9 @@
-//! What `docs/plugin-data.md` says is stored, against the code that stores it.
+//! What `docs/plugin-data.md` says is stored, against the code that stores it; and that Markdown's tables are tables.
 
 use std::collections::BTreeSet;
 
 use crate::rules::{production, repository_root};
+use crate::words::files;
 
 fn page() -> String {
     std::fs::read_to_string(repository_root().join("docs/plugin-data.md")).unwrap()
@@ -88,4 +89,46 @@ fn plugin_data_page_lists_exactly_the_json_fields_of_the_code() {
         let is_listed = rows.map(|row| ticked(row).skip(1).collect::<BTreeSet<_>>()).any(|row| row == fields);
         assert!(is_listed, "no row {inside} lists the fields of {name}: {fields:?}");
     }
+}
+
+/// The lines, counted from 1, where a table begins whose second row is not the delimiter row of as many cells. Without
+/// one, GitHub draws the source text.
+fn undrawn_tables(text: &str) -> Vec<usize> {
+    let mut undrawn = Vec::new();
+    let mut is_code = false;
+    let mut is_table = false;
+    let lines: Vec<_> = text.lines().map(str::trim).collect();
+    let cells = |line: &str| line.replace("\\|", "").matches('|').count();
+    for (index, line) in lines.iter().enumerate() {
+        is_code ^= line.starts_with("```");
+        let was_table = std::mem::replace(&mut is_table, !is_code && line.starts_with('|'));
+        if is_table && !was_table {
+            let next = lines.get(index + 1).copied().unwrap_or_default();
+            let is_delimiter = next.contains('-') && next.chars().all(|c| "|-: ".contains(c));
+            if !is_delimiter || cells(next) != cells(line) {
+                undrawn.push(index + 1);
+            }
+        }
+    }
+    undrawn
+}
+
+#[test]
+fn every_markdown_table_has_its_delimiter_row() {
+    let mut undrawn = Vec::new();
+    let mut tables = 0;
+    for (path, text) in files().into_iter().filter(|(path, _)| path.ends_with(".md")) {
+        tables += text.matches("\n|---").count();
+        undrawn.extend(undrawn_tables(&text).into_iter().map(|line| format!("{path}:{line}")));
+    }
+    assert!(tables > 20, "only {tables} tables were found");
+    assert!(undrawn.is_empty(), "no delimiter row: {undrawn:?}");
+}
+
+#[test]
+fn one_table_without_its_delimiter_row_is_found() {
+    let drawn = "| a | b |\n|---|:--|\n| `x\\|y` | 2 |\n\n```text\n| no table |\n```\n";
+    assert_eq!(undrawn_tables(drawn), Vec::<usize>::new());
+    assert_eq!(undrawn_tables("# A\n\n| a | b |\n| 1 | 2 |\n"), [3]);
+    assert_eq!(undrawn_tables("| a | b |\n|---|\n\n| a |"), [1, 4]);
 }

@@ -84,7 +84,7 @@ fn test_modules(source: &Source) -> Vec<String> {
 
 impl Source {
     /// The lines above the tests at its end.
-    fn production_lines(&self) -> impl Iterator<Item = &str> {
+    pub(crate) fn production_lines(&self) -> impl Iterator<Item = &str> {
         let end = self.text.find("\n#[cfg(test)]\nmod tests {").unwrap_or(self.text.len());
         self.text[..end].lines()
     }

@@ -255,7 +255,7 @@ fn the_daemon_returns_after_a_cut_connection_and_a_rejecting_server() {
         bed.teleport.faults().refuse_connections(true);
         line.restore().await.unwrap();
         let logged = bed.until_logged(&daemon, "it closed the connection during the TLS handshake").await;
-        assert!(logged.contains("check the port and any load balancer on the way"), "{logged}");
+        assert!(logged.contains("check the port and any load balancer in between"), "{logged}");
         bed.teleport.faults().refuse_connections(false);
         bed.until_status(&daemon, "C0TEAM", &missed, "⏳ PENDING").await;
         bed.until_status(&daemon, "C0TEAM", &before, "✅ APPROVED (looks fine)").await;

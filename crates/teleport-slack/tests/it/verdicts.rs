@@ -256,7 +256,7 @@ fn earlier_voters_may_vote_again_after_a_reverted_approval() {
     });
 }
 
-const UNSEEN: &str = "taken back while no teleport-slack saw it";
+const UNSEEN: &str = "revoked while no teleport-slack saw it";
 
 #[test]
 fn an_approval_reverted_while_no_daemon_watched_spends_the_votes() {

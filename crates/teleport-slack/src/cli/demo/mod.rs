@@ -43,7 +43,6 @@ pub struct Args {
     pub sandbox: Option<PathBuf>,
 }
 
-/// Runs the demo.
 pub fn run(args: Args) -> Result<(), ExitError> {
     let severity = if args.script { Severity::Error } else { Severity::Info };
     let log = LogConfig { output: LogOutput::Stderr, severity, format: LogFormat::Text };

@@ -156,7 +156,7 @@ async fn decide_in_slack(environment: &Environment) -> Result<(), ExitError> {
     let seen = check_acted(press_approve(environment, "U0ALICE", &message).await)?;
     print_indented("   ┆ ", &ephemeral_text(&seen).await?)?;
 
-    print_line("   bob presses Approve, confirms, and gives his reason in the form that opens:")?;
+    print_line("   bob presses Approve, confirms, and gives a reason in the form that opens:")?;
     print_indented("   ┆ ", &approve(environment, "U0BOB", &message, "seen the plan").await?)?;
     let progress = wait_until("the count of approvals", environment, || {
         let message = request_message(environment, &id)?;
@@ -170,7 +170,7 @@ async fn decide_in_slack(environment: &Environment) -> Result<(), ExitError> {
 
     let message = wait_for_status(environment, &id, "✅ APPROVED (go on)").await?;
     print_line(
-        "   alice's tsh is unblocked: her request is approved in Teleport. The message, its buttons gone:",
+        "   alice's tsh is unblocked: the request is approved in Teleport. The message, its buttons gone:",
     )?;
     print_message(&message)?;
     for reply in wait_for_replies(environment, &message, 2).await? {

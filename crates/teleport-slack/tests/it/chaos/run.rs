@@ -188,14 +188,9 @@ impl Run {
 
     /// Waits until there is no violation, or until the limit; returns the remaining ones.
     async fn until_consistent(&self, limit: Duration) -> Vec<Violation> {
-        let deadline = Instant::now() + limit;
-        loop {
-            let wrong = find_violations(self);
-            if wrong.is_empty() || Instant::now() > deadline {
-                return wrong;
-            }
-            tokio::time::sleep(Duration::from_millis(500)).await;
-        }
+        let consistent = async || find_violations(self).is_empty().then_some(());
+        let found = poll_within(limit, Duration::from_millis(500), Vec::new(), consistent).await;
+        found.map_or_else(|| find_violations(self), |()| Vec::new())
     }
 
     fn usage(&self) -> Vec<Usage> {

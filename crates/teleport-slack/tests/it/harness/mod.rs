@@ -22,15 +22,19 @@ use access_sim::teleport::certs::CertOptions;
 use access_sim::teleport::presets::PLUGIN_USER;
 use access_sim::teleport::request::{Decision, NewRequest};
 use access_sim::teleport::{self, TeleportSim};
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
 use tempfile::TempDir;
 use tokio::sync::watch;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 
 pub(crate) use daemon::Daemon;
 pub(crate) use in_process::run_in_process;
 
 /// No condition of a test takes longer, unless the test says so.
 const WAIT_TIMEOUT: Duration = Duration::from_secs(30);
+/// How often a condition is looked at that announces no change. Looking costs little at that rate.
+pub(crate) const LOOK_INTERVAL: Duration = Duration::from_millis(100);
 
 /// The users of the tests, as Teleport and Slack know them.
 pub(crate) const ALICE: &str = "alice@example.com";
@@ -294,38 +298,9 @@ impl TestBed {
         daemon: Option<&Daemon>,
         mut condition: impl FnMut() -> Option<T>,
     ) -> Option<T> {
-        let (mut teleport, mut slack) = (self.teleport.changes(), self.slack.changes());
-        let mut log = daemon.map(Daemon::log_changes);
-        let deadline = Instant::now() + limit;
-        let mut tick = tokio::time::interval(Duration::from_millis(100));
-        loop {
-            teleport.mark_unchanged();
-            slack.mark_unchanged();
-            log.iter_mut().for_each(watch::Receiver::mark_unchanged);
-            if let Some(value) = condition() {
-                return Some(value);
-            }
-            let logged = async {
-                if let Some(log) = &mut log
-                    && log.changed().await.is_ok()
-                {
-                    return;
-                }
-                // Without a daemon, or once it ended, only the simulators can change.
-                std::future::pending().await
-            };
-            let change = async {
-                tokio::select! {
-                    _ = tick.tick() => {}
-                    _ = teleport.changed() => {}
-                    _ = slack.changed() => {}
-                    () = logged => {}
-                }
-            };
-            if tokio::time::timeout_at(deadline, change).await.is_err() || Instant::now() >= deadline {
-                return None;
-            }
-        }
+        let changes = [self.teleport.changes(), self.slack.changes()];
+        let changes = changes.into_iter().chain(daemon.map(Daemon::log_changes));
+        poll_within(limit, LOOK_INTERVAL, changes.collect(), async || condition()).await
     }
 }
 
@@ -333,21 +308,41 @@ impl TestBed {
 /// change.
 pub(crate) async fn poll_until<T>(
     what: &str,
-    mut changes: watch::Receiver<u64>,
+    changes: watch::Receiver<u64>,
     look: impl AsyncFn() -> Option<T>,
 ) -> T {
-    let deadline = Instant::now() + WAIT_TIMEOUT;
-    let mut tick = tokio::time::interval(Duration::from_millis(100));
+    let found = poll_within(WAIT_TIMEOUT, LOOK_INTERVAL, vec![changes], look).await;
+    found.unwrap_or_else(|| panic!("waited {WAIT_TIMEOUT:?} without success for {what}"))
+}
+
+/// The wait of all tests: looks after each change of any kind and each `interval`. `None` when the limit is over and the
+/// last look found nothing.
+pub(crate) async fn poll_within<T>(
+    limit: Duration,
+    interval: Duration,
+    mut changes: Vec<watch::Receiver<u64>>,
+    mut look: impl AsyncFnMut() -> Option<T>,
+) -> Option<T> {
+    let deadline = Instant::now() + limit;
     loop {
-        changes.mark_unchanged();
+        changes.iter_mut().for_each(watch::Receiver::mark_unchanged);
+        let is_over = Instant::now() >= deadline;
         if let Some(found) = look().await {
-            return found;
+            return Some(found);
         }
-        assert!(Instant::now() < deadline, "waited {WAIT_TIMEOUT:?} without success for {what}");
-        tokio::select! {
-            Ok(()) = changes.changed() => {}
-            _ = tick.tick() => {}
+        if is_over {
+            return None;
         }
+        // What has ended, such as the log of a daemon that has, changes no more.
+        changes.retain(|changes| changes.has_changed().is_ok());
+        let mut changed: FuturesUnordered<_> =
+            changes.iter_mut().map(async |changes| changes.changed().await).collect();
+        let change = async {
+            if !matches!(changed.next().await, Some(Ok(()))) {
+                std::future::pending().await
+            }
+        };
+        timeout_at(deadline.min(Instant::now() + interval), change).await.ok();
     }
 }
 
