@@ -255,7 +255,7 @@ fn resolve(path: &Path, aliases: &Aliases, modules: &BTreeSet<Module>) -> Module
         let mut module = known.module.clone();
         let mut names = [known.names.as_slice(), &path.names[1..]].concat();
         while let Some(name) = names.first() {
-            let deeper = [module.as_slice(), &[name.clone()]].concat();
+            let deeper = [module.as_slice(), std::slice::from_ref(name)].concat();
             if !modules.contains(&deeper) {
                 break;
             }
