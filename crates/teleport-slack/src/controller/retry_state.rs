@@ -177,14 +177,14 @@ impl RetryState {
     /// Whether every recipient's operation failed, or nothing could be done at all. A recipient with an up-to-date message
     /// was reached; then failures at other recipients do not count.
     pub(super) fn is_stalled(&self) -> bool {
-        let fails = |operation: &Operation| {
-            self.retry_at.contains_key(operation) && self.failures.contains_key(operation)
-        };
+        let waits =
+            |operation: &Operation| self.retry_at.contains_key(operation) || self.queued.contains(operation);
+        let fails = |operation: &Operation| waits(operation) && self.failures.contains_key(operation);
         let is_current = |(channel, ts): &(ChannelId, MessageTs)| {
             !fails(&Operation::Update(channel.clone(), ts.clone()))
                 && !fails(&Operation::Reply(channel.clone(), ts.clone()))
         };
-        let has_failed = self.retry_at.keys().any(|operation| self.failures.contains_key(operation));
+        let has_failed = self.failures.keys().any(fails);
         self.failed_reconciles > 0 || has_failed && !self.messages.iter().any(is_current)
     }
 

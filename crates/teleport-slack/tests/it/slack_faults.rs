@@ -319,6 +319,22 @@ fn a_burst_into_one_channel_respects_slacks_limits_and_shows_every_request_once(
 }
 
 #[test]
+fn requests_that_wait_for_a_users_turn_are_not_reconciled_in_a_loop() {
+    run_in_process(async {
+        let bed = TestBed::new().await;
+        bed.slack.set_rate_limits(Some(RateLimits::default()));
+        let daemon = bed.start_with_diagnostics(r#"recipients = ["C0TEAM", "bob@example.com"]"#).await;
+        let ids: Vec<_> = (0..20).map(|_| bed.create_request()).collect();
+        let shown = || ids.iter().filter(|id| bed.message_about("U0BOB", id).is_some()).count();
+        bed.until_within(Duration::from_secs(60), &daemon, "20 messages", || (shown() == 20).then_some(()))
+            .await;
+        let reconciled = daemon.metrics().await[r#"reconcile_total{result="success"}"#];
+        assert!(reconciled < 20.0 * 15.0, "{reconciled} reconciliations for 20 requests");
+        daemon.stop().await;
+    });
+}
+
+#[test]
 fn a_refusing_channel_is_logged_once_while_others_are_served() {
     run_in_process(async {
         let bed = TestBed::new().await;

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use super::Executor;
 use crate::controller::channel_queue::QueuedOperation;
-use crate::controller::retry_state::{RetryState, later};
+use crate::controller::retry_state::{Deferred, RetryState, later};
 use crate::controller::send_turns::Wait;
 
 /// How long a reconcile waits for its turn.
@@ -55,7 +55,7 @@ impl Executor {
             let until = later(now, delay);
             first = Some(first.map_or(until, |first| first.min(until)));
             if is_queued {
-                retry_state.queued.insert(operation.clone());
+                retry_state.defer(operation.clone(), &Deferred::queued(delay));
                 Some(SkipReason::WaitsForTurn(until))
             } else {
                 retry_state.retry_after(operation.clone(), delay);
