@@ -305,18 +305,12 @@ impl ChannelQueues {
         queue.not_before = queue.not_before.max(first);
     }
 
-    /// Slack rate-limited `channel` until `from`. The caller keeps its position in the queue, if it has one.
-    pub(super) fn throttle(
-        &mut self,
-        channel: &str,
-        caller: Option<&QueuedOperation>,
-        from: Instant,
-        now: Instant,
-    ) {
+    /// Slack rate-limited `channel` until `from`. The caller keeps its position in the queue.
+    pub(super) fn throttle(&mut self, channel: &str, caller: &QueuedOperation, from: Instant, now: Instant) {
         self.evict_idle(now);
         let queue = self.0.entry(channel.to_owned()).or_insert_with(|| ChannelQueue::new(now));
         (queue.not_before, queue.is_throttled) = (queue.not_before.max(from), true);
-        caller.inspect(|caller| queue.insert(caller, from, true));
+        queue.insert(caller, from, true);
     }
 
     /// Forgets idle queues.

@@ -318,9 +318,10 @@ impl SlackSender {
             Retry::Backoff => self.timings.transient.delay(failures + 1, seed),
             Retry::After(delay) => {
                 let now = Instant::now();
+                // The queue is of posts: a wait for another method does not hold them up.
                 let is_post = error.method() == Method::ChatPostMessage;
-                if error.was_sent() {
-                    self.queues().throttle(destination, is_post.then_some(caller), now + delay, now);
+                if is_post && error.was_sent() {
+                    self.queues().throttle(destination, caller, now + delay, now);
                 } else if is_post {
                     // Slack's wait is about another channel.
                     self.queues().requeue(destination, caller, now + delay, true, now);

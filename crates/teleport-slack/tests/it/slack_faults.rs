@@ -319,6 +319,26 @@ fn a_burst_into_one_channel_respects_slacks_limits_and_shows_every_request_once(
 }
 
 #[test]
+fn a_wait_for_updates_holds_up_no_post_into_the_same_channel() {
+    run_in_process(async {
+        let bed = TestBed::new().await;
+        let daemon = bed.start(r#"recipients = ["C0TEAM"]"#).await;
+        let shown = bed.create_request();
+        bed.until_status(&daemon, "C0TEAM", &shown, "⏳ PENDING").await;
+        // Longer than this test waits for anything.
+        let limit = Fault::RateLimited { retry_after: 120 };
+        bed.slack.faults().add(FaultRule::new("chat.update", limit).times(1));
+        bed.approve(&shown);
+        bed.until_logged(&daemon, "Slack asks to wait 120 s").await;
+        let other = bed.create_request();
+        bed.until_status(&daemon, "C0TEAM", &other, "⏳ PENDING").await;
+        let edits = bed.slack.calls_of("chat.update").len();
+        assert_eq!(edits, 1, "the wait is obeyed");
+        daemon.stop().await;
+    });
+}
+
+#[test]
 fn requests_that_wait_for_a_users_turn_are_not_reconciled_in_a_loop() {
     run_in_process(async {
         let bed = TestBed::new().await;

@@ -75,7 +75,7 @@ fn operations_near_their_turn_are_parked_and_need_no_wake() {
     queues.unpark(CHANNEL, &caller(3));
     assert_eq!(post(&mut queues, 2, now), "r3 r4 r6");
     // In a rate-limited channel no reconcile stays.
-    queues.throttle(CHANNEL, None, now, now);
+    queues.throttle(CHANNEL, &caller(3), now, now);
     assert_eq!(stay(&mut queues, 3), None);
 }
 
@@ -101,7 +101,7 @@ fn after_a_rate_limit_all_keep_their_positions_and_post_one_a_second() {
     let at = |second| start + seconds(second);
     queues.begin(CHANNEL, &caller(2), start);
     assert_eq!(waits(&mut queues, &[5, 4], start), [Some(1), Some(1)]);
-    queues.throttle(CHANNEL, Some(&caller(2)), at(3), start);
+    queues.throttle(CHANNEL, &caller(2), at(3), start);
     assert_eq!(woken(queues.end(CHANNEL, &caller(2), start)), "");
     assert_eq!(waits(&mut queues, &[5, 3, 4, 2], start), [Some(5), Some(4), Some(5), Some(3)]);
     assert_eq!(waits(&mut queues, &[5, 4, 3], at(3)), [Some(3), Some(2), Some(1)]);
@@ -109,7 +109,7 @@ fn after_a_rate_limit_all_keep_their_positions_and_post_one_a_second() {
         assert_eq!(post(&mut queues, n, at(second)), "", "the next one has its time");
     }
     // A second rate limit starts over, and a pause ends it.
-    queues.throttle(CHANNEL, Some(&caller(6)), at(20), at(12));
+    queues.throttle(CHANNEL, &caller(6), at(20), at(12));
     assert_eq!(waits(&mut queues, &[7, 6], at(12)), [Some(9), Some(8)]);
     assert_eq!(post(&mut queues, 6, at(20)), "");
     assert_eq!(post(&mut queues, 7, at(21)), "");
