@@ -3,7 +3,7 @@
 //! There is one list of the characters that are invisible or turn the reading direction, and each policy uses it: the
 //! terminal and the log show them escaped ([`escape_line`]), error texts drop them ([`one_line`]), and messages in Slack
 //! show a placeholder instead (`render/sanitize.rs`). The record keeps them for these, but for control characters
-//! ([`without_controls`]).
+//! (`without_controls`).
 
 /// How a character looks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -17,7 +17,7 @@ use clap::{Parser, Subcommand};
 use crate::exit::{Exit, ExitError};
 use crate::secret_shape::secret_in;
 
-/// Shows Teleport access requests in Slack, keeps the messages true, and says who decided.
+/// Shows Teleport access requests in Slack, keeps the messages current, and says who decided.
 #[derive(Debug, Parser)]
 #[command(
     name = "teleport-slack",

@@ -4,11 +4,11 @@
 //!
 //! | part | where | limit |
 //! |---|---|---|
-//! | reconciles | `controller/mod.rs` | [`WORK`] (`ControllerTimings::drain`) |
+//! | reconciles | `controller/mod.rs` | `WORK` (`ControllerTimings::drain`) |
 //! | clicks, then the replies to users whose clicks are given up | `job_queue` | [`ShutdownTimings::clicks`], then [`ShutdownTimings::replies`] |
 //! | callbacks and connections of the listeners | `http/mod.rs` | [`ShutdownTimings::listeners`] |
 //! | Socket Mode | the crate `slack-client` | 3 s |
-//! | the log's last lines, after everything else | `observe/sink.rs` | [`LOG`] |
+//! | the log's last lines, after everything else | `observe/sink.rs` | `LOG` |
 //!
 //! `app::timings` adds them up and checks them. Nothing is lost that takes longer: the next start resumes it.
 
