@@ -404,7 +404,7 @@ const TELEPORT_IMPERSONATOR: &str = "1.3.9999.2.7";
 
 /// The first attribute with this object identifier that is not empty.
 fn attribute(name: &X509Name<'_>, oid: &str) -> Option<String> {
-    attributes(name, oid).map(|value| quote(&value)).next()
+    attributes(name, oid).map(|value| quote(&value)).find(|value| !value.is_empty())
 }
 
 /// All attributes with this object identifier that are not empty, as they are.
