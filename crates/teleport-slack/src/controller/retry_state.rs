@@ -407,6 +407,16 @@ mod tests {
         retry_state.defer(operation.clone(), &Deferred::queued(Duration::from_secs(9)));
         assert!(retry_state.is_due(&operation) && !retry_state.is_empty());
         assert_eq!(retry_state.pending_operations(), 1);
+        assert!(!retry_state.is_stalled(), "nothing has failed");
+    }
+
+    #[test]
+    fn a_failed_operation_that_waits_for_its_turn_still_stalls_its_request() {
+        let operation = Operation::Post(RecipientKey::new("#a"));
+        let mut retry_state = RetryState::default();
+        retry_state.defer(operation.clone(), &Deferred::failed(Duration::from_secs(9)));
+        retry_state.defer(operation, &Deferred::queued(Duration::from_secs(9)));
+        assert!(retry_state.is_stalled());
     }
 
     #[test]
