@@ -5,6 +5,7 @@
 pub mod configure;
 #[cfg(feature = "demo")]
 pub mod demo;
+pub mod manifest;
 pub mod start;
 pub mod version;
 
@@ -24,6 +25,7 @@ use crate::secret_shape::secret_in;
     version = version::LINE,
     after_help = "Examples:\n  \
         teleport-slack configure > teleport-slack.toml    write a configuration to fill in\n  \
+        teleport-slack manifest -c teleport-slack.toml    print the Slack app to create for it\n  \
         teleport-slack start                              run with /etc/teleport-slack.toml\n  \
         teleport-slack start -c teleport-slack.toml -d    run with another file, and log each step\n\n\
         Exit status: 0 done, 1 failed while running, 2 wrong command line,\n\
@@ -40,6 +42,9 @@ enum Command {
     #[command(after_help = "Example:\n  teleport-slack configure > teleport-slack.toml\n  \
         sudo mv teleport-slack.toml /etc && sudo chmod 0600 /etc/teleport-slack.toml")]
     Configure,
+    /// Print the manifest of a Slack app with the scopes that the configuration needs.
+    #[command(after_help = manifest::HELP)]
+    Manifest(manifest::Args),
     /// Run until stopped: watch Teleport, post to Slack.
     Start(start::Args),
     /// Print the version.
@@ -66,6 +71,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     };
     let done = match command {
         Command::Configure => configure::run(),
+        Command::Manifest(args) => manifest::run(args),
         Command::Start(args) => start::run(args),
         Command::Version => version::run(),
         #[cfg(feature = "demo")]

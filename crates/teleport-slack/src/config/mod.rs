@@ -1,6 +1,6 @@
 //! The configuration file: read, checked as a whole, and valid from then on.
 //!
-//! [`load`] reads a file, [`parse`] a text; both give a [`Config`] that holds no invalid value, or every mistake
+//! [`load`] reads a file (before there are secrets, [`load_without_secrets`]), [`parse`] a text; all give a [`Config`] that holds no invalid value, or every mistake
 //! at once, each with its line and its remedy. The way through the files: `schema.rs` lists the keys, `raw.rs`
 //! reads the TOML as it is written, `validate.rs` gives it meaning. What each key does is in
 //! `docs/configuration.md`; `example.toml` is what `teleport-slack configure` prints.
@@ -178,6 +178,16 @@ impl std::fmt::Display for Shown<'_> {
 
 /// Reads and checks a configuration file, and the token files it names.
 pub fn load(path: &Path) -> Result<Loaded, ConfigError> {
+    load_file(path, false)
+}
+
+/// The same before there are tokens and a signing secret: their keys may hold anything, no file that they name is read, and
+/// the secrets of the result are empty. That `[review]` has one key or the other says how clicks arrive.
+pub fn load_without_secrets(path: &Path) -> Result<Loaded, ConfigError> {
+    load_file(path, true)
+}
+
+fn load_file(path: &Path, without_secrets: bool) -> Result<Loaded, ConfigError> {
     let owned = || path.to_owned();
     let (bytes, permissions) = files::read(path, MAX_FILE).map_err(|source| match source.kind() {
         io::ErrorKind::NotFound => ConfigError::Missing { path: owned() },
@@ -189,12 +199,13 @@ pub fn load(path: &Path) -> Result<Loaded, ConfigError> {
         let (good, _) = error.as_bytes().split_at(error.utf8_error().valid_up_to());
         ConfigError::NotText { path: owned(), line: good.iter().filter(|byte| **byte == b'\n').count() + 1 }
     })?;
-    check(&text, &Source { path, permissions, read: &read_token_file, permissions_of: &files::permissions })
+    let read = &read_token_file;
+    check(&text, &Source { path, permissions, read, without_secrets, permissions_of: &files::permissions })
 }
 
 /// Checks a configuration text as if it stood in the file `path`; nothing but `read` touches the disk.
 pub fn parse(text: &str, path: &Path, read: ReadTokenFile<'_>) -> Result<Loaded, ConfigError> {
-    check(text, &Source { path, permissions: None, read, permissions_of: &|_| None })
+    check(text, &Source { path, permissions: None, read, without_secrets: false, permissions_of: &|_| None })
 }
 
 fn check(text: &str, source: &Source<'_>) -> Result<Loaded, ConfigError> {

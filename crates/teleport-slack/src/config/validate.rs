@@ -19,6 +19,7 @@ use super::schema;
 use super::source::{Source, choice, listen_addr, path_of};
 use super::token::{self, TokenKind};
 use super::{Config, SlackConfig, TeleportConfig};
+use access_core::domain::secret::Secret;
 
 /// The configuration and its warnings, or every mistake.
 pub(super) fn config(text: &str, source: &Source<'_>) -> Result<(Config, Vec<Diagnostic>), Diagnostics> {
@@ -140,6 +141,7 @@ fn slack(root: &mut TableReader<'_, '_>, source: &Source<'_>) -> (Option<SlackCo
     let line = table.line();
     let token = match table.secret("token") {
         Field::Bad => None,
+        Field::Absent if source.without_secrets => Some(Secret::new("")),
         Field::Absent => {
             let remedy =
                 "add the \"Bot User OAuth Token\" (xoxb-…), or the absolute path of a file that holds it";

@@ -51,6 +51,7 @@ mod refusals;
 mod modes;
 mod impossible;
 mod role_patterns;
+mod manifest;
 mod misplaced;
 mod capitals;
 mod files;
