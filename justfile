@@ -23,6 +23,10 @@ nextest *arguments:
 test-all:
     .ci/run
 
+# The alerts and metrics, by promtool and a real Prometheus. Argument: the program, if not that of the release build.
+prometheus *program:
+    .ci/prometheus {{ program }}
+
 # Both simulators, the daemon, and a page to play with.
 demo *arguments:
     cargo run --release -- demo {{ arguments }}
