@@ -95,15 +95,22 @@ fn parse_series(series: &str) -> (&str, Vec<(&str, Vec<&str>)>) {
     (name, labels.split(',').map(label).collect())
 }
 
-/// What this program was built from is another thing each time, and so is what the process uses.
+/// Without what differs each time: what this program was built from, what the process uses, and since when it has its
+/// configuration.
 fn text_of(lines: &str) -> String {
     let text = metrics_of(lines).text(Format::OpenMetrics);
-    let ours = text.find("# HELP teleport_slack_").unwrap();
-    let (process, text) = text.split_at(ours);
+    let (process, ours) = text.split_at(text.find("# HELP teleport_slack_").unwrap());
     assert_eq!(process.matches("# TYPE process_").count(), 6, "{process}");
-    let build = text.find("build_info{").unwrap();
-    let end = build + text[build..].find('\n').unwrap();
-    format!("{}build_info{{version,revision,rustc}} 1{}", &text[..build], &text[end..])
+    let constant = |line: &str| {
+        let is = |name: &str| line.starts_with(&format!("teleport_slack_{name}"));
+        let line = match line.split_once(' ').unwrap() {
+            _ if is("build_info{") => "teleport_slack_build_info{version,revision,rustc} 1".to_owned(),
+            (name, _) if is("config_last_reload_success_timestamp_seconds ") => format!("{name} TIME"),
+            _ => line.to_owned(),
+        };
+        format!("{line}\n")
+    };
+    ours.lines().map(constant).collect()
 }
 
 /// A change of a published name shows here. Names and labels are promised: docs/metrics.md.
