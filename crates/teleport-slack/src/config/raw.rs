@@ -99,7 +99,12 @@ impl<'t> Document<'t> {
                 let rest = text.get(offset..).and_then(|rest| rest.lines().next()).unwrap_or_default();
                 let whole =
                     text.get(lines.start(line)..).and_then(|rest| rest.lines().next()).unwrap_or_default();
-                report.error(Some(line), "", cause, toml_remedy(message, whole, rest));
+                let remedy = first_of_duplicate(message, text, lines.start(line))
+                    .map(|start| {
+                        format!("the same key or table is in line {}; keep one of them", lines.line(start))
+                    })
+                    .unwrap_or_else(|| toml_remedy(message, whole, rest).to_owned());
+                report.key_error(Some(line), "", cause, remedy);
             }
             last = Some(line);
         }
@@ -109,6 +114,32 @@ impl<'t> Document<'t> {
     pub(super) fn root<'a>(&'a self, report: &'a mut Report) -> TableReader<'a, 't> {
         TableReader::new(&schema::ROOT, String::new(), None, Some(&self.root), self, report)
     }
+}
+
+/// Where the line begins that has the key or table first which the line at `second` has again, if that is the mistake and
+/// both are written alike.
+fn first_of_duplicate(message: &str, text: &str, second: usize) -> Option<usize> {
+    if !message.contains("duplicate key") {
+        return None;
+    }
+    let name = |line: &'_ str| match line.trim_start() {
+        header if header.starts_with('[') => header.split('#').next().map(|header| header.trim().to_owned()),
+        entry => entry.split_once('=').map(|(key, _)| key.trim().to_owned()),
+    };
+    let (before, rest) = text.split_at_checked(second)?;
+    let wanted = name(rest.lines().next()?)?;
+    let is_table = wanted.starts_with('[');
+    let mut end = before.len();
+    for line in before.split_inclusive('\n').rev() {
+        end -= line.len();
+        match name(line) {
+            Some(found) if found == wanted => return Some(end),
+            // The table of the key begins here.
+            Some(found) if found.starts_with('[') && !is_table => return None,
+            _ => {}
+        }
+    }
+    None
 }
 
 /// What to do about a mistake in a line, of which `rest` begins where the parser stumbled.
@@ -188,13 +219,13 @@ impl<'a, 't> TableReader<'a, 't> {
                         true => "keys are written in small letters",
                         false => "this is an old name",
                     };
-                    self.report.warn(line, &self.name(written), cause, format!("write `{name}`"));
+                    self.report.key_warn(line, &self.name(written), cause, format!("write `{name}`"));
                 }
                 None => {
                     let nearest = self.schema.nearest(written);
                     self.suggested.extend(nearest);
                     let remedy = self.suggestion(written, nearest);
-                    self.report.error(
+                    self.report.key_error(
                         line,
                         &self.name(&display_key(written)),
                         "there is no such key",
@@ -245,7 +276,7 @@ impl<'a, 't> TableReader<'a, 't> {
             (Some(hit), None) => Field::Given(hit),
             (Some(first), Some(second)) => {
                 let cause = format!("the same setting is in line {} as `{}`", first.line, first.key);
-                self.report.error(Some(second.line), &second.key, cause, "keep one of them");
+                self.report.key_error(Some(second.line), &second.key, cause, "keep one of them");
                 Field::Bad
             }
         }

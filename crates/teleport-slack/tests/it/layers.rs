@@ -18,6 +18,7 @@ const LAYERS: &[(&str, &[&[&str]])] = &[
             &["main"],
             &["cli"],
             &["app"],
+            &["check"],
             &["interactions"],
             &["controller", "http"],
             &["review"],
@@ -57,7 +58,7 @@ const LAYERS: &[(&str, &[&[&str]])] = &[
             &["convert", "kind", "text"],
         ],
     ),
-    ("client-base", &[&["files", "tls"], &["acl"]]),
+    ("client-base", &[&["certificate", "files", "tls"], &["acl"]]),
     // One layer: its files import each other, and none in a circle.
     ("access-sim", &[]),
 ];
