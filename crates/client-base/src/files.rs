@@ -80,7 +80,7 @@ pub struct Permissions {
 /// Who can read a file, besides root: user and group ids.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Readers {
-    /// The owner, and users whom the access-control list names.
+    /// The owner, and users that the access-control list names.
     pub users: Vec<u32>,
     /// The file's group, and groups that the access-control list names.
     pub groups: Vec<u32>,
@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn the_readers_are_those_whom_the_mode_names() {
+    fn the_readers_are_those_that_the_mode_names() {
         let of = |mode| Permissions { mode, owner: 7, group: 8, acl: None }.readers();
         assert_eq!(of(0o600), Readers { users: vec![7], ..Readers::default() });
         assert_eq!(of(0o640), Readers { users: vec![7], groups: vec![8], everybody: false });

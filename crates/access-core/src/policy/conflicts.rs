@@ -201,7 +201,7 @@ pub enum UnusedEntry {
     RestIsEmpty(String),
 }
 
-/// Entries under which nobody is ever notified.
+/// Entries under which no user is ever notified.
 pub fn unused_entries(rules: &recipients::Rules) -> Vec<UnusedEntry> {
     let is_rest = |pattern: &RolePattern| pattern.as_str() == "*";
     let patterns = || rules.by_role.iter().map(|(pattern, _)| pattern);

@@ -59,7 +59,9 @@ pub(super) fn identity_item(found: Result<&IdentityFacts, &Explained>, now: Time
     }
     let renewal = match signer {
         Signer::Bot => "a bot had it signed, and renews it while it runs".to_owned(),
-        signer => format!("it was signed {signer}, and no bot renews it"),
+        Signer::AuthHost => "the auth server signed it, and no bot renews it".to_owned(),
+        Signer::User(name) => format!("{name} had it signed, and no bot renews it"),
+        Signer::Unnamed => "it does not say who had it signed, and no bot renews it".to_owned(),
     };
     Item::ok(ItemId::Identity, format!("{who}, until {until} ({left}); {renewal}"))
 }
@@ -143,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn an_identity_is_told_with_its_end_and_who_renews_it() {
+    fn an_identity_is_shown_with_its_end_and_who_renews_it() {
         let facts = |signer| IdentityFacts {
             user: "access-plugin".to_owned(),
             cluster: Some("example.com".to_owned()),
@@ -162,7 +164,7 @@ mod tests {
         assert_eq!(
             shown(Signer::AuthHost, "2026-01-02T00:00:00Z"),
             format!(
-                "Ok {start}, until 2026-04-01T00:00:00Z (89 days); it was signed on the auth server, and no bot renews it"
+                "Ok {start}, until 2026-04-01T00:00:00Z (89 days); the auth server signed it, and no bot renews it"
             )
         );
         assert_eq!(

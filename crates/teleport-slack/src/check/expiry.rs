@@ -1,4 +1,4 @@
-//! When a certificate's end is near enough to be told: in the log of the daemon, and by `check`.
+//! When a certificate's end is near enough to be warned of: in the log of the daemon, and by `check`.
 
 use jiff::{SignedDuration, Timestamp};
 

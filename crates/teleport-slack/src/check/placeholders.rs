@@ -1,4 +1,4 @@
-//! Values that are still those of the example, and so nobody's.
+//! Values that are still those of the example, which are not the operator's.
 
 use super::report::{Item, ItemId};
 use crate::causes::Exit;
@@ -87,7 +87,7 @@ fn of_review(
     found
 }
 
-/// Domains that belong to nobody (RFC 2606).
+/// Domains that are reserved for examples (RFC 2606).
 fn is_example_host(host: &str) -> bool {
     let host = host.to_ascii_lowercase();
     ["example.com", "example.net", "example.org", "example"].iter().any(|domain| {

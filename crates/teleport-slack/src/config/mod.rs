@@ -20,6 +20,7 @@ mod schema;
 mod setting_names;
 mod source;
 mod token;
+mod toml_mistakes;
 mod users;
 mod validate;
 #[cfg(test)]

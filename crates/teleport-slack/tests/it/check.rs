@@ -36,7 +36,7 @@ fn offline_it_calls_neither_side_and_needs_no_environment() {
             text.contains("! config-keys: teleport.auth_server: line 3\n    cause: this is an old name\n"),
             "{text}"
         );
-        assert!(text.ends_with("1 to look at, 11 ok; exit status 0\n"), "{text}");
+        assert!(text.ends_with("1 to look at, 12 ok; exit status 0\n"), "{text}");
         assert_eq!(check(&config, &["--offline", "--strict"]).0, Some(78));
         assert_eq!(bed.slack.calls().len(), 0);
         assert_eq!(bed.teleport.call_log().calls().len(), 0);

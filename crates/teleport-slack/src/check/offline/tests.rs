@@ -85,15 +85,45 @@ async fn several_faults_are_all_shown() {
     let config = TELEPORT.replace("auth.corp.net", "auth:x").replace("addr", "adress = 1\naddr")
         + &SLACK.replace("xoxb-1234", &open)
         + "[role_to_recipients]\n\"*\" = \"a\"\n\"?*\" = \"b\"\n[log]\noutput = \"none/such.log\"\n";
-    insta::assert_debug_snapshot!(folder.problems(&config), @"");
+    insta::assert_debug_snapshot!(folder.problems(&config), @r#"
+    [
+        "✗ config-keys: teleport.adress: line 2 | there is no such key",
+        "✗ config-values: teleport.addr: line 3 | \"auth:x\" is no address: the port must be a number between 1 and 65535",
+        "! file-access: slack.token: line 8 | the file \"DIR/token\" can be read by others",
+        "✗ log-file: log.output | cannot open the log file DIR/none/such.log: No such file or directory (os error 2)",
+        "✗ identity: cannot be used | cannot read DIR/auth.cas: No such file or directory (os error 2)",
+        "! notification-rules: role_to_recipients.\"*\" | \"*\" is for roles without another entry, and \"?*\" is for every role",
+    ]
+    "#);
 }
 
 #[tokio::test]
 async fn what_a_mistake_hides_is_said_to_be_hidden() {
     let folder = Folder::new().await;
-    insta::assert_debug_snapshot!(folder.problems("[teleport]\naddr = auth\n"), @"");
+    insta::assert_debug_snapshot!(folder.problems("[teleport]\naddr = auth\n"), @r#"
+    [
+        "✗ config-keys: line 2 | not valid TOML, column 8: string values must be quoted, expected literal string",
+        "! config-values: not looked at | there are mistakes in the file, so what it says is not known",
+        "! secret-files: not looked at | there are mistakes in the file, so what it says is not known",
+        "! file-access: not looked at | there are mistakes in the file, so what it says is not known",
+        "! placeholders: not looked at | there are mistakes in the file, so what it says is not known",
+        "! log-file: not looked at | there are mistakes in [log], so what it says is not known",
+        "! identity: not looked at | there are mistakes in [teleport], so what it says is not known",
+        "! callback-tls: not looked at | there are mistakes in [review] and [http], so what it says is not known",
+        "! notification-rules: not looked at | there are mistakes in [role_to_recipients], so what it says is not known",
+        "! review-rules: not looked at | there are mistakes in [review], so what it says is not known",
+        "! in-force: not looked at | there are mistakes in the configuration, so what it says is not known",
+    ]
+    "#);
     let review = "[review]\nenabled = true\nmode = \"x\"\napp_token = \"xapp-1-A1-2\"\nallow_email_username_match = true\n";
-    insta::assert_debug_snapshot!(folder.problems(&format!("{TELEPORT}{SLACK}{review}")), @"");
+    insta::assert_debug_snapshot!(folder.problems(&format!("{TELEPORT}{SLACK}{review}")), @r#"
+    [
+        "✗ config-values: review.mode: line 11 | \"x\" is not one of its values",
+        "! callback-tls: not looked at | there are mistakes in [review] and [http], so what it says is not known",
+        "! review-rules: not looked at | there are mistakes in [review], so what it says is not known",
+        "! in-force: not looked at | there are mistakes in the configuration, so what it says is not known",
+    ]
+    "#);
 }
 
 #[tokio::test]
@@ -112,5 +142,13 @@ async fn the_configuration_itself_may_be_missing_or_no_file() {
     fs::write(folder.path("bytes"), b"a = 1\nb = \xff\n").unwrap();
     fs::write(folder.path("huge"), " ".repeat(1_100_000)).unwrap();
     let all = ["none", "dir", "pipe", "bytes", "huge"].map(lines);
-    insta::assert_debug_snapshot!(all, @"");
+    insta::assert_debug_snapshot!(all, @r#"
+    [
+        "78 there is no configuration file DIR/none | make one with `teleport-slack configure > teleport-slack.toml`, edit it, and name it with -c or move it there",
+        "78 the configuration file DIR/dir cannot be read: Is a directory (os error 21) | it must be a regular file of text",
+        "78 the configuration file DIR/pipe cannot be read: it is a named pipe, and a regular file is wanted | it must be a regular file of text",
+        "78 the configuration file DIR/bytes is not UTF-8 text: there is a stray byte in line 2 | save the file as UTF-8",
+        "78 the configuration file DIR/huge is larger than 1 MiB | is it the right file?",
+    ]
+    "#);
 }
