@@ -32,7 +32,7 @@ const LAYERS: &[(&str, &[&[&str]])] = &[
     (
         "slack-client",
         &[
-            &["directory", "history", "replies", "socket_mode", "usergroups"],
+            &["directory", "history", "lookup", "replies", "socket_mode", "usergroups", "validation"],
             &["client"],
             &["cache", "observer", "rate_limit", "response_url", "token"],
             &["transport"],
@@ -47,7 +47,7 @@ const LAYERS: &[(&str, &[&[&str]])] = &[
         "teleport-client",
         &[
             &["watcher"],
-            &["listing"],
+            &["listing", "right_probes"],
             &["decisions", "plugin_data", "requests", "review_support", "rights", "second_factor", "users"],
             &["events"],
             &["client"],
