@@ -10,6 +10,7 @@ use jiff::{SignedDuration, Timestamp};
 use parking_lot::{Mutex, MutexGuard};
 use tokio::time::Instant;
 
+use super::reload_state::ReloadState;
 use super::skew::Skews;
 
 /// A watch or Socket Mode that is lost for longer, or work that fails for longer, makes the daemon unready: a restart of the
@@ -58,6 +59,8 @@ pub(super) struct State {
     pub(super) token_rejected: bool,
     /// `None` unless interactions are to arrive over Socket Mode.
     pub(super) sockets: Option<Sockets>,
+    /// What became of the last reload.
+    pub(super) reload: ReloadState,
 }
 
 /// The connections of Socket Mode.
@@ -161,6 +164,11 @@ impl Health {
     /// What is wrong and does not make the daemon unready.
     pub fn warnings(&self) -> Vec<String> {
         self.state().skews.warnings().collect()
+    }
+
+    /// What became of the last reload; it changes nothing about readiness, because the old configuration goes on.
+    pub fn reload(&self) -> ReloadState {
+        self.lock().reload.clone()
     }
 
     pub(super) fn state(&self) -> State {

@@ -134,6 +134,17 @@ impl Counters {
             Unit::Seconds,
             ClockSkew(health.clone()),
         );
+        to.register_with_unit(
+            "config_last_reload_success_timestamp",
+            "When the configuration in use was taken up",
+            Unit::Seconds,
+            computed(|state| Some(unix_time(state.reload.status().loaded_at))),
+        );
+        to.register(
+            "config_last_reload_successful",
+            "Whether the last reload took up what the files held: 1 or 0",
+            computed(|state| Some(u8::from(state.reload.status().refusal.is_none()).into())),
+        );
         to.register(
             "duplicates_deleted",
             "Duplicate messages that were deleted",
