@@ -11,6 +11,7 @@ use jiff::SignedDuration;
 
 use super::*;
 use crate::config;
+use crate::observe::health::DEFAULT_UNREADY_AFTER;
 
 mod published;
 
@@ -42,7 +43,7 @@ fn metrics_of(lines: &str) -> Metrics {
     );
     let no_files = |_: &Path| Err(std::io::Error::from(std::io::ErrorKind::NotFound));
     match config::parse(&text, Path::new("/etc/slack.toml"), &no_files) {
-        Ok(loaded) => Metrics::with_scope(loaded.config.review.as_ref().into()),
+        Ok(loaded) => Metrics::with_scope(loaded.config.review.as_ref().into(), DEFAULT_UNREADY_AFTER),
         Err(error) => panic!("{error}"),
     }
 }
@@ -105,7 +106,7 @@ fn text_of(lines: &str) -> String {
         let is = |name: &str| line.starts_with(&format!("teleport_slack_{name}"));
         let line = match line.split_once(' ').unwrap() {
             _ if is("build_info{") => "teleport_slack_build_info{version,revision,rustc} 1".to_owned(),
-            (name, _) if is("config_last_reload_success_timestamp_seconds ") => format!("{name} TIME"),
+            (name, _) if is("config_last_reload_success_timestamp_seconds ") => format!("{name} time"),
             _ => line.to_owned(),
         };
         format!("{line}\n")
