@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use access_core::interaction::AppInstallation;
 use access_core::policy::{ModeSetting, Rules};
+use jiff::Timestamp;
 use tokio::sync::{mpsc, watch as latest};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
@@ -15,10 +16,11 @@ use super::preflight;
 use super::timings::Timings;
 use super::token_reloader;
 use crate::causes::Cause;
+use crate::check::{self, certificates};
 use crate::config::{HttpConfig, ReviewConfig, ReviewTransport, TokenKind};
 use crate::controller::{Handle, ReviewHandles};
 use crate::exit::ExitError;
-use crate::http::Listener;
+use crate::http::{self, ListenError, Listener};
 use crate::interactions::facts::FactsLoader;
 use crate::interactions::handler::InteractionHandler;
 use crate::interactions::other_cluster::Clusters;
@@ -42,16 +44,26 @@ const INTERACTIONS_CAPACITY: usize = 256;
 /// call, like everything that is wrong with a configuration.
 ///
 /// # Errors
-/// If nothing does TLS and the command line does not allow that.
-pub(crate) fn check_tls(config: &ReviewConfig, insecure_no_tls: bool) -> Result<(), ExitError> {
-    match &config.transport {
-        ReviewTransport::Http { listener, .. } if listener.tls.is_none() && !insecure_no_tls => {
-            Err(ExitError::from_cause(
-                Cause::Configuration,
-                "nothing does TLS for Slack's callbacks; give https_key_file and https_cert_file under [http], or start with --insecure-no-tls behind a proxy on this machine that does TLS",
-            ))
+/// If nothing does TLS and the command line does not allow that, or key and certificate cannot be used.
+pub(crate) async fn check_tls(config: &ReviewConfig, insecure_no_tls: bool) -> Result<(), ExitError> {
+    let ReviewTransport::Http { listener, .. } = &config.transport else { return Ok(()) };
+    match &listener.tls {
+        None if !insecure_no_tls => {
+            let words = format!("{}; {}", certificates::NO_TLS, certificates::NO_TLS_REMEDY);
+            Err(ExitError::from_cause(Cause::Configuration, words))
         }
-        ReviewTransport::Http { .. } | ReviewTransport::SocketMode { .. } => Ok(()),
+        None => Ok(()),
+        Some(files) => match http::certificates::load(files).await {
+            Ok(pair) => {
+                let public_addr = listener.public_addr.as_deref();
+                check::log(&certificates::callback_items(Ok(&pair.facts), public_addr, Timestamp::now()));
+                Ok(())
+            }
+            Err(error) => {
+                let error = ListenError::from(error);
+                Err(ExitError::from_cause(error.cause(), error))
+            }
+        },
     }
 }
 
@@ -90,6 +102,7 @@ impl ReviewBuilder<'_> {
                 installation.clone(),
                 Arc::clone(&users),
                 Arc::clone(&rules),
+                self.timings.review,
             ),
             rules: Arc::clone(&rules),
             in_progress: InProgress::default(),
@@ -130,9 +143,9 @@ impl ReviewBuilder<'_> {
 
     /// Checks what this Teleport and the plugin's roles allow, now and periodically.
     async fn start_review_support(&self, rules: &Rules, tasks: &mut Tasks) -> Arc<ReviewSupport> {
-        let (setting, poll) = (self.config.mode, self.timings.permission_poll);
+        let (setting, timings) = (self.config.mode, self.timings.review);
         let review_support =
-            Arc::new(ReviewSupport::new(self.teleport.clone(), setting, rules.0.len(), poll));
+            Arc::new(ReviewSupport::new(self.teleport.clone(), setting, rules.0.len(), timings));
         if setting != ModeSetting::Resolver {
             // Before the first message, so that none gets buttons that lead nowhere.
             review_support.check().await;
@@ -150,7 +163,8 @@ impl ReviewBuilder<'_> {
 
     /// Reads Teleport's users when they are needed.
     fn start_user_lookup(&self, tasks: &mut Tasks) -> Arc<UserLookup> {
-        let users = Arc::new(UserLookup::new(self.teleport.clone(), self.config.user_mapping()));
+        let users =
+            Arc::new(UserLookup::new(self.teleport.clone(), self.config.user_mapping(), self.timings.review));
         let (refreshed, stop) = (Arc::clone(&users), self.stop.clone());
         tasks.start("users", async move { refreshed.refresh_on_demand(&stop).await });
         users
@@ -191,7 +205,7 @@ impl ReviewBuilder<'_> {
     ) {
         let token = latest::Sender::new(app_token.clone());
         let app_id = installation.app_id.clone();
-        let socket = SocketMode::new(self.slack.clone(), token.subscribe(), app_id);
+        let socket = SocketMode::new(self.slack.clone(), token.subscribe(), app_id, self.timings.socket_mode);
         let renewing = token_reloader::keep_secret_current(TokenKind::App, token, self.timings.secret_files);
         tasks.start("app-level token", self.until_stopped(renewing));
         let counting = report_connections(socket.connections(), self.metrics.clone());

@@ -18,6 +18,7 @@ const LAYERS: &[(&str, &[&[&str]])] = &[
             &["main"],
             &["cli"],
             &["app"],
+            &["check"],
             &["interactions"],
             &["controller", "http"],
             &["review"],
@@ -54,10 +55,10 @@ const LAYERS: &[(&str, &[&[&str]])] = &[
             &["error", "refusal"],
             &["connect", "denied", "identity", "visibility"],
             &["call", "broken", "address", "credentials", "pem", "signer"],
-            &["convert", "kind", "text"],
+            &["convert", "kind", "text", "timings"],
         ],
     ),
-    ("client-base", &[&["files", "tls"], &["acl"]]),
+    ("client-base", &[&["certificate", "files", "tls"], &["acl"]]),
     // One layer: its files import each other, and none in a circle.
     ("access-sim", &[]),
 ];
