@@ -36,6 +36,7 @@ use teleport_client::{Credentials, TeleportAddr};
 pub use self::address::ApiUrl;
 pub use self::http::{HttpConfig, TlsFiles};
 pub use self::log::{LogConfig, LogFormat, LogOutput, Severity};
+pub(crate) use self::modes::{Sensitivity, open_to_others};
 pub use self::report::{Diagnostic, Diagnostics};
 pub use self::review::{ReviewConfig, ReviewTransport};
 pub(crate) use self::setting_names::{ConfiguredIdentityError, slack_setting};
@@ -131,7 +132,7 @@ pub enum ConfigError {
         source: io::Error,
     },
     /// The file cannot be read for another reason.
-    #[error("the configuration file {} cannot be read", path.display())]
+    #[error("the configuration file {} cannot be read; name a regular file with -c", path.display())]
     Unreadable {
         /// The path of the file.
         path: PathBuf,
