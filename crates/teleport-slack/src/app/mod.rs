@@ -75,7 +75,7 @@ impl App {
         stop: &CancellationToken,
     ) -> Result<Self, ExitError> {
         if let Some(review) = &config.review {
-            review::check_tls(review, insecure_no_tls)?;
+            review::check_tls(review, insecure_no_tls).await?;
         }
         let metrics = Metrics::with_scope(config.review.as_ref().into());
         let mut builder =
