@@ -142,8 +142,7 @@ fn check(kind: TokenKind, text: &str, is_in_file: bool) -> Result<(), (&'static 
         return Err(("is a secret of another kind", want));
     }
     match (kind, prefix(text)) {
-        // No secret has these signs, and names of files do.
-        (_, Prefix::None) if text.contains(['/', '\\', '.']) => {
+        (_, Prefix::None) if looks_like_a_file(text) => {
             let remedy = "a file that holds it must be named by its absolute path".to_owned();
             return Err(("is not a token", if is_in_file { want } else { remedy }));
         }
@@ -176,6 +175,11 @@ fn check(kind: TokenKind, text: &str, is_in_file: bool) -> Result<(), (&'static 
         ));
     }
     Ok(())
+}
+
+/// Whether it has signs that no secret has and names of files do. The example's `...` is none.
+fn looks_like_a_file(text: &str) -> bool {
+    text.contains(['/', '\\']) || text.contains('.') && text.contains(char::is_alphanumeric)
 }
 
 enum Prefix {
