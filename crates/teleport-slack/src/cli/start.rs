@@ -69,7 +69,7 @@ async fn serve(args: Args) -> Result<(), ExitError> {
 /// All that is read before anything is begun. Blocks.
 fn load(args: &Args) -> Result<(Loaded, Log), ExitError> {
     let loaded = config::load(&args.config)?;
-    let log = observe::init(&loaded.config.log, args.debug)?;
+    let log = observe::init(&loaded.config.log, args.debug, Timings::default().shutdown.log)?;
     Ok((loaded, log))
 }
 

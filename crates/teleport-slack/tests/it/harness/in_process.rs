@@ -20,6 +20,7 @@ use teleport_slack::app::timings::{TimingValues, Timings};
 use teleport_slack::cli::start::{self, Args};
 use teleport_slack::controller::ControllerTimings;
 use teleport_slack::observe::file_watch::FileTimings;
+use teleport_slack::review::ReviewTimings;
 use teleport_slack::supervise::shutdown::ShutdownTimings;
 use teleport_slack::{config, observe};
 use tokio::sync::watch;
@@ -91,8 +92,9 @@ fn timings() -> Timings {
         secret_files: files(production.secret_files),
         listener_files: files(production.listener_files),
         token_probe: tenth(token_probe),
-        permission_poll: ms(1_500),
+        review: ReviewTimings { permission_poll: ms(1_500), ..production.review },
         shutdown: ShutdownTimings { clicks: ms(5_000), ..production.shutdown },
+        ..production
     };
     Timings::new(values).unwrap()
 }
@@ -122,7 +124,8 @@ pub(super) fn start(config: PathBuf, insecure_no_tls: bool, secret: &str) -> Dae
     let log = Arc::new(Mutex::new(String::new()));
     let (lines, changes) = watch::channel(0);
     let writer = LogWriter { log: Arc::clone(&log), lines };
-    let (dispatch, log_guard) = observe::dispatcher(&loaded.config.log, Box::new(writer)).unwrap();
+    let (dispatch, log_guard) =
+        observe::dispatcher(&loaded.config.log, Box::new(writer), timings().shutdown.log).unwrap();
     // Everything that the daemon does runs on threads of this runtime, blocking work included.
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
