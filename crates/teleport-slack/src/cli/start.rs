@@ -146,7 +146,7 @@ fn create_pid_file(path: &Path) -> Result<PidFile, ExitError> {
     PidFile::create(path).map_err(|error| {
         let cause = match &error {
             PidFileError::InUse { .. } => Cause::Environment,
-            PidFileError::Foreign { .. } | PidFileError::Unwritable { .. } => Cause::UnreadableFile,
+            PidFileError::NotPidFile { .. } | PidFileError::Unwritable { .. } => Cause::UnreadableFile,
         };
         ExitError::from_cause(cause, error)
     })
@@ -188,7 +188,9 @@ pub async fn run_daemon(
     for warning in &loaded.warnings {
         warn!(file = %args.config.display(), "Configuration: {warning}");
     }
-    if let Some(app) = App::start(&loaded.config, timings, args.insecure_no_tls, metrics, stop.clone()).await? {
+    if let Some(app) =
+        App::start(&loaded.config, timings, args.insecure_no_tls, metrics, stop.clone()).await?
+    {
         app.run().await?;
     }
     if stop.is_cancelled() {

@@ -18,10 +18,10 @@ use tokio::time::Instant;
 
 use super::health::{Health, Sockets, Stage, StreamState};
 use super::skew::Side;
+use crate::config::Config;
 use computed::notification_delay;
 use labels::{IN_DOUBT, slack_result};
 use names::Counters;
-use crate::config::Config;
 use slack_client::error::{Retry, SlackError};
 use slack_client::method::Method;
 use slack_client::observer::Observer as SlackObserver;

@@ -1,4 +1,4 @@
-//! What the service manager is told, and when: the start is over, one line on how it goes, and that the daemon works.
+//! What the daemon reports to the service manager, and when: the start is over, one line on how it goes, a sign of life.
 //!
 //! `supervise/notify.rs` sends it. The loop that takes signals calls [`ServiceStatus::tick`]. That the daemon works means
 //! that its controller does: a controller that stands still is not reported as alive, and the manager starts the daemon again.
@@ -21,14 +21,14 @@ use crate::supervise::notify::Notifier;
 const READY_AT_LATEST: Duration = Duration::from_secs(15);
 /// How much longer the start may take, each time that the daemon says so.
 const EXTENSION: Duration = Duration::from_secs(10);
-/// How often the daemon looks what there is to tell.
+/// How often the daemon looks whether anything is new.
 const INTERVAL: Duration = Duration::from_secs(1);
-/// The same until the start is over: someone waits for it.
+/// The same until the start is over, because `systemctl start` waits for it.
 const START_INTERVAL: Duration = Duration::from_millis(100);
 /// The controller goes round every two seconds at least; a busy machine may take several times as long.
 const SHORTEST_WATCHDOG: Duration = Duration::from_secs(10);
 
-/// What was told so far.
+/// What was reported so far.
 #[derive(Debug)]
 pub struct ServiceStatus {
     notifier: Notifier,
@@ -39,12 +39,12 @@ pub struct ServiceStatus {
     is_started: Arc<AtomicBool>,
     is_stopping: bool,
     sent: Option<(Instant, String)>,
-    /// The controller's round that the manager was told of.
+    /// The controller's round that was the last sign of life.
     reported_round: Option<Instant>,
 }
 
 impl ServiceStatus {
-    /// Nothing is told yet. `watchdog`: after how long without a word the manager restarts the daemon.
+    /// Nothing is reported yet. `watchdog`: after how long without a word the manager restarts the daemon.
     pub fn new(notifier: Notifier, watchdog: Option<Duration>, metrics: Metrics) -> Self {
         if let Some(limit) = watchdog.filter(|limit| *limit < SHORTEST_WATCHDOG) {
             warn!(
@@ -83,7 +83,7 @@ impl ServiceStatus {
         tokio::time::sleep(if self.is_started() { INTERVAL } else { START_INTERVAL }).await;
     }
 
-    /// Tells what there is to tell. `now` and `time` are the same moment by the two clocks.
+    /// Reports what is new. `now` and `time` are the same moment by the two clocks.
     pub fn tick(&mut self, now: Instant, time: Timestamp) {
         if self.is_stopping {
             // The stop has limits of its own.
@@ -170,15 +170,15 @@ mod tests {
     use super::super::health::Stage;
     use super::*;
 
-    /// A daemon that is told what happens to it, and the manager's end of the socket.
-    struct Bed {
+    /// The daemon's state, and the manager's end of the socket.
+    struct TestBed {
         service: ServiceStatus,
         metrics: Metrics,
         manager: UnixDatagram,
         _dir: tempfile::TempDir,
     }
 
-    impl Bed {
+    impl TestBed {
         fn new(watchdog: Option<Duration>) -> Self {
             let dir = tempfile::tempdir().unwrap();
             let path = dir.path().join("notify");
@@ -224,9 +224,10 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn the_start_is_over_when_both_sides_have_answered() {
-        let mut bed = Bed::new(None);
-        let waits =
-            |side: &str| format!("EXTEND_TIMEOUT_USEC=10000000\nSTATUS=not ready: {side} has not answered yet");
+        let mut bed = TestBed::new(None);
+        let waits = |side: &str| {
+            format!("EXTEND_TIMEOUT_USEC=10000000\nSTATUS=not ready: {side} has not answered yet")
+        };
         assert_eq!(bed.tick(), [waits("Teleport")]);
         tokio::time::advance(START_INTERVAL).await;
         assert!(bed.tick().is_empty(), "the same was just said");
@@ -245,15 +246,15 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_side_that_is_away_does_not_hold_up_the_boot_for_ever() {
-        let mut bed = Bed::new(None);
-        let mut told = Vec::new();
-        while told.iter().all(|datagram: &String| !datagram.starts_with("READY=1")) {
-            told.extend(bed.tick());
+    async fn a_side_that_is_away_does_not_hold_up_the_boot() {
+        let mut bed = TestBed::new(None);
+        let mut received = Vec::new();
+        while received.iter().all(|datagram: &String| !datagram.starts_with("READY=1")) {
+            received.extend(bed.tick());
             tokio::time::advance(INTERVAL).await;
         }
-        assert_eq!(told.pop().unwrap(), "READY=1\nSTATUS=not ready: Teleport has not answered yet");
-        assert_eq!(told.len(), 15, "{told:?}");
+        assert_eq!(received.pop().unwrap(), "READY=1\nSTATUS=not ready: Teleport has not answered yet");
+        assert_eq!(received.len(), 15, "{received:?}");
         bed.connect();
         assert_eq!(bed.tick(), ["STATUS=watching, 0 open, 0 waiting"]);
         bed.metrics.watch_lost();
@@ -262,7 +263,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_controller_that_stands_still_is_not_reported_as_alive() {
-        let mut bed = Bed::new(Some(Duration::from_secs(30)));
+        let mut bed = TestBed::new(Some(Duration::from_secs(30)));
         assert!(bed.tick().contains(&"WATCHDOG=1".to_owned()), "the start is at work");
         bed.connect();
         bed.controller_goes_round();
@@ -282,8 +283,8 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_reload_is_told_at_once_and_a_refusal_stays_in_the_status() {
-        let mut bed = Bed::started();
+    async fn a_reload_is_reported_at_once_and_a_refusal_stays_in_the_status() {
+        let mut bed = TestBed::started();
         let reload = bed.metrics.health().reload();
         reload.reloading();
         let datagrams = bed.received();
@@ -293,7 +294,8 @@ mod tests {
         );
         reload.refused("/etc/teleport-slack.toml:7: no such key".to_owned());
         let datagrams = bed.received();
-        let refused = "configuration refused (/etc/teleport-slack.toml:7: no such key); the old one is in use since 20";
+        let refused =
+            "configuration refused (/etc/teleport-slack.toml:7: no such key); the old one is in use since 20";
         assert!(
             matches!(&datagrams[..], [one] if one.starts_with(&format!("READY=1\nSTATUS={refused}"))),
             "{datagrams:?}"
@@ -309,7 +311,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_reload_during_the_start_does_not_end_the_start() {
-        let mut bed = Bed::new(None);
+        let mut bed = TestBed::new(None);
         let reload = bed.metrics.health().reload();
         reload.reloading();
         reload.reloaded();

@@ -1,4 +1,4 @@
-//! What the daemon tells its service manager: datagrams to the socket in `NOTIFY_SOCKET`, as `sd_notify(3)` describes.
+//! How the daemon notifies its service manager: by datagrams to the socket in `NOTIFY_SOCKET`, as `sd_notify(3)` describes.
 //!
 //! This file sends. What is sent when is in `observe/service_status.rs`.
 
@@ -30,7 +30,9 @@ struct Manager {
 
 /// `NOTIFY_SOCKET` is there and cannot be used.
 #[derive(Debug, thiserror::Error)]
-#[error("NOTIFY_SOCKET is {address:?}, which the daemon cannot write to; a service manager that waits for it gives the start up")]
+#[error(
+    "NOTIFY_SOCKET is {address:?}, which the daemon cannot write to; a service manager that waits for it gives the start up"
+)]
 pub struct NotifyError {
     address: String,
     #[source]
@@ -56,7 +58,7 @@ impl Notifier {
         open().map_err(failed)
     }
 
-    /// Whether anyone is told.
+    /// Whether there is a manager to notify.
     pub fn is_connected(&self) -> bool {
         self.0.is_some()
     }
@@ -101,7 +103,11 @@ impl Notifier {
 }
 
 /// `WATCHDOG_USEC`, if it is meant for the process of this id.
-pub fn watchdog_limit(microseconds: Option<&str>, for_process: Option<&str>, own_id: u32) -> Option<Duration> {
+pub fn watchdog_limit(
+    microseconds: Option<&str>,
+    for_process: Option<&str>,
+    own_id: u32,
+) -> Option<Duration> {
     let is_ours = for_process.is_none_or(|id| id.parse() == Ok(own_id));
     let limit = microseconds?.parse().ok().map(Duration::from_micros)?;
     (is_ours && !limit.is_zero()).then_some(limit)

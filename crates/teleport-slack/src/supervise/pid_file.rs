@@ -36,7 +36,7 @@ pub enum PidFileError {
     },
     /// It is something else.
     #[error("--pid-file names {}, which is no PID file: it holds something else than a number; name another path", path.display())]
-    Foreign {
+    NotPidFile {
         /// Where it is.
         path: PathBuf,
     },
@@ -52,7 +52,7 @@ pub enum PidFileError {
 }
 
 impl PidFile {
-    /// Writes this process's number, by rename, so that nobody reads half a number; everybody may read it. What a process
+    /// Writes this process's number, by rename, so that no reader sees half a number; every user may read it. What a process
     /// left behind that has ended is replaced. Blocks.
     ///
     /// # Errors
@@ -124,8 +124,8 @@ fn write_draft(draft: &Path, id: u32) -> io::Result<File> {
     written.map(|()| file)
 }
 
-/// Moves the draft to its place unless a running process keeps that. Two that start at once do not both succeed: whoever
-/// replaces a file holds its lock, and a link replaces nothing.
+/// Moves the draft to its place unless a running process keeps that. Two that start at once do not both succeed: a
+/// process holds the lock of the file that it replaces, and a link replaces nothing.
 fn take_place(draft: &Path, path: &Path) -> Result<Placed, PidFileError> {
     let unwritable = |source| PidFileError::Unwritable { path: path.to_owned(), source };
     for _ in 0..TRIES {
@@ -133,13 +133,11 @@ fn take_place(draft: &Path, path: &Path) -> Result<Placed, PidFileError> {
         let present = OpenOptions::new().read(true).custom_flags(flags.bits().cast_signed()).open(path);
         let mut present = match present {
             Ok(present) => present,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                match std::fs::hard_link(draft, path) {
-                    Ok(()) => return Ok(Placed::ByLink),
-                    Err(error) if error.kind() == io::ErrorKind::AlreadyExists => continue,
-                    Err(error) => return Err(unwritable(error)),
-                }
-            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => match std::fs::hard_link(draft, path) {
+                Ok(()) => return Ok(Placed::ByLink),
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => continue,
+                Err(error) => return Err(unwritable(error)),
+            },
             Err(error) => return Err(unwritable(error)),
         };
         let number = read_number(&mut present).map_err(unwritable)?;
@@ -152,7 +150,7 @@ fn take_place(draft: &Path, path: &Path) -> Result<Placed, PidFileError> {
             Err(TryLockError::Error(error)) => return Err(unwritable(error)),
         }
         if number.is_none() {
-            return Err(PidFileError::Foreign { path: path.to_owned() });
+            return Err(PidFileError::NotPidFile { path: path.to_owned() });
         }
         let is_still_there = std::fs::symlink_metadata(path)
             .and_then(|found| Ok(is_same(&found, &present.metadata()?)))
@@ -201,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn it_is_there_for_everybody_while_the_process_runs() {
+    fn every_user_can_read_it_while_the_process_runs() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("slack.pid");
         let file = PidFile::create(&path).unwrap();
@@ -213,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn what_an_ended_process_left_is_replaced_whoever_has_its_number_now() {
+    fn what_an_ended_process_left_is_replaced_even_if_its_number_is_used_again() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("slack.pid");
         // Process 1 runs, and is not ours.
@@ -250,16 +248,16 @@ mod tests {
         let path = dir.path().join("shadow");
         let text = "root:x:0:0:root:/root:/bin/sh\n";
         std::fs::write(&path, text).unwrap();
-        assert!(matches!(PidFile::create(&path), Err(PidFileError::Foreign { .. })));
+        assert!(matches!(PidFile::create(&path), Err(PidFileError::NotPidFile { .. })));
         let link = dir.path().join("link");
         symlink(&path, &link).unwrap();
         assert!(matches!(PidFile::create(&link), Err(PidFileError::Unwritable { .. })));
         assert_eq!(std::fs::read_to_string(&path).unwrap(), text);
-        // A folder, and a pipe that nobody writes into.
-        assert!(matches!(PidFile::create(dir.path()), Err(PidFileError::Foreign { .. })));
+        // A folder, and a pipe without a writer.
+        assert!(matches!(PidFile::create(dir.path()), Err(PidFileError::NotPidFile { .. })));
         let pipe = dir.path().join("pipe");
         assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
-        assert!(matches!(PidFile::create(&pipe), Err(PidFileError::Foreign { .. })));
+        assert!(matches!(PidFile::create(&pipe), Err(PidFileError::NotPidFile { .. })));
     }
 
     #[test]
@@ -286,7 +284,9 @@ mod tests {
     #[test]
     fn where_it_cannot_be_written_the_remedy_is_named() {
         let dir = tempfile::tempdir().unwrap();
-        for path in [dir.path().join("missing/slack.pid"), Path::new("/proc/slack.pid").to_owned(), "/".into()] {
+        for path in
+            [dir.path().join("missing/slack.pid"), Path::new("/proc/slack.pid").to_owned(), "/".into()]
+        {
             let error = PidFile::create(&path).unwrap_err();
             assert!(matches!(error, PidFileError::Unwritable { .. }), "{error}");
             assert!(error.to_string().contains("RuntimeDirectory="), "{error}");

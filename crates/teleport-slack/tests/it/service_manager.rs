@@ -35,7 +35,7 @@ impl Manager {
     async fn next(&self) -> String {
         let mut bytes = [0; 8_192];
         let received = tokio::time::timeout(Duration::from_secs(60), self.socket.recv(&mut bytes)).await;
-        let length = received.expect("the daemon tells nothing any more").unwrap();
+        let length = received.expect("the daemon notifies no more").unwrap();
         String::from_utf8(bytes[..length].to_vec()).unwrap()
     }
 
@@ -60,7 +60,7 @@ fn start(config: &Path) -> Command {
 }
 
 #[test]
-fn a_manager_is_told_of_start_work_and_stop_in_this_order() {
+fn the_manager_hears_of_start_work_and_stop_in_this_order() {
     run_test(async {
         let bed = TestBed::new().await;
         bed.teleport.stop().await;
@@ -96,7 +96,7 @@ fn a_manager_is_told_of_start_work_and_stop_in_this_order() {
 }
 
 #[test]
-fn a_manager_is_told_why_the_daemon_ends() {
+fn the_manager_hears_why_the_daemon_ends() {
     run_test(async {
         let bed = TestBed::new().await;
         let manager = Manager::new();
@@ -138,7 +138,8 @@ fn the_pid_file_is_there_while_the_daemon_runs() {
         std::fs::write(&file, "1\n").unwrap();
         let daemon = launch();
         bed.until_logged(&daemon, "Ready").await;
-        let holds = |daemon: &Daemon| std::fs::read_to_string(&file).unwrap() == format!("{}\n", daemon.pid());
+        let holds =
+            |daemon: &Daemon| std::fs::read_to_string(&file).unwrap() == format!("{}\n", daemon.pid());
         assert!(holds(&daemon));
         // Another daemon does not take it away.
         let (status, log) = launch().wait_for_exit().await;
