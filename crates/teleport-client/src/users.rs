@@ -60,6 +60,26 @@ impl Client {
         self.with_service_fallback(ask).await
     }
 
+    /// Begins to list all users and reads no further than the server's first answer. At most 60 s for each of two ways
+    /// to ask.
+    pub(super) async fn begin_listing_users(&self) -> Result<(), TeleportError> {
+        let ask = |newer| async move {
+            if newer {
+                let page = ListUsersRequest { page_size: 1, ..ListUsersRequest::default() };
+                let answer = async { self.users_rpc().list_users(page).await };
+                self.run_call(Call::ListUsers, LIST_TIMEOUT, answer).await.map(drop)
+            } else {
+                let answer = async {
+                    let mut stream =
+                        self.rpc().get_users(GetUsersRequest { with_secrets: false }).await?.into_inner();
+                    stream.message().await.map(Response::new)
+                };
+                self.run_call(Call::GetUsers, LIST_TIMEOUT, answer).await.map(drop)
+            }
+        };
+        self.with_service_fallback(ask).await
+    }
+
     /// Asks the service that answered last, and the other one if the server does not have it (any more).
     async fn with_service_fallback<T, Asking>(&self, ask: impl Fn(bool) -> Asking) -> Result<T, TeleportError>
     where

@@ -78,7 +78,7 @@ impl App {
         stop: &CancellationToken,
     ) -> Result<Self, ExitError> {
         if let Some(review) = &config.review {
-            review::check_tls(review, insecure_no_tls)?;
+            review::check_tls(review, insecure_no_tls).await?;
         }
         let mut builder =
             AppBuilder { config, timings, metrics, tasks: Tasks::new(stop.clone()), stop: stop.clone() };

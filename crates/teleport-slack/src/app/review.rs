@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use access_core::interaction::AppInstallation;
 use access_core::policy::{ModeSetting, Rules};
+use jiff::Timestamp;
 use tokio::sync::{mpsc, watch as latest};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
@@ -15,10 +16,11 @@ use super::preflight;
 use super::timings::Timings;
 use super::token_reloader;
 use crate::causes::Cause;
+use crate::check::{self, certificates};
 use crate::config::{HttpConfig, ReviewConfig, ReviewTransport, TokenKind};
 use crate::controller::{Handle, ReviewHandles};
 use crate::exit::ExitError;
-use crate::http::Listener;
+use crate::http::{self, ListenError, Listener};
 use crate::interactions::facts::FactsLoader;
 use crate::interactions::handler::InteractionHandler;
 use crate::interactions::other_cluster::Clusters;
@@ -42,16 +44,26 @@ const INTERACTIONS_CAPACITY: usize = 256;
 /// call, like everything that is wrong with a configuration.
 ///
 /// # Errors
-/// If nothing does TLS and the command line does not allow that.
-pub(crate) fn check_tls(config: &ReviewConfig, insecure_no_tls: bool) -> Result<(), ExitError> {
-    match &config.transport {
-        ReviewTransport::Http { listener, .. } if listener.tls.is_none() && !insecure_no_tls => {
-            Err(ExitError::from_cause(
-                Cause::Configuration,
-                "nothing does TLS for Slack's callbacks; give https_key_file and https_cert_file under [http], or start with --insecure-no-tls behind a proxy on this machine that does TLS",
-            ))
+/// If nothing does TLS and the command line does not allow that, or key and certificate cannot be used.
+pub(crate) async fn check_tls(config: &ReviewConfig, insecure_no_tls: bool) -> Result<(), ExitError> {
+    let ReviewTransport::Http { listener, .. } = &config.transport else { return Ok(()) };
+    match &listener.tls {
+        None if !insecure_no_tls => {
+            let words = format!("{}; {}", certificates::NO_TLS, certificates::NO_TLS_REMEDY);
+            Err(ExitError::from_cause(Cause::Configuration, words))
         }
-        ReviewTransport::Http { .. } | ReviewTransport::SocketMode { .. } => Ok(()),
+        None => Ok(()),
+        Some(files) => match http::certificates::load(files).await {
+            Ok(pair) => {
+                let public_addr = listener.public_addr.as_deref();
+                check::log(&certificates::callback_items(Ok(&pair.facts), public_addr, Timestamp::now()));
+                Ok(())
+            }
+            Err(error) => {
+                let error = ListenError::from(error);
+                Err(ExitError::from_cause(error.cause(), error))
+            }
+        },
     }
 }
 

@@ -13,6 +13,7 @@ use tracing::{debug, error, info, warn};
 use crate::app::App;
 use crate::app::timings::Timings;
 use crate::causes::Cause;
+use crate::check;
 use crate::config::{self, Loaded};
 use crate::exit::ExitError;
 use crate::observe::metrics::Metrics;
@@ -188,6 +189,7 @@ pub async fn run_daemon(
     for warning in &loaded.warnings {
         warn!(file = %args.config.display(), "Configuration: {warning}");
     }
+    check::log(&check::at_start(&loaded.config));
     if let Some(app) =
         App::start(&loaded.config, timings, args.insecure_no_tls, metrics, stop.clone()).await?
     {

@@ -189,6 +189,23 @@ fn open(path: &Path) -> Result<File, LogError> {
     Ok(file)
 }
 
+/// Whether a log file at this path could be opened, without making it.
+///
+/// # Errors
+/// As opening it would fail.
+pub fn try_file(path: &Path) -> Result<(), LogError> {
+    let fail = |source| LogError::Open { path: path.to_owned(), source };
+    files::reject_pipe(path).map_err(fail)?;
+    match OpenOptions::new().append(true).open(path) {
+        Ok(_) => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+            files::can_create_in(folder.unwrap_or(Path::new("."))).map_err(fail)
+        }
+        Err(error) => Err(fail(error)),
+    }
+}
+
 /// Whether it is a file of which the last line has no end. `false` if we may only write.
 fn ends_mid_line(path: &Path) -> bool {
     let last = || {

@@ -15,4 +15,4 @@ mod line;
 mod logs;
 mod sink;
 
-pub use self::logs::{Log, LogError, LogReopener, dispatcher, init, log_panics};
+pub use self::logs::{Log, LogError, LogReopener, dispatcher, init, log_panics, try_file};

@@ -27,6 +27,7 @@ mod renewal;
 mod starting;
 mod shutdown;
 mod changelog;
+mod check;
 mod cli;
 mod clocks;
 mod demo;
