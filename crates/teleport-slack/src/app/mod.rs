@@ -129,8 +129,12 @@ impl AppBuilder<'_> {
         let settings = &self.config.teleport;
         let identity = startup::wait_for_identity(&settings.credentials, self.timings.startup).await?;
         info!(user = identity.user(), certificate_until = %identity.not_after(), "Identity loaded");
-        let teleport =
-            teleport_client::Client::new(&settings.addr, &identity, Arc::new(self.metrics.clone()));
+        let teleport = teleport_client::Client::with_timings(
+            &settings.addr,
+            &identity,
+            Arc::new(self.metrics.clone()),
+            self.timings.teleport,
+        );
         // From the beginning, because the certificate may be renewed while Teleport or Slack is waited for.
         let (credentials, files) = (settings.credentials.clone(), self.timings.identity_files);
         let reloader = Reloader::new(teleport.clone(), credentials, identity, self.metrics.clone(), files);

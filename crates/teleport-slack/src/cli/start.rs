@@ -100,7 +100,7 @@ async fn serve_notified(
 /// All that is read before anything is begun. Blocks.
 fn load(args: &Args) -> Result<(Loaded, Log), ExitError> {
     let loaded = config::load(&args.config)?;
-    let log = observe::init(&loaded.config.log, args.debug)?;
+    let log = observe::init(&loaded.config.log, args.debug, Timings::default().shutdown.log)?;
     Ok((loaded, log))
 }
 
@@ -114,9 +114,10 @@ async fn run_with_signals(
 ) -> Result<(), ExitError> {
     let _pid_file = args.pid_file.as_deref().map(create_pid_file).transpose()?;
     let stop = CancellationToken::new();
-    let metrics = Metrics::of(&loaded.config);
+    let timings = Timings::default();
+    let metrics = Metrics::of(&loaded.config, timings.unready_after);
     let mut service = ServiceStatus::new(notifier, watchdog(), metrics.clone());
-    let mut daemon = pin!(run_daemon(args, loaded, Timings::default(), metrics, stop.clone()));
+    let mut daemon = pin!(run_daemon(args, loaded, timings, metrics, stop.clone()));
     loop {
         tokio::select! {
             done = &mut daemon => return done,

@@ -16,7 +16,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 use tokio::time::Instant;
 
-use super::health::{Health, Sockets, Stage, StreamState};
+use super::health::{DEFAULT_UNREADY_AFTER, Health, Sockets, Stage, StreamState};
 use super::skew::Side;
 use crate::config::Config;
 use computed::notification_delay;
@@ -53,21 +53,21 @@ pub struct Metrics {
 impl Metrics {
     /// Nothing counted yet, without deciding in Slack.
     pub fn new() -> Self {
-        Self::with_scope(Scope::default())
+        Self::with_scope(Scope::default(), DEFAULT_UNREADY_AFTER)
     }
 
-    /// Nothing counted yet.
-    pub fn with_scope(scope: Scope) -> Self {
-        let (health, counters) = (Health::default(), Counters::new(scope));
+    /// Nothing counted yet. `unready_after`: as for [`DEFAULT_UNREADY_AFTER`].
+    pub fn with_scope(scope: Scope, unready_after: Duration) -> Self {
+        let (health, counters) = (Health::new(unready_after), Counters::new(scope));
         if scope.is_socket_mode() {
             health.update(|state| state.sockets = Some(Sockets::default()));
         }
         Self { registry: Arc::new(counters.registry(&health)), counters, health }
     }
 
-    /// Nothing counted yet, and nothing that this configuration cannot have.
-    pub fn of(config: &Config) -> Self {
-        Self::with_scope(config.review.as_ref().into())
+    /// Nothing counted yet, and nothing that this configuration cannot have. `unready_after`: as for [`DEFAULT_UNREADY_AFTER`].
+    pub fn of(config: &Config, unready_after: Duration) -> Self {
+        Self::with_scope(config.review.as_ref().into(), unready_after)
     }
 
     /// The state of the daemon, which decides whether it is ready.

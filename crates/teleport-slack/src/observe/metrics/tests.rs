@@ -11,6 +11,7 @@ use jiff::SignedDuration;
 
 use super::*;
 use crate::config;
+use crate::observe::health::DEFAULT_UNREADY_AFTER;
 
 /// Configurations of which each can have other series: without deciding in Slack, and with it in each mode.
 const CONFIGURATIONS: [(&str, &str); 5] = [
@@ -40,7 +41,7 @@ fn metrics_of(lines: &str) -> Metrics {
     );
     let no_files = |_: &Path| Err(std::io::Error::from(std::io::ErrorKind::NotFound));
     match config::parse(&text, Path::new("/etc/slack.toml"), &no_files) {
-        Ok(loaded) => Metrics::with_scope(loaded.config.review.as_ref().into()),
+        Ok(loaded) => Metrics::with_scope(loaded.config.review.as_ref().into(), DEFAULT_UNREADY_AFTER),
         Err(error) => panic!("{error}"),
     }
 }
@@ -141,12 +142,16 @@ fn the_document_lists_every_name_and_all_documents_ask_for_what_exists() {
     assert_eq!(documented, names.into_iter().map(metric).collect());
 }
 
-/// What this program was built from is another thing each time.
+/// What this program was built from, and when it read its configuration, is another thing each time.
 fn text_of(lines: &str) -> String {
     let text = metrics_of(lines).text();
     let build = text.find("build_info{").unwrap();
     let end = build + text[build..].find('\n').unwrap();
-    format!("{}build_info{{version,revision,rustc}} 1{}", &text[..build], &text[end..])
+    let text = format!("{}build_info{{version,revision,rustc}} 1{}", &text[..build], &text[end..]);
+    let (before, from_time) =
+        text.split_once("\nteleport_slack_config_last_reload_success_timestamp_seconds ").unwrap();
+    let (_, after) = from_time.split_once('\n').unwrap();
+    format!("{before}\nteleport_slack_config_last_reload_success_timestamp_seconds time\n{after}")
 }
 
 /// A change of a published name shows here. Names and labels are promised: docs/metrics.md.

@@ -21,6 +21,7 @@ use teleport_slack::cli::start::{self, Args};
 use teleport_slack::controller::ControllerTimings;
 use teleport_slack::observe::file_watch::FileTimings;
 use teleport_slack::observe::metrics::Metrics;
+use teleport_slack::review::ReviewTimings;
 use teleport_slack::supervise::shutdown::ShutdownTimings;
 use teleport_slack::{config, observe};
 use tokio::sync::watch;
@@ -92,8 +93,9 @@ fn timings() -> Timings {
         secret_files: files(production.secret_files),
         listener_files: files(production.listener_files),
         token_probe: tenth(token_probe),
-        permission_poll: ms(1_500),
+        review: ReviewTimings { permission_poll: ms(1_500), ..production.review },
         shutdown: ShutdownTimings { clicks: ms(5_000), ..production.shutdown },
+        ..production
     };
     Timings::new(values).unwrap()
 }
@@ -123,7 +125,8 @@ pub(super) fn start(config: PathBuf, insecure_no_tls: bool, secret: &str) -> Dae
     let log = Arc::new(Mutex::new(String::new()));
     let (lines, changes) = watch::channel(0);
     let writer = LogWriter { log: Arc::clone(&log), lines };
-    let (dispatch, log_guard) = observe::dispatcher(&loaded.config.log, Box::new(writer)).unwrap();
+    let (dispatch, log_guard) =
+        observe::dispatcher(&loaded.config.log, Box::new(writer), timings().shutdown.log).unwrap();
     // Everything that the daemon does runs on threads of this runtime, blocking work included.
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
@@ -144,7 +147,7 @@ pub(super) fn start(config: PathBuf, insecure_no_tls: bool, secret: &str) -> Dae
             tokio::select! {
                 biased;
                 () = kill.cancelled() => None,
-                done = start::run_daemon(&args, &loaded, timings(), Metrics::of(&loaded.config), stop) => Some(done),
+                done = start::run_daemon(&args, &loaded, timings(), Metrics::of(&loaded.config, timings().unready_after), stop) => Some(done),
             }
         });
         let status = match done {
