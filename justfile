@@ -23,6 +23,10 @@ nextest *arguments:
 test-all:
     .ci/run
 
+# The alerts and metrics, by promtool and a real Prometheus. Argument: the program, if not that of the release build.
+prometheus *program:
+    .ci/prometheus {{ program }}
+
 # The code of Teleport's API from its .proto files; with --check, only whether it is up to date.
 proto *arguments:
     .ci/proto {{ arguments }}

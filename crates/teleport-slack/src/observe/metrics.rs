@@ -3,7 +3,8 @@
 //!
 //! One [`Metrics`] is made at start, and each component that counts gets a clone; nothing is global. Labels are closed
 //! lists, so that no request, user or channel makes a series of its own; `scope` says which of them this configuration can
-//! have. `computed` has what follows from the state of the daemon. `docs/metrics.md` explains the metrics to operators.
+//! have. `computed` has what follows from the state of the daemon, `process` what the process uses, `format` how it is written.
+//! `docs/metrics.md` explains the metrics to operators.
 
 use std::fmt;
 use std::sync::Arc;
@@ -11,7 +12,7 @@ use std::time::Duration;
 
 use access_core::domain::skew::Offset;
 use jiff::Timestamp;
-use prometheus_client::encoding::text;
+use prometheus_client::encoding::text::{encode, encode_registry};
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 use tokio::time::Instant;
@@ -32,19 +33,21 @@ use teleport_client::visibility::{Visibility, describe_visibility};
 mod computed;
 pub mod events;
 mod family;
+mod format;
 mod labels;
 mod names;
+mod process;
 mod scope;
+mod text_format;
 
+pub use format::Format;
 pub use labels::{InteractionResult, ReconcileResult, SlackOperation};
 pub use scope::Scope;
-
-/// The media type of [`Metrics::text`].
-pub const MEDIA_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 /// Everything that is counted; clones count together.
 #[derive(Clone)]
 pub struct Metrics {
+    process: Arc<Registry>,
     registry: Arc<Registry>,
     counters: Counters,
     health: Health,
@@ -62,7 +65,8 @@ impl Metrics {
         if scope.is_socket_mode() {
             health.update(|state| state.sockets = Some(Sockets::default()));
         }
-        Self { registry: Arc::new(counters.registry(&health)), counters, health }
+        let registry = Arc::new(counters.registry(&health));
+        Self { process: Arc::new(names::process_registry()), registry, counters, health }
     }
 
     /// Nothing counted yet, and nothing that this configuration cannot have. `unready_after`: as for [`DEFAULT_UNREADY_AFTER`].
@@ -75,11 +79,16 @@ impl Metrics {
         &self.health
     }
 
-    /// All of it as text, of the type [`MEDIA_TYPE`].
-    pub fn text(&self) -> String {
+    /// All of it as text.
+    pub fn text(&self, format: Format) -> String {
         let mut out = String::new();
-        text::encode(&mut out, &self.registry).expect("writing to a string cannot fail");
-        out
+        encode_registry(&mut out, &self.process)
+            .and_then(|()| encode(&mut out, &self.registry))
+            .expect("writing to a string cannot fail");
+        match format {
+            Format::OpenMetrics => out,
+            Format::Text => text_format::from_openmetrics(&out),
+        }
     }
 
     /// One operation in Slack ended; `Err` says what is done about its failure.
