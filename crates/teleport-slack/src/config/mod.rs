@@ -1,6 +1,6 @@
 //! The configuration file: read, checked as a whole, and valid from then on.
 //!
-//! [`load`] reads a file, [`parse`] a text; both give a [`Config`] that holds no invalid value, or every mistake
+//! [`load`] reads a file (before there are tokens, [`load_without_secrets`]), [`parse`] a text; all give a [`Config`] that holds no invalid value, or every mistake
 //! at once, each with its line and its remedy. The way through the files: `schema.rs` lists the keys, `raw.rs`
 //! reads the TOML as it is written, `validate.rs` gives it meaning. What each key does is in
 //! `docs/configuration.md`; `example.toml` is what `teleport-slack configure` prints.
