@@ -53,6 +53,10 @@ pub(super) struct State {
     pub(super) last_response: Option<Instant>,
     pub(super) certificate_expires: Option<Timestamp>,
     pub(super) next_due: Option<Instant>,
+    /// When the controller last went round its loop.
+    pub(super) controller_round: Option<Instant>,
+    /// Requests that wait for a decision.
+    pub(super) open_requests: usize,
     pub(super) lagging_since: Option<Instant>,
     /// What was due has failed at every recipient of some request since then.
     pub(super) stalled_since: Option<Instant>,

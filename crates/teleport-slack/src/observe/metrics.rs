@@ -19,6 +19,7 @@ use tokio::time::Instant;
 
 use super::health::{DEFAULT_UNREADY_AFTER, Health, Sockets, Stage, StreamState};
 use super::skew::Side;
+use crate::config::Config;
 use computed::notification_delay;
 use labels::{IN_DOUBT, slack_result};
 use names::Counters;
@@ -66,6 +67,11 @@ impl Metrics {
         }
         let registry = Arc::new(counters.registry(&health));
         Self { process: Arc::new(names::process_registry()), registry, counters, health }
+    }
+
+    /// Nothing counted yet, and nothing that this configuration cannot have. `unready_after`: as for [`DEFAULT_UNREADY_AFTER`].
+    pub fn of(config: &Config, unready_after: Duration) -> Self {
+        Self::with_scope(config.review.as_ref().into(), unready_after)
     }
 
     /// The state of the daemon, which decides whether it is ready.
@@ -129,7 +135,8 @@ impl Metrics {
     }
 
     /// The state of the work queue: its length, how many reconciles are active, when the next one is due, since when the
-    /// longest lagging request lags, and since when the longest stalled one failed at every recipient.
+    /// longest lagging request lags, and since when the longest stalled one failed at every recipient. The controller says so
+    /// each time it goes round, so this is also its sign of life.
     pub fn work_queue(
         &self,
         queued: usize,
@@ -141,6 +148,7 @@ impl Metrics {
         set(&self.counters.workqueue_depth, queued);
         set(&self.counters.active_reconciles, active);
         self.health.update(|state| {
+            state.controller_round = Some(Instant::now());
             state.next_due = next_due;
             state.lagging_since = lagging_since;
             state.stalled_since = stalled_since;
@@ -150,6 +158,16 @@ impl Metrics {
     /// This many more operations wait for a retry or for their turn (fewer, if negative).
     pub fn pending_operations_changed(&self, change: i64) {
         self.counters.pending_operations.inc_by(change);
+    }
+
+    /// How many operations wait.
+    pub(super) fn pending_operations(&self) -> i64 {
+        self.counters.pending_operations.get()
+    }
+
+    /// This many requests wait for a decision.
+    pub fn open_requests(&self, count: usize) {
+        self.health.update(|state| state.open_requests = count);
     }
 
     /// A reconciliation of a request ended, which took so long.

@@ -20,6 +20,7 @@ use teleport_slack::app::timings::{TimingValues, Timings};
 use teleport_slack::cli::start::{self, Args};
 use teleport_slack::controller::ControllerTimings;
 use teleport_slack::observe::file_watch::FileTimings;
+use teleport_slack::observe::metrics::Metrics;
 use teleport_slack::review::ReviewTimings;
 use teleport_slack::supervise::shutdown::ShutdownTimings;
 use teleport_slack::{config, observe};
@@ -118,7 +119,7 @@ impl InProcess {
 
 /// `teleport-slack start -c CONFIG` in this process.
 pub(super) fn start(config: PathBuf, insecure_no_tls: bool, secret: &str) -> Daemon {
-    let args = Args { config, debug: false, insecure_no_tls };
+    let args = Args { config, debug: false, insecure_no_tls, pid_file: None };
     let loaded =
         config::load(&args.config).expect("a configuration that is refused needs a process: use run_test");
     let log = Arc::new(Mutex::new(String::new()));
@@ -146,7 +147,7 @@ pub(super) fn start(config: PathBuf, insecure_no_tls: bool, secret: &str) -> Dae
             tokio::select! {
                 biased;
                 () = kill.cancelled() => None,
-                done = start::run_daemon(&args, &loaded, timings(), stop) => Some(done),
+                done = start::run_daemon(&args, &loaded, timings(), Metrics::of(&loaded.config, timings().unready_after), stop) => Some(done),
             }
         });
         let status = match done {
