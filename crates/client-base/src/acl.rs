@@ -14,6 +14,7 @@ const VERSION: u32 = 2;
 const ENTRY_BYTES: usize = 8;
 /// Room for a thousand entries; `ext4` holds some five hundred.
 const MAX_BYTES: usize = 4 + 1_000 * ENTRY_BYTES;
+const READ: u16 = 4;
 const WRITE: u16 = 2;
 
 mod tag {
@@ -23,11 +24,17 @@ mod tag {
     pub(super) const MASK: u16 = 0x10;
 }
 
-/// What a list says about those who may change the file.
+/// What a list says about those who may change or read the file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Acl {
     /// Entries that let others change the file, without that right: as `setfacl -m` takes them.
     pub(crate) writers: Vec<String>,
+    /// Whether the file's group may read it.
+    pub(crate) group_reads: bool,
+    /// Users that the list names, who may read it.
+    pub(crate) reading_users: Vec<u32>,
+    /// Groups that the list names, which may read it.
+    pub(crate) reading_groups: Vec<u32>,
 }
 
 impl Acl {
@@ -49,6 +56,10 @@ impl Acl {
             (u16::from_le_bytes([*t0, *t1]), u16::from_le_bytes([*p0, *p1]), u32::from_le_bytes(*id))
         });
         let mask = entries.clone().find(|(tag, ..)| *tag == tag::MASK).map_or(u16::MAX, |(_, mask, _)| mask);
+        let readers = entries.clone().filter(|(_, rights, _)| rights & mask & READ != 0);
+        let ids_of = |wanted| readers.clone().filter(move |(tag, ..)| *tag == wanted).map(|(.., id)| id);
+        let group_reads = ids_of(tag::GROUP_OF_FILE).next().is_some();
+        let (reading_users, reading_groups) = (ids_of(tag::USER).collect(), ids_of(tag::GROUP).collect());
         let writers = entries.filter(|(_, rights, _)| rights & mask & WRITE != 0);
         let writers = writers.filter_map(|(tag, rights, id)| {
             let who = match tag {
@@ -60,7 +71,7 @@ impl Acl {
             let right = |bit, name| if rights & bit == 0 { '-' } else { name };
             Some(format!("{who}:{}-{}", right(4, 'r'), right(1, 'x')))
         });
-        Some(Self { writers: writers.collect() })
+        Some(Self { writers: writers.collect(), group_reads, reading_users, reading_groups })
     }
 }
 
@@ -95,6 +106,11 @@ mod tests {
         let writers = |mask| Acl::parse(&entries(mask), 7).unwrap().writers;
         assert_eq!(writers(7), ["u:1001:r--", "g:1003:r-x"]);
         assert_eq!(writers(4), [""; 0]);
+        let found = Acl::parse(&entries(4), 7).unwrap();
+        assert!(found.group_reads);
+        assert_eq!((found.reading_users, found.reading_groups), (vec![1001, 7, 1002], vec![1003]));
+        let hidden = Acl::parse(&entries(2), 7).unwrap();
+        assert!(!hidden.group_reads && hidden.reading_users.is_empty(), "the mask takes it away");
         let group = list(&[(tag::GROUP_OF_FILE, 6, u32::MAX)]);
         assert_eq!(Acl::parse(&group, 7).unwrap().writers, ["g::r--"]);
     }
@@ -104,6 +120,7 @@ mod tests {
         for bytes in [&b""[..], b"\x02\0\0", b"\x01\0\0\0", b"\x02\0\0\0\x02\0"] {
             assert_eq!(Acl::parse(bytes, 0), None, "{bytes:?}");
         }
-        assert_eq!(Acl::parse(&list(&[]), 0), Some(Acl { writers: Vec::new() }));
+        let empty = Acl::parse(&list(&[]), 0).unwrap();
+        assert!(empty.writers.is_empty() && !empty.group_reads && empty.reading_users.is_empty());
     }
 }

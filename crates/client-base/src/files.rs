@@ -5,8 +5,10 @@
 
 use std::fs::{File, Metadata};
 use std::io::{self, Read};
-use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::Path;
+
+use rustix::fs::Access;
 
 use crate::acl::Acl;
 
@@ -42,6 +44,14 @@ pub fn reject_pipe(path: &Path) -> io::Result<()> {
     }
 }
 
+/// Whether the process may make files in this folder, as far as the system says beforehand.
+pub fn can_create_in(folder: &Path) -> io::Result<()> {
+    if !std::fs::metadata(folder)?.is_dir() {
+        return Err(io::Error::from(io::ErrorKind::NotADirectory));
+    }
+    Ok(rustix::fs::access(folder, Access::WRITE_OK | Access::EXEC_OK)?)
+}
+
 /// The permissions of a regular file, if it is there.
 pub fn permissions(path: &Path) -> Option<Permissions> {
     std::fs::metadata(path).ok().and_then(|metadata| permissions_of(&metadata, path))
@@ -49,7 +59,12 @@ pub fn permissions(path: &Path) -> Option<Permissions> {
 
 /// A pipe or a device has no mode worth a warning.
 fn permissions_of(metadata: &Metadata, path: &Path) -> Option<Permissions> {
-    metadata.is_file().then(|| Permissions { mode: metadata.permissions().mode(), acl: Acl::of_file(path) })
+    metadata.is_file().then(|| Permissions {
+        mode: metadata.permissions().mode(),
+        owner: metadata.uid(),
+        group: metadata.gid(),
+        acl: Acl::of_file(path),
+    })
 }
 
 /// What others may do to a file.
@@ -57,13 +72,42 @@ fn permissions_of(metadata: &Metadata, path: &Path) -> Option<Permissions> {
 pub struct Permissions {
     /// The permission bits. Beside an access-control list, those of the group are the list's mask.
     mode: u32,
+    owner: u32,
+    group: u32,
     acl: Option<Acl>,
+}
+
+/// Who can read a file, besides root: user and group ids.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Readers {
+    /// The owner, and users that the access-control list names.
+    pub users: Vec<u32>,
+    /// The file's group, and groups that the access-control list names.
+    pub groups: Vec<u32>,
+    /// All others too.
+    pub everybody: bool,
 }
 
 impl Permissions {
     /// Those of a file without an access-control list.
+    /// The file belongs to root.
     pub fn of_mode(mode: u32) -> Self {
-        Self { mode, acl: None }
+        Self { mode, owner: 0, group: 0, acl: None }
+    }
+
+    /// Who can read it.
+    pub fn readers(&self) -> Readers {
+        let mut readers = Readers { everybody: self.others_can_read(), ..Readers::default() };
+        readers.users.extend((self.mode & 0o400 != 0).then_some(self.owner));
+        match &self.acl {
+            None => readers.groups.extend((self.mode & 0o040 != 0).then_some(self.group)),
+            Some(acl) => {
+                readers.groups.extend(acl.group_reads.then_some(self.group));
+                readers.users.extend(&acl.reading_users);
+                readers.groups.extend(&acl.reading_groups);
+            }
+        }
+        readers
     }
 
     /// Others may read it. Group-readable, or readable by an entry of the list, is how a service's user gets in.
@@ -113,6 +157,14 @@ mod tests {
             let found = (permissions.others_can_read(), permissions.others_can_write());
             assert_eq!(found, (read, change), "{mode:o}");
         }
+    }
+
+    #[test]
+    fn the_readers_are_those_that_the_mode_names() {
+        let of = |mode| Permissions { mode, owner: 7, group: 8, acl: None }.readers();
+        assert_eq!(of(0o600), Readers { users: vec![7], ..Readers::default() });
+        assert_eq!(of(0o640), Readers { users: vec![7], groups: vec![8], everybody: false });
+        assert_eq!(of(0o204), Readers { everybody: true, ..Readers::default() });
     }
 
     #[test]

@@ -189,7 +189,7 @@ impl Client {
     /// Whose token this is, and what it may do (`auth.test`).
     pub async fn auth_test(&self) -> Result<AuthTest, SlackError> {
         let body = Body { content_type: FORM_CONTENT_TYPE, bytes: Bytes::new() };
-        let (headers, fields) = self.call(Method::AuthTest, body).await?;
+        let (headers, fields) = self.call(Method::AuthTest, body, wire::parse_body).await?;
         objects::auth_test(&fields, &headers).map_err(|failure| SlackError::new(Method::AuthTest, failure))
     }
 
@@ -292,22 +292,28 @@ impl Client {
     pub(super) async fn read(&self, method: Method, pairs: &[(&str, &str)]) -> Result<Fields, SlackError> {
         let query = form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish();
         let (_, fields) = if query.len() > MAX_URL_BYTES {
-            self.call(method, Body { content_type: FORM_CONTENT_TYPE, bytes: query.into() }).await?
+            let form = Body { content_type: FORM_CONTENT_TYPE, bytes: query.into() };
+            self.call(method, form, wire::parse_body).await?
         } else {
             let uri = self.uri(&format!("{method}?{query}"));
-            self.authorized(method, |token| get(uri, token)).await?
+            self.authorized(method, |token| get(uri, token), wire::parse_body).await?
         };
         Ok(fields)
     }
 
     /// A write.
     pub(super) async fn json(&self, method: Method, body: &impl Serialize) -> Result<Fields, SlackError> {
-        let (_, fields) = self.call(method, Body::json(method, body)?).await?;
+        let (_, fields) = self.call(method, Body::json(method, body)?, wire::parse_body).await?;
         Ok(fields)
     }
 
-    async fn call(&self, method: Method, body: Body) -> Result<(HeaderMap, Fields), SlackError> {
-        self.authorized(method, |token| request(self.method_uri(method), Some(token), body)).await
+    pub(super) async fn call(
+        &self,
+        method: Method,
+        body: Body,
+        read: BodyParser,
+    ) -> Result<(HeaderMap, Fields), SlackError> {
+        self.authorized(method, |token| request(self.method_uri(method), Some(token), body), read).await
     }
 
     /// A call with the bot token in use. The result shows whether Slack accepts the token.
@@ -315,10 +321,11 @@ impl Client {
         &self,
         method: Method,
         make: impl FnOnce(HeaderValue) -> Request<Bytes>,
+        read: BodyParser,
     ) -> Result<(HeaderMap, Fields), SlackError> {
         let token = self.shared.token.get();
         let request = make(token.authorization.clone());
-        let outcome = self.send(method, request, wire::parse_body, &token.redactor).await;
+        let outcome = self.send(method, request, read, &token.redactor).await;
         self.shared.token.record_result(&token, outcome.as_ref().err());
         outcome
     }

@@ -159,6 +159,35 @@ impl SlackError {
         matches!(self.kind, ErrorKind::MissingField { .. })
     }
 
+    /// The scopes of which one is missing: those that Slack names, else those of the method. Empty if no scope is missing.
+    pub fn needed_scopes(&self) -> Vec<String> {
+        let ErrorKind::Api(refusal) = &self.kind else { return Vec::new() };
+        if refusal.info.affects != Affects::Scope {
+            return Vec::new();
+        }
+        let named = refusal.needed.iter().flat_map(|list| list.split(',')).map(str::trim);
+        let named: Vec<_> = named.filter(|scope| !scope.is_empty()).map(str::to_owned).collect();
+        match named.is_empty() {
+            true => self.method.scopes().iter().map(|scope| (*scope).to_owned()).collect(),
+            false => named,
+        }
+    }
+
+    /// Whether what answered has no such method, or not for this kind of token. A stand-in for Slack may say so by its
+    /// HTTP status.
+    pub fn says_no_such_method(&self) -> bool {
+        match &self.kind {
+            ErrorKind::Api(refusal) => refusal.info.affects == Affects::Method,
+            ErrorKind::Status { status } => {
+                matches!(
+                    *status,
+                    StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED | StatusCode::NOT_IMPLEMENTED
+                )
+            }
+            _ => false,
+        }
+    }
+
     /// Whether it is the token that is refused, so that no call will succeed with it, and not this call.
     pub fn refuses_token(&self) -> bool {
         matches!(&self.kind, ErrorKind::Api(refusal) if refusal.info.class == Class::Unauthorized)

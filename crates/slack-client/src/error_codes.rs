@@ -30,7 +30,7 @@ pub(super) enum Class {
 pub enum Affects {
     /// This call alone. Also every failure that has no code, and every code that is not known.
     Call,
-    /// The blocks of a message: the same message as plain text may be accepted.
+    /// The blocks of a message or modal: the same message as plain text may be accepted.
     Layout,
     /// One message that was posted, or its thread.
     Message,
@@ -231,9 +231,11 @@ pub(super) fn code_info(code: &str) -> CodeInfo {
         ),
         "cannot_reply_to_message" => (Rejected, Message, "this kind of message takes no replies", None),
         "streaming_state_conflict" => (Rejected, Call, "the message is still being written", Some(REPORT)),
-        "invalid_blocks" | "invalid_blocks_format" | "block_mismatch" => {
-            (Rejected, Layout, "Slack does not accept the message's layout", Some(REPORT))
-        }
+        "invalid_blocks"
+        | "invalid_blocks_format"
+        | "block_mismatch"
+        | "invalid_message"
+        | "invalid_view" => (Rejected, Layout, "Slack does not accept the message's layout", Some(REPORT)),
         "msg_blocks_too_long" => (Rejected, Layout, "the message is too long for Slack", Some(REPORT)),
         "msg_too_long"
         | "metadata_too_large"
@@ -319,8 +321,8 @@ pub(super) fn code_info(code: &str) -> CodeInfo {
         | "duplicate_message_not_found"
         | "method_not_supported_for_channel_type"
         | "deprecated_endpoint"
-        | "method_deprecated"
-        | "unknown_method" => (Rejected, Call, "Slack does not accept how it was asked", Some(REPORT)),
+        | "method_deprecated" => (Rejected, Call, "Slack does not accept how it was asked", Some(REPORT)),
+        "unknown_method" => (Rejected, Method, "Slack does not know this method", Some(REPORT)),
 
         _ => return UNKNOWN,
     };

@@ -41,11 +41,13 @@ pub enum Method {
     BotsInfo,
     /// `apps.connections.open`: an address for a Socket Mode connection.
     AppsConnectionsOpen,
+    /// `blocks.validate`: whether Slack would show a layout.
+    BlocksValidate,
 }
 
 impl Method {
     /// All of them.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::AuthTest,
         Self::ChatPostMessage,
         Self::ChatUpdate,
@@ -63,6 +65,7 @@ impl Method {
         Self::UsergroupsUsersList,
         Self::BotsInfo,
         Self::AppsConnectionsOpen,
+        Self::BlocksValidate,
     ];
 
     /// Slack's name of it, which is also the last part of its URL (except for [`Method::Respond`]).
@@ -85,6 +88,29 @@ impl Method {
             Self::UsergroupsUsersList => "usergroups.users.list",
             Self::BotsInfo => "bots.info",
             Self::AppsConnectionsOpen => "apps.connections.open",
+            Self::BlocksValidate => "blocks.validate",
+        }
+    }
+
+    /// The scopes of which the token needs one for a call, by Slack's documents; empty if it needs none. Of several, the
+    /// kind of the channel decides. That of `apps.connections.open` is one of the app-level token.
+    pub fn scopes(self) -> &'static [&'static str] {
+        match self {
+            Self::AuthTest | Self::ViewsOpen | Self::Respond | Self::BlocksValidate => &[],
+            Self::ChatPostMessage | Self::ChatUpdate | Self::ChatDelete | Self::ChatPostEphemeral => {
+                &["chat:write"]
+            }
+            Self::ConversationsHistory | Self::ConversationsReplies => {
+                &["channels:history", "groups:history", "im:history", "mpim:history"]
+            }
+            Self::ConversationsOpen => &["im:write"],
+            // Public channels are listed.
+            Self::ConversationsList => &["channels:read"],
+            Self::ConversationsInfo => &["channels:read", "groups:read", "im:read", "mpim:read"],
+            Self::UsersLookupByEmail => &["users:read.email"],
+            Self::UsersInfo | Self::BotsInfo => &["users:read"],
+            Self::UsergroupsUsersList => &["usergroups:read"],
+            Self::AppsConnectionsOpen => &["connections:write"],
         }
     }
 
@@ -107,7 +133,8 @@ impl Method {
             | Self::ConversationsOpen
             | Self::ConversationsList
             | Self::UsergroupsUsersList
-            | Self::AppsConnectionsOpen => false,
+            | Self::AppsConnectionsOpen
+            | Self::BlocksValidate => false,
         }
     }
 
@@ -130,7 +157,8 @@ impl Method {
             | Self::ConversationsHistory
             | Self::ConversationsReplies
             | Self::ConversationsOpen
-            | Self::ConversationsList => None,
+            | Self::ConversationsList
+            | Self::BlocksValidate => None,
         }
     }
 }

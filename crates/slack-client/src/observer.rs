@@ -4,6 +4,7 @@ use std::fmt::Debug;
 use std::time::Duration;
 
 use access_core::domain::skew::Offset;
+use parking_lot::Mutex;
 
 use super::error::SlackError;
 use super::method::Method;
@@ -25,4 +26,23 @@ impl Observer for NoObserver {
     fn call_ended(&self, _: Method, _: Result<(), &SlackError>, _: Duration) {}
 
     fn clock_observed(&self, _: Offset) {}
+}
+
+/// Keeps what the last answer showed of Slack's clock, for a program that makes a few calls and reports.
+#[derive(Debug, Default)]
+pub struct ClockObserver(Mutex<Option<Offset>>);
+
+impl ClockObserver {
+    /// How far Slack's clock is from ours; `None` if no answer had a readable `Date`.
+    pub fn offset(&self) -> Option<Offset> {
+        *self.0.lock()
+    }
+}
+
+impl Observer for ClockObserver {
+    fn call_ended(&self, _: Method, _: Result<(), &SlackError>, _: Duration) {}
+
+    fn clock_observed(&self, offset: Offset) {
+        *self.0.lock() = Some(offset);
+    }
 }

@@ -24,6 +24,7 @@ use super::credentials::Credentials;
 use super::pem::{self, Bundle, UnusableKey};
 use super::signer::Signer;
 use super::text::quote;
+use client_base::certificate::to_timestamp;
 use client_base::{files, tls};
 
 /// The largest file we read, in bytes. Real ones have a few thousand; clusters with many trusted clusters
@@ -413,12 +414,6 @@ fn attributes<'a>(name: &'a X509Name<'_>, oid: &'a str) -> impl Iterator<Item = 
         .filter(move |attribute| attribute.attr_type().to_id_string() == oid)
         .map(|attribute| String::from_utf8_lossy(attribute.as_slice()).into_owned())
         .filter(|value| !value.is_empty())
-}
-
-/// A certificate's time; one beyond jiff's years counts as jiff's last or first moment.
-fn to_timestamp(seconds: i64) -> Timestamp {
-    let far = if seconds < 0 { Timestamp::MIN } else { Timestamp::MAX };
-    Timestamp::from_second(seconds).unwrap_or(far)
 }
 
 fn read(file: &Path) -> Result<Bundle, IdentityError> {

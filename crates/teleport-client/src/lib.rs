@@ -2,7 +2,7 @@
 //!
 //! The only crate that knows tonic, prost and Teleport's certificates; what leaves it is in `access_core`'s words. It
 //! decides nothing, knows neither configuration nor metrics, and reports what it does to an [`observer::Observer`]. Reading order:
-//! `client.rs`, then the calls that it makes (`requests.rs`, `plugin_data.rs`, `decisions.rs`, `users.rs`, `rights.rs`),
+//! `client.rs`, then the calls that it makes (`requests.rs`, `plugin_data.rs`, `decisions.rs`, `users.rs`, `rights.rs`, `right_probes.rs`),
 //! then `watcher.rs`.
 
 pub mod address;
@@ -25,10 +25,12 @@ pub mod plugin_data;
 pub mod refusal;
 mod requests;
 pub mod review_support;
+pub mod right_probes;
 pub mod rights;
 pub mod second_factor;
 pub mod signer;
 mod text;
+mod timings;
 pub mod users;
 pub mod visibility;
 pub mod watcher;
@@ -39,3 +41,4 @@ mod tests;
 pub use self::address::TeleportAddr;
 pub use self::client::{Client, Pong};
 pub use self::credentials::Credentials;
+pub use self::timings::CallTimings;

@@ -62,18 +62,29 @@ impl ExitError {
     }
 }
 
+/// On one line, causes included.
+impl fmt::Display for ExitError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&chain(&*self.error))
+    }
+}
+
 impl From<ConfigError> for ExitError {
     fn from(error: ConfigError) -> Self {
-        let exit = match &error {
-            ConfigError::Forbidden { .. } => Exit::Credentials,
-            ConfigError::Invalid { findings, .. } if findings.are_of_named_files() => Exit::Credentials,
-            ConfigError::Missing { .. }
-            | ConfigError::Unreadable { .. }
-            | ConfigError::TooLarge { .. }
-            | ConfigError::NotText { .. }
-            | ConfigError::Invalid { .. } => Exit::Configuration,
-        };
-        Self::new(exit, error)
+        Self::new(of_config(&error), error)
+    }
+}
+
+/// The exit status for a configuration that cannot be used.
+pub(crate) fn of_config(error: &ConfigError) -> Exit {
+    match error {
+        ConfigError::Forbidden { .. } => Exit::Credentials,
+        ConfigError::Invalid { findings, .. } if findings.are_of_named_files() => Exit::Credentials,
+        ConfigError::Missing { .. }
+        | ConfigError::Unreadable { .. }
+        | ConfigError::TooLarge { .. }
+        | ConfigError::NotText { .. }
+        | ConfigError::Invalid { .. } => Exit::Configuration,
     }
 }
 

@@ -8,6 +8,7 @@ pub mod lifecycle;
 pub mod log_once;
 pub mod recipients;
 pub mod request;
+pub mod role_overlap;
 pub mod role_pattern;
 pub mod skew;
 pub mod secret;

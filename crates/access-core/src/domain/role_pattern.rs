@@ -120,6 +120,25 @@ impl RolePattern {
         &self.text
     }
 
+    /// The same as a regular expression of the `regex` crate, from `^` to `$`.
+    pub(super) fn expression(&self) -> String {
+        match &self.form {
+            Form::Name => format!("^{}$", regex::escape(&self.text)),
+            Form::Glob => {
+                let mut whole = String::from("(?s)^");
+                for c in self.text.chars() {
+                    match c {
+                        '*' => whole.push_str(".*"),
+                        '?' => whole.push('.'),
+                        c => whole.push_str(&regex::escape(c.encode_utf8(&mut [0; 4]))),
+                    }
+                }
+                whole + "$"
+            }
+            Form::Expression(expression) => expression.as_str().to_owned(),
+        }
+    }
+
     /// Whether the role of this name is meant. Capitals matter. Takes time in proportion to the product of the lengths
     /// at most; a name of more than 4,096 bytes is never meant.
     pub fn matches(&self, role: &str) -> bool {

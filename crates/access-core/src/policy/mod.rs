@@ -7,6 +7,7 @@
 //! daemon's own identity do anything. Decision note: `docs/decisions/0005`.
 
 pub mod rules;
+pub mod conflicts;
 pub mod identity;
 pub mod user_index;
 pub mod refusal;

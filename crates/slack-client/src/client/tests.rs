@@ -2,6 +2,8 @@
 
 mod answers;
 mod limits;
+mod lookups;
+mod validating;
 pub(crate) mod server;
 
 use std::error::Error;

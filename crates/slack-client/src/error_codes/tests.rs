@@ -6,6 +6,7 @@ use crate::method::Method;
 /// What Slack's pages list for each method beside [`COMMON`].
 const DOCUMENTED: [(Method, &str); Method::ALL.len()] = [
     (Method::AuthTest, ""),
+    (Method::BlocksValidate, "invalid_blocks invalid_message invalid_view"),
     (
         Method::ChatPostMessage,
         "channel_not_found not_in_channel is_archived restricted_action restricted_action_read_only_channel \
@@ -111,7 +112,10 @@ fn codes_common_to_every_method_have_their_class() {
 #[test]
 fn codes_say_what_is_affected() {
     for (affects, codes) in [
-        (Affects::Layout, "invalid_blocks invalid_blocks_format msg_blocks_too_long block_mismatch"),
+        (
+            Affects::Layout,
+            "invalid_blocks invalid_blocks_format msg_blocks_too_long block_mismatch invalid_message invalid_view",
+        ),
         (Affects::Message, "message_not_found thread_not_found edit_window_closed cant_update_message"),
         (
             Affects::Channel,
@@ -121,7 +125,7 @@ fn codes_say_what_is_affected() {
         (Affects::User, "users_not_found user_not_found user_not_visible"),
         (Affects::UserGroup, "no_such_subteam plan_upgrade_required"),
         (Affects::Scope, "missing_scope"),
-        (Affects::Method, "no_permission not_allowed_token_type enterprise_is_restricted"),
+        (Affects::Method, "no_permission not_allowed_token_type enterprise_is_restricted unknown_method"),
         (
             Affects::App,
             "invalid_auth not_authed account_inactive token_revoked token_expired two_factor_setup_required \

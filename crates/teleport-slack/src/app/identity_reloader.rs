@@ -5,11 +5,12 @@
 
 use std::path::PathBuf;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info, warn};
 
+use crate::check::expiry::{human_duration, notices_due};
 use crate::config::ConfiguredIdentityError;
 use crate::observe::file_watch::{FileChange, FileTimings, FileWatch};
 use crate::observe::metrics::Metrics;
@@ -19,11 +20,6 @@ use teleport_client::Client;
 use teleport_client::Credentials;
 use teleport_client::error::{ErrorKind, TeleportError};
 use teleport_client::identity::{Identity, RENEW_REMEDY};
-
-/// How long before a certificate's end it is warned of, longest first. None of these may be more than a quarter
-/// of the certificate's life, or tbot's, which last an hour, would be warned of from their beginning.
-const EXPIRY_NOTICES: [SignedDuration; 3] =
-    [SignedDuration::from_hours(7 * 24), SignedDuration::from_hours(24), SignedDuration::from_hours(1)];
 
 /// What lines are about, for [`LogOnce`]: files that cannot be used, and the certificate's end.
 const FILES: &str = "files";
@@ -176,28 +172,6 @@ fn files(source: &Credentials) -> Vec<PathBuf> {
 /// The server or our own check of the server says no; trying again with the same files is of little use.
 fn is_rejection(error: &TeleportError) -> bool {
     matches!(error.kind(), ErrorKind::Unauthorized | ErrorKind::Permanent)
-}
-
-/// How many notices about a certificate's end are due: those before it, and one when it is over.
-fn notices_due(from: Timestamp, until: Timestamp, now: Timestamp) -> usize {
-    let quarter = until.duration_since(from) / 4;
-    let mut notices: Vec<SignedDuration> =
-        EXPIRY_NOTICES.into_iter().filter(|notice| *notice <= quarter).collect();
-    if notices.is_empty() {
-        notices.push(quarter);
-    }
-    notices.push(SignedDuration::ZERO);
-    let left = until.duration_since(now);
-    notices.into_iter().filter(|notice| left <= *notice).count()
-}
-
-fn human_duration(left: SignedDuration) -> String {
-    match (left.as_hours(), left.as_mins()) {
-        (48.., _) => format!("{} days", left.as_hours() / 24),
-        (2.., _) => format!("{} hours", left.as_hours()),
-        (_, 2..) => format!("{} minutes", left.as_mins()),
-        _ => format!("{} seconds", left.as_secs()),
-    }
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 //!
 //! One file per command. Exit statuses are in `causes.rs`, and `exit.rs` prints errors.
 
+pub mod check;
 pub mod configure;
 #[cfg(feature = "demo")]
 pub mod demo;
@@ -24,6 +25,7 @@ use crate::secret_shape::secret_in;
     version = version::LINE,
     after_help = "Examples:\n  \
         teleport-slack configure > teleport-slack.toml    write a configuration to fill in\n  \
+        teleport-slack check --offline                    look at /etc/teleport-slack.toml and its files\n  \
         teleport-slack start                              run with /etc/teleport-slack.toml\n  \
         teleport-slack start -c teleport-slack.toml -d    run with another file, and log each step\n\n\
         Exit status: 0 done, 1 failed while running, 2 wrong command line,\n\
@@ -40,6 +42,13 @@ enum Command {
     #[command(after_help = "Example:\n  teleport-slack configure > teleport-slack.toml\n  \
         sudo mv teleport-slack.toml /etc && sudo chmod 0600 /etc/teleport-slack.toml")]
     Configure,
+    /// Look at everything that the daemon needs, and say of each thing whether it is well. Changes nothing.
+    #[command(
+        after_help = "Each line begins with ok (✓), worth a look (!) or failed (✗); docs/check.md explains each item.\n\n\
+        Exit status: 0 nothing failed, 1 a side is away, 77 refused credentials or a file that cannot be used,\n\
+        78 wrong configuration."
+    )]
+    Check(check::Args),
     /// Run until stopped: watch Teleport, post to Slack.
     Start(start::Args),
     /// Print the version.
@@ -65,6 +74,10 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         }
     };
     let done = match command {
+        Command::Check(args) => match check::run(&args) {
+            Ok(status) => return status,
+            Err(failure) => Err(failure),
+        },
         Command::Configure => configure::run(),
         Command::Start(args) => start::run(args),
         Command::Version => version::run(),
@@ -137,6 +150,9 @@ mod tests {
         assert_eq!(start("teleport-slack start -c x.toml -d"), ("x.toml".into(), true));
         assert!(matches!(parse("teleport-slack configure"), Ok(Command::Configure)));
         assert!(matches!(parse("teleport-slack version"), Ok(Command::Version)));
+        assert!(
+            matches!(parse("teleport-slack check --offline --strict"), Ok(Command::Check(args)) if args.strict)
+        );
         for wrong in [
             "teleport-slack",
             "teleport-slack stop",

@@ -20,6 +20,7 @@ mod schema;
 mod setting_names;
 mod source;
 mod token;
+mod toml_mistakes;
 mod users;
 mod validate;
 #[cfg(test)]
@@ -36,7 +37,7 @@ use teleport_client::{Credentials, TeleportAddr};
 pub use self::address::ApiUrl;
 pub use self::http::{HttpConfig, TlsFiles};
 pub use self::log::{LogConfig, LogFormat, LogOutput, Severity};
-pub use self::report::{Diagnostic, Diagnostics};
+pub use self::report::{Diagnostic, Diagnostics, Topic};
 pub use self::review::{ReviewConfig, ReviewTransport};
 pub(crate) use self::setting_names::{ConfiguredIdentityError, slack_setting};
 use self::source::Source;
@@ -97,6 +98,79 @@ pub struct SlackConfig {
     pub api_url: ApiUrl,
 }
 
+/// What could be read of a configuration, part by part: a mistake in one of them leaves the others.
+#[derive(Clone, Debug, Default)]
+pub struct Parts {
+    /// The address of the auth server.
+    pub addr: Option<TeleportAddr>,
+    /// Who the daemon is.
+    pub credentials: Option<Credentials>,
+    /// The table `[slack]`.
+    pub slack: Option<SlackConfig>,
+    /// The recipients of requests for a role.
+    pub role_to_recipients: Option<Vec<(RolePattern, Vec<Recipient>)>>,
+    /// Deciding in Slack; also `None` if it is off.
+    pub review: Option<ReviewConfig>,
+    /// Where health and metrics are served, if somewhere.
+    pub diagnostics: Option<Option<SocketAddr>>,
+    /// The table `[log]`.
+    pub log: Option<LogConfig>,
+}
+
+impl From<&Config> for Parts {
+    fn from(config: &Config) -> Self {
+        let Config { teleport, slack, role_to_recipients, review, diagnostics, log } = config.clone();
+        Self {
+            addr: Some(teleport.addr),
+            credentials: Some(teleport.credentials),
+            slack: Some(slack),
+            role_to_recipients: Some(role_to_recipients),
+            review,
+            diagnostics: Some(diagnostics),
+            log: Some(log),
+        }
+    }
+}
+
+impl Parts {
+    /// The configuration, if no part is missing.
+    fn into_config(self) -> Option<Config> {
+        Some(Config {
+            teleport: TeleportConfig { addr: self.addr?, credentials: self.credentials? },
+            slack: self.slack?,
+            role_to_recipients: self.role_to_recipients?,
+            review: self.review,
+            diagnostics: self.diagnostics?,
+            log: self.log?,
+        })
+    }
+}
+
+/// A configuration as far as it could be read, and everything that is to be said of it.
+#[derive(Clone, Debug)]
+pub struct Examined {
+    /// What could be read.
+    pub parts: Parts,
+    /// The mistakes; a part is missing only where there is one.
+    pub errors: Diagnostics,
+    /// What is worth a warning.
+    pub warnings: Vec<Diagnostic>,
+}
+
+impl Examined {
+    /// The configuration of this file, if nothing is wrong in it.
+    ///
+    /// # Errors
+    /// [`ConfigError::Invalid`] with every mistake.
+    pub fn into_loaded(self, path: &Path) -> Result<Loaded, ConfigError> {
+        let Self { parts, errors, warnings } = self;
+        match parts.into_config() {
+            Some(config) if errors.as_slice().is_empty() => Ok(Loaded { config, warnings }),
+            _ => Err(ConfigError::Invalid { path: path.to_owned(), findings: errors }),
+        }
+    }
+}
+
 /// A valid configuration, and its warnings.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Loaded {
@@ -131,7 +205,7 @@ pub enum ConfigError {
         source: io::Error,
     },
     /// The file cannot be read for another reason.
-    #[error("the configuration file {} cannot be read", path.display())]
+    #[error("the configuration file {} cannot be read; it must be a regular file of text", path.display())]
     Unreadable {
         /// The path of the file.
         path: PathBuf,
@@ -178,6 +252,14 @@ impl std::fmt::Display for Shown<'_> {
 
 /// Reads and checks a configuration file, and the token files it names.
 pub fn load(path: &Path) -> Result<Loaded, ConfigError> {
+    examine(path)?.into_loaded(path)
+}
+
+/// Reads what there is of a configuration file, and of the token files it names.
+///
+/// # Errors
+/// If the file cannot be read as text. What is wrong in it is part of the value.
+pub fn examine(path: &Path) -> Result<Examined, ConfigError> {
     let owned = || path.to_owned();
     let (bytes, permissions) = files::read(path, MAX_FILE).map_err(|source| match source.kind() {
         io::ErrorKind::NotFound => ConfigError::Missing { path: owned() },
@@ -189,17 +271,14 @@ pub fn load(path: &Path) -> Result<Loaded, ConfigError> {
         let (good, _) = error.as_bytes().split_at(error.utf8_error().valid_up_to());
         ConfigError::NotText { path: owned(), line: good.iter().filter(|byte| **byte == b'\n').count() + 1 }
     })?;
-    check(&text, &Source { path, permissions, read: &read_token_file, permissions_of: &files::permissions })
+    Ok(validate::examine(
+        &text,
+        &Source { path, permissions, read: &read_token_file, permissions_of: &files::permissions },
+    ))
 }
 
 /// Checks a configuration text as if it stood in the file `path`; nothing but `read` touches the disk.
 pub fn parse(text: &str, path: &Path, read: ReadTokenFile<'_>) -> Result<Loaded, ConfigError> {
-    check(text, &Source { path, permissions: None, read, permissions_of: &|_| None })
-}
-
-fn check(text: &str, source: &Source<'_>) -> Result<Loaded, ConfigError> {
-    match validate::config(text, source) {
-        Ok((config, warnings)) => Ok(Loaded { config, warnings }),
-        Err(findings) => Err(ConfigError::Invalid { path: source.path.to_owned(), findings }),
-    }
+    validate::examine(text, &Source { path, permissions: None, read, permissions_of: &|_| None })
+        .into_loaded(path)
 }

@@ -26,7 +26,7 @@ pub(super) fn warn_if_open(
     report: &mut Report,
 ) {
     if let Some((cause, remedy)) = permissions.and_then(|found| open_to_others(held, path, found)) {
-        report.warn(Some(entry.line), &entry.key, cause, remedy);
+        report.access_warn(Some(entry.line), &entry.key, cause, remedy);
     }
 }
 
@@ -37,7 +37,7 @@ pub(super) fn warn_if_config_open(source: &Source<'_>, report: &mut Report) {
         .as_ref()
         .and_then(|found| open_to_others(Sensitivity::Integrity, source.path, found))
     {
-        report.warn(None, "", cause, remedy);
+        report.access_warn(None, "", cause, remedy);
     }
 }
 

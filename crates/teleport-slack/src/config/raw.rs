@@ -9,6 +9,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::report::{Report, quote};
 use super::schema::{self, KeyMatch, Table};
+use super::toml_mistakes::{first_of_duplicate, toml_remedy};
 use crate::secret_shape::{may_be_shown, secret_in};
 
 /// Something from the file and where it stood.
@@ -99,7 +100,12 @@ impl<'t> Document<'t> {
                 let rest = text.get(offset..).and_then(|rest| rest.lines().next()).unwrap_or_default();
                 let whole =
                     text.get(lines.start(line)..).and_then(|rest| rest.lines().next()).unwrap_or_default();
-                report.error(Some(line), "", cause, toml_remedy(message, whole, rest));
+                let remedy = first_of_duplicate(message, text, lines.start(line))
+                    .map(|start| {
+                        format!("the same key or table is in line {}; keep one of them", lines.line(start))
+                    })
+                    .unwrap_or_else(|| toml_remedy(message, whole, rest).to_owned());
+                report.key_error(Some(line), "", cause, remedy);
             }
             last = Some(line);
         }
@@ -108,28 +114,6 @@ impl<'t> Document<'t> {
 
     pub(super) fn root<'a>(&'a self, report: &'a mut Report) -> TableReader<'a, 't> {
         TableReader::new(&schema::ROOT, String::new(), None, Some(&self.root), self, report)
-    }
-}
-
-/// What to do about a mistake in a line, of which `rest` begins where the parser stumbled.
-fn toml_remedy(message: &str, line: &str, rest: &str) -> &'static str {
-    let word: String = rest.chars().take_while(|c| c.is_ascii_alphanumeric()).collect();
-    if line.contains(['“', '”', '„', '‘', '’']) {
-        "write straight quotes (\") in place of the curved ones"
-    } else if message.contains("escape") || line.contains('\\') && line.contains('"') {
-        "put the text in single quotes, or write each backslash twice"
-    } else if matches!(word.to_ascii_lowercase().as_str(), "true" | "false" | "yes" | "no" | "on" | "off") {
-        "write true or false, in small letters and without quotes"
-    } else if message.contains("must be quoted")
-        || rest.starts_with(char::is_alphabetic) && message.contains("float")
-    {
-        "put the text in double quotes"
-    } else if message.contains("duplicate key") {
-        "the same key or table is written twice; keep one of them"
-    } else if message.contains("key with no value") {
-        "write key = \"value\", or start the line with # if it is a comment"
-    } else {
-        "look for a missing quote, bracket or comma here or in the line before"
     }
 }
 
@@ -188,13 +172,13 @@ impl<'a, 't> TableReader<'a, 't> {
                         true => "keys are written in small letters",
                         false => "this is an old name",
                     };
-                    self.report.warn(line, &self.name(written), cause, format!("write `{name}`"));
+                    self.report.key_warn(line, &self.name(written), cause, format!("write `{name}`"));
                 }
                 None => {
                     let nearest = self.schema.nearest(written);
                     self.suggested.extend(nearest);
                     let remedy = self.suggestion(written, nearest);
-                    self.report.error(
+                    self.report.key_error(
                         line,
                         &self.name(&display_key(written)),
                         "there is no such key",
@@ -245,7 +229,7 @@ impl<'a, 't> TableReader<'a, 't> {
             (Some(hit), None) => Field::Given(hit),
             (Some(first), Some(second)) => {
                 let cause = format!("the same setting is in line {} as `{}`", first.line, first.key);
-                self.report.error(Some(second.line), &second.key, cause, "keep one of them");
+                self.report.key_error(Some(second.line), &second.key, cause, "keep one of them");
                 Field::Bad
             }
         }

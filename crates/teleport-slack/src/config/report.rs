@@ -23,8 +23,21 @@ pub struct Diagnostic {
     pub cause: String,
     /// What to do about it.
     pub remedy: String,
-    /// The file itself is sound so far: it is in a file that it names.
-    pub in_named_file: bool,
+    /// What it is about.
+    pub topic: Topic,
+}
+
+/// What a diagnostic is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Topic {
+    /// How the file is written: its TOML, and which keys there are.
+    Keys,
+    /// What a key's value says.
+    Values,
+    /// A file that a key names cannot be used; the configuration itself is sound so far.
+    NamedFile,
+    /// What others may do to a file.
+    Access,
 }
 
 impl fmt::Display for Diagnostic {
@@ -40,7 +53,7 @@ impl fmt::Display for Diagnostic {
     }
 }
 
-/// The mistakes of one file, by line; never empty when it is an error.
+/// The mistakes of one file, by line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Diagnostics(Vec<Diagnostic>);
 
@@ -52,7 +65,7 @@ impl Diagnostics {
 
     /// Whether nothing is wrong but files that the configuration names.
     pub(crate) fn are_of_named_files(&self) -> bool {
-        self.0.iter().all(|finding| finding.in_named_file)
+        self.0.iter().all(|finding| finding.topic == Topic::NamedFile)
     }
 
     /// Writes them one by one, each with the file's name and line.
@@ -89,7 +102,18 @@ impl Report {
         cause: impl Into<String>,
         remedy: impl Into<String>,
     ) {
-        self.errors.push(finding(line, key, cause, remedy));
+        self.errors.push(finding(Topic::Values, line, key, cause, remedy));
+    }
+
+    /// Like [`Report::error`], of how the file is written or which keys are in it.
+    pub(super) fn key_error(
+        &mut self,
+        line: Option<usize>,
+        key: &str,
+        cause: impl Into<String>,
+        remedy: impl Into<String>,
+    ) {
+        self.errors.push(finding(Topic::Keys, line, key, cause, remedy));
     }
 
     /// Like [`Report::error`], of what is wrong with a file that the key names.
@@ -100,7 +124,7 @@ impl Report {
         cause: impl Into<String>,
         remedy: impl Into<String>,
     ) {
-        self.errors.push(Diagnostic { in_named_file: true, ..finding(line, key, cause, remedy) });
+        self.errors.push(finding(Topic::NamedFile, line, key, cause, remedy));
     }
 
     pub(super) fn warn(
@@ -110,28 +134,47 @@ impl Report {
         cause: impl Into<String>,
         remedy: impl Into<String>,
     ) {
-        self.warnings.push(finding(line, key, cause, remedy));
+        self.warnings.push(finding(Topic::Values, line, key, cause, remedy));
     }
 
-    /// The value and the warnings; or the mistakes, if there was one. A value is missing only where a mistake
-    /// was reported.
-    pub(super) fn finish<T>(mut self, value: Option<T>) -> Result<(T, Vec<Diagnostic>), Diagnostics> {
+    /// Like [`Report::warn`], of the names of keys.
+    pub(super) fn key_warn(
+        &mut self,
+        line: Option<usize>,
+        key: &str,
+        cause: impl Into<String>,
+        remedy: impl Into<String>,
+    ) {
+        self.warnings.push(finding(Topic::Keys, line, key, cause, remedy));
+    }
+
+    /// Like [`Report::warn`], of a file that is open to others.
+    pub(super) fn access_warn(
+        &mut self,
+        line: Option<usize>,
+        key: &str,
+        cause: impl Into<String>,
+        remedy: impl Into<String>,
+    ) {
+        self.warnings.push(finding(Topic::Access, line, key, cause, remedy));
+    }
+
+    /// The mistakes and the warnings, each by line; those without a line come last.
+    pub(super) fn finish(mut self) -> (Diagnostics, Vec<Diagnostic>) {
         self.errors.sort_by_key(|finding| finding.line.unwrap_or(usize::MAX));
         self.warnings.sort_by_key(|finding| finding.line.unwrap_or(usize::MAX));
-        match value {
-            Some(value) if self.errors.is_empty() => Ok((value, self.warnings)),
-            _ => Err(Diagnostics(self.errors)),
-        }
+        (Diagnostics(self.errors), self.warnings)
     }
 }
 
 fn finding(
+    topic: Topic,
     line: Option<usize>,
     key: &str,
     cause: impl Into<String>,
     remedy: impl Into<String>,
 ) -> Diagnostic {
-    Diagnostic { line, key: key.to_owned(), cause: cause.into(), remedy: remedy.into(), in_named_file: false }
+    Diagnostic { line, key: key.to_owned(), cause: cause.into(), remedy: remedy.into(), topic }
 }
 
 /// Shows a value from the file in a message: in quotes, on one line, cut. What might be a token or a signing
@@ -197,7 +240,7 @@ mod tests {
         for line in (1..=60).rev() {
             report.error(Some(line), "k", "wrong", "fix it");
         }
-        let findings = report.finish(Some(())).expect_err("there are mistakes");
+        let (findings, _) = report.finish();
         struct Shown(Diagnostics);
         impl fmt::Display for Shown {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -15,6 +15,7 @@ mod modes;
 mod remedies;
 mod rules;
 mod secrets;
+mod written;
 
 const SECRET: &str = "114711470815-Hj2kP9vQz7Lm";
 
@@ -412,7 +413,7 @@ fn broken_toml_is_located() {
     insta::assert_snapshot!(mistakes("[slack]\n[log]\n[slack]\n"), @r"
     the configuration is not valid:
       /etc/slack.toml:3: not valid TOML, column 2: duplicate key
-          the same key or table is written twice; keep one of them
+          the same key or table is in line 1; keep one of them
     ");
     insta::assert_snapshot!(mistakes("[släck\n"), @r"
     the configuration is not valid:

@@ -12,28 +12,29 @@ use super::log::{LogConfig, LogFormat, LogOutput, Severity};
 use super::modes::{Sensitivity, checked_path, warn_if_config_open};
 use super::raw::{Document, Entry, Field, TableReader};
 use super::recipient::{looks_like_channel_name, remedy};
-use super::report::{Diagnostic, Diagnostics, Report, quote, quote_whole};
+use super::report::{Report, quote, quote_whole};
 use super::review::{LegacySlackKeys, review};
 use super::role::{PatternPosition, role_pattern};
 use super::schema;
 use super::source::{Source, choice, listen_addr, path_of};
 use super::token::{self, TokenKind};
-use super::{Config, SlackConfig, TeleportConfig};
+use super::{Examined, Parts, SlackConfig};
 
-/// The configuration and its warnings, or every mistake.
-pub(super) fn config(text: &str, source: &Source<'_>) -> Result<(Config, Vec<Diagnostic>), Diagnostics> {
+/// All that can be read of a configuration, with every mistake and warning.
+pub(super) fn examine(text: &str, source: &Source<'_>) -> Examined {
     let mut report = Report::default();
-    let config = Document::parse(text, &mut report).and_then(|document| {
+    let parts = Document::parse(text, &mut report).map_or_else(Parts::default, |document| {
         warn_if_config_open(source, &mut report);
         let mut root = document.root(&mut report);
         build(&mut root, source)
     });
-    report.finish(config)
+    let (errors, warnings) = report.finish();
+    Examined { parts, errors, warnings }
 }
 
-fn build(root: &mut TableReader<'_, '_>, source: &Source<'_>) -> Option<Config> {
-    // No `?` before the end: each part must have its say.
-    let teleport = teleport(root, source);
+/// Each part has its say.
+fn build(root: &mut TableReader<'_, '_>, source: &Source<'_>) -> Parts {
+    let (addr, credentials) = teleport(root, source);
     let (slack, old) = slack(root, source);
     let role_to_recipients = role_to_recipients(root);
     let review = review(root, old, source);
@@ -42,17 +43,13 @@ fn build(root: &mut TableReader<'_, '_>, source: &Source<'_>) -> Option<Config> 
     if let (Some(slack), Some(roles)) = (&slack, &role_to_recipients) {
         warn_no_recipients(slack, roles, root.report());
     }
-    Some(Config {
-        teleport: teleport?,
-        slack: slack?,
-        role_to_recipients: role_to_recipients?,
-        review,
-        diagnostics: diagnostics?,
-        log: log?,
-    })
+    Parts { addr, credentials, slack, role_to_recipients, review, diagnostics, log }
 }
 
-fn teleport(root: &mut TableReader<'_, '_>, source: &Source<'_>) -> Option<TeleportConfig> {
+fn teleport(
+    root: &mut TableReader<'_, '_>,
+    source: &Source<'_>,
+) -> (Option<TeleportAddr>, Option<Credentials>) {
     let mut table = root.section(&schema::TELEPORT, "teleport");
     let line = table.line();
     let addr = match table.text("addr") {
@@ -73,13 +70,26 @@ fn teleport(root: &mut TableReader<'_, '_>, source: &Source<'_>) -> Option<Telep
         .chain(interval.map(|entry| (entry.line, entry.key)))
     {
         let cause = "this has no effect: changed certificate files are noticed within ten seconds";
-        table.report().warn(Some(line), &key, cause, "remove it");
+        table.report().key_warn(Some(line), &key, cause, "remove it");
     }
-    Some(TeleportConfig { addr: addr?, credentials: credentials? })
+    (addr, credentials)
 }
+
+/// Where proxies listen for web browsers: usually, and by default.
+const PROXY_PORTS: [u16; 2] = [443, 3080];
 
 fn teleport_addr(entry: &Entry<String>, report: &mut Report) -> Option<TeleportAddr> {
     TeleportAddr::parse(&entry.value)
+        .inspect(|addr| {
+            if PROXY_PORTS.contains(&addr.port()) {
+                let cause = format!(
+                    "port {} is usually the proxy's, and connections through the proxy are not supported",
+                    addr.port()
+                );
+                let remedy = "write the address of the auth server, whose port is usually 3025";
+                report.warn(Some(entry.line), &entry.key, cause, remedy);
+            }
+        })
         .map_err(|wrong| {
             // An address with `@` may hold a password.
             let shown = if entry.value.contains('@') { "it".to_owned() } else { quote(&entry.value) };
@@ -151,7 +161,7 @@ fn slack(root: &mut TableReader<'_, '_>, source: &Source<'_>) -> (Option<SlackCo
     let mut listed = table.texts("recipients").given().map(|entry| entry.value).unwrap_or_default();
     if let Some(channel) = table.text("channel").unless_empty().given() {
         let remedy = "write it as recipients = [\"…\"]";
-        table.report().warn(Some(channel.line), &channel.key, "this is an old name", remedy);
+        table.report().key_warn(Some(channel.line), &channel.key, "this is an old name", remedy);
         listed.push(channel);
     }
     let recipients = recipients(listed, table.report());

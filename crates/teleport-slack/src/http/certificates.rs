@@ -18,6 +18,7 @@ use tracing::{error, info};
 use crate::config::TlsFiles;
 use crate::observe::file_watch::{FileChange, FileWatch};
 use access_core::domain::error_chain::chain;
+use client_base::certificate::CertificateFacts;
 use client_base::{files, tls};
 
 /// The largest key or certificate file read; a chain has some ten kilobytes.
@@ -68,7 +69,7 @@ impl Certificates {
         retry: Duration,
     ) -> Result<(Self, FileWatch), CertificateError> {
         let watch = FileWatch::of_present(vec![files.key.clone(), files.cert.clone()], retry).await;
-        let config = read(&files).await?;
+        let config = load(&files).await?.config;
         Ok((Self { files, config: Mutex::new(config) }, watch))
     }
 
@@ -96,9 +97,9 @@ impl Certificates {
             }
             FileChange::New | FileChange::Retry => {}
         }
-        match read(&self.files).await {
-            Ok(config) => {
-                *self.config.lock() = config;
+        match load(&self.files).await {
+            Ok(pair) => {
+                *self.config.lock() = pair.config;
                 watch.adopt();
                 info!(certificate = %self.files.cert.display(), "The callback listener uses the new certificate");
             }
@@ -113,19 +114,57 @@ impl Certificates {
     }
 }
 
-async fn read(files: &TlsFiles) -> Result<Arc<ServerConfig>, CertificateError> {
+/// A key and certificate that can be used together.
+#[derive(Clone, Debug)]
+pub struct Pair {
+    config: Arc<ServerConfig>,
+    /// What the certificate says of itself; `None` if it cannot be read.
+    pub facts: Option<CertificateFacts>,
+}
+
+/// The same as [`read`], for callers that must not block.
+///
+/// # Errors
+/// If they cannot be used.
+pub async fn load(files: &TlsFiles) -> Result<Pair, CertificateError> {
+    let owned = files.clone();
+    let reading = tokio::task::spawn_blocking(move || read(&owned)).await;
+    reading.map_err(|error| CertificateError::Read { path: files.key.clone(), source: error.into() })?
+}
+
+const EXCHANGED_CERT: &str =
+    "holds a private key and no certificate; https_key_file and https_cert_file are probably exchanged";
+const EXCHANGED_KEY: &str =
+    "holds a certificate and no private key; https_key_file and https_cert_file are probably exchanged";
+
+/// Reads both files. Blocks.
+///
+/// # Errors
+/// If they cannot be used.
+pub fn read(files: &TlsFiles) -> Result<Pair, CertificateError> {
+    let (cert, key) = (read_bytes(&files.cert)?, read_bytes(&files.key)?);
     let damaged = |path: &Path, what| CertificateError::Invalid { path: path.to_owned(), what };
-    let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_slice_iter(&read_bytes(&files.cert).await?)
+    let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_slice_iter(&cert)
         .collect::<Result<_, _>>()
         .map_err(|_| damaged(&files.cert, "is damaged PEM"))?;
-    if chain.is_empty() {
-        return Err(damaged(&files.cert, "holds no certificate in PEM"));
-    }
-    let key = PrivateKeyDer::from_pem_slice(&read_bytes(&files.key).await?).map_err(|error| {
+    let Some(own) = chain.first() else {
+        let is_key = PrivateKeyDer::from_pem_slice(&cert).is_ok();
+        return Err(damaged(
+            &files.cert,
+            if is_key { EXCHANGED_CERT } else { "holds no certificate in PEM" },
+        ));
+    };
+    let facts = CertificateFacts::read(own);
+    let key = PrivateKeyDer::from_pem_slice(&key).map_err(|error| {
         let is_absent = matches!(error, pem::Error::NoItemsFound);
+        let is_certificate = is_absent && CertificateDer::from_pem_slice(&key).is_ok();
         damaged(
             &files.key,
-            if is_absent { "holds no unencrypted private key in PEM" } else { "is damaged PEM" },
+            match (is_absent, is_certificate) {
+                (_, true) => EXCHANGED_KEY,
+                (true, false) => "holds no unencrypted private key in PEM",
+                (false, false) => "is damaged PEM",
+            },
         )
     })?;
     let unfit =
@@ -137,13 +176,11 @@ async fn read(files: &TlsFiles) -> Result<Arc<ServerConfig>, CertificateError> {
         .with_single_cert(chain, key)
         .map_err(unfit)?;
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    Ok(Arc::new(config))
+    Ok(Pair { config: Arc::new(config), facts })
 }
 
-async fn read_bytes(path: &Path) -> Result<Vec<u8>, CertificateError> {
-    let owned = path.to_owned();
-    let read = tokio::task::spawn_blocking(move || files::read(&owned, MAX_FILE_BYTES)).await;
-    match read.map_err(io::Error::from).flatten() {
+fn read_bytes(path: &Path) -> Result<Vec<u8>, CertificateError> {
+    match files::read(path, MAX_FILE_BYTES) {
         Ok((bytes, _)) => Ok(bytes),
         Err(error) if error.kind() == io::ErrorKind::FileTooLarge => {
             Err(CertificateError::Invalid { path: path.to_owned(), what: "is too large to be PEM" })

@@ -1,16 +1,18 @@
 //! What the daemon reports about itself: log lines, metrics, and its health; and what it notices of files.
 //!
 //! `logs.rs` sets logging up, `line.rs` is the form of a line, and `sink.rs` writes lines without ever making the code that
-//! logs wait. `metrics.rs` counts, `health.rs` holds the state of the daemon; `http` serves both. `file_watch.rs`
-//! notices files that changed.
+//! logs wait. `metrics.rs` counts, `health.rs` holds the state of the daemon, `reload_state.rs` that of its configuration; `http` serves
+//! them. `file_watch.rs` notices files that changed.
 
 pub mod file_watch;
 pub mod health;
 pub(crate) mod log_once;
 pub mod metrics;
+pub mod reload_state;
+pub mod service_status;
 pub mod skew;
 mod line;
 mod logs;
 mod sink;
 
-pub use self::logs::{Log, LogError, LogReopener, dispatcher, init, log_panics};
+pub use self::logs::{Log, LogError, LogReopener, dispatcher, init, log_panics, try_file};

@@ -18,6 +18,7 @@ const LAYERS: &[(&str, &[&[&str]])] = &[
             &["main"],
             &["cli"],
             &["app"],
+            &["check"],
             &["interactions"],
             &["controller", "http"],
             &["review"],
@@ -31,7 +32,7 @@ const LAYERS: &[(&str, &[&[&str]])] = &[
     (
         "slack-client",
         &[
-            &["directory", "history", "replies", "socket_mode", "usergroups"],
+            &["directory", "history", "lookup", "replies", "socket_mode", "usergroups", "validation"],
             &["client"],
             &["cache", "observer", "rate_limit", "response_url", "token"],
             &["transport"],
@@ -46,7 +47,7 @@ const LAYERS: &[(&str, &[&[&str]])] = &[
         "teleport-client",
         &[
             &["watcher"],
-            &["listing"],
+            &["listing", "right_probes"],
             &["decisions", "plugin_data", "requests", "review_support", "rights", "second_factor", "users"],
             &["events"],
             &["client"],
@@ -54,10 +55,10 @@ const LAYERS: &[(&str, &[&[&str]])] = &[
             &["error", "refusal"],
             &["connect", "denied", "identity", "visibility"],
             &["call", "broken", "address", "credentials", "pem", "signer"],
-            &["convert", "kind", "text"],
+            &["convert", "kind", "text", "timings"],
         ],
     ),
-    ("client-base", &[&["files", "tls"], &["acl"]]),
+    ("client-base", &[&["certificate", "files", "tls"], &["acl"]]),
     // One layer: its files import each other, and none in a circle.
     ("access-sim", &[]),
 ];

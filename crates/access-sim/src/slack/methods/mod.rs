@@ -12,6 +12,7 @@ mod history;
 pub(super) mod response;
 mod usergroups;
 mod users;
+mod validate;
 mod views;
 
 use super::arguments::{Arguments, Incoming};
@@ -35,6 +36,13 @@ const HISTORY_SCOPES: &[&str] = &["channels:history", "groups:history", "mpim:hi
 
 const METHODS: &[Method] = &[
     Method { name: apps::AUTH_TEST, tier: Tier::Special, scopes: &[], arguments: &[], run: users::auth_test },
+    Method {
+        name: "blocks.validate",
+        tier: Tier::Special,
+        scopes: &[],
+        arguments: &["blocks", "message", "view"],
+        run: validate::validate,
+    },
     Method {
         name: "bots.info",
         tier: Tier::Three,

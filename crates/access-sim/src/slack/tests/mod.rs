@@ -5,6 +5,7 @@ mod posting;
 mod editing;
 mod reading;
 mod users;
+mod validating;
 mod limited;
 mod faulty;
 mod golden;

@@ -10,6 +10,7 @@ use futures_util::future::BoxFuture;
 use super::*;
 use crate::history::{Author, Window};
 use crate::usergroups::UserGroups;
+use crate::validation::Layout;
 
 /// Keeps how calls ended.
 #[derive(Debug, Default)]
@@ -90,7 +91,11 @@ fn calls<'a>(
         Method::ConversationsHistory => vec![search(None).boxed()],
         Method::ConversationsReplies => vec![search(Some(ts)).boxed()],
         Method::ConversationsOpen => {
-            vec![async move { client.open_direct_message(&bob).await.map(drop) }.boxed()]
+            let ours = bob.clone();
+            vec![
+                async move { client.open_direct_message(&ours).await.map(drop) }.boxed(),
+                async move { client.existing_direct_message(&bob).await.map(drop) }.boxed(),
+            ]
         }
         Method::ConversationsList => vec![
             async { client.channels_by_name(&BTreeSet::from(["team".to_owned()])).await.map(drop) }.boxed(),
@@ -115,11 +120,19 @@ fn calls<'a>(
         Method::Respond => vec![async move { client.respond(&response_url, &message).await }.boxed()],
         Method::UsergroupsUsersList => vec![
             async { client.usergroup_members("S1").await.map(drop) }.boxed(),
-            async { UserGroups::new(client.clone()).members("S1").await.map(drop) }.boxed(),
+            async { UserGroups::new(client.clone(), Duration::from_secs(8)).members("S1").await.map(drop) }
+                .boxed(),
         ],
         Method::BotsInfo => vec![async { client.bot_app("B1").await.map(drop) }.boxed()],
+        Method::BlocksValidate => {
+            vec![async move { client.validate(Layout::<()>::Message(&message)).await.map(drop) }.boxed()]
+        }
         Method::AppsConnectionsOpen => {
-            vec![async move { client.apps_connections_open(&token).await.map(drop) }.boxed()]
+            let other = token.clone();
+            vec![
+                async move { client.apps_connections_open(&token).await.map(drop) }.boxed(),
+                async move { client.try_app_token(&other).await }.boxed(),
+            ]
         }
     }
 }

@@ -9,6 +9,7 @@ use tempfile::TempDir;
 
 use super::*;
 use access_sim::captured::Captured;
+use jiff::SignedDuration;
 use teleport_client::TeleportAddr;
 use teleport_client::observer::NoObserver;
 
@@ -212,36 +213,4 @@ async fn the_reloader_checks_at_once_and_repeatedly_until_it_is_stopped() {
         stop.cancel();
     };
     tokio::join!(looking, test);
-}
-
-#[test]
-fn notices_fit_the_life_of_the_certificate() {
-    let from: Timestamp = "2026-01-01T00:00:00Z".parse().unwrap();
-    let hours = SignedDuration::from_hours;
-    let assert_notices = |life: SignedDuration, left: &[(SignedDuration, usize)]| {
-        for (left, expected) in left {
-            let until = from + life;
-            assert_eq!(notices_due(from, until, until - *left), *expected, "{life} with {left} left");
-        }
-    };
-    let minutes = SignedDuration::from_mins;
-    let (week, day) = (hours(7 * 24), hours(24));
-    let long = [(week + minutes(1), 0), (week, 1), (day, 2), (hours(1), 3), (minutes(0), 4), (-week, 4)];
-    assert_notices(hours(8_760), &long);
-    // A week's certificate is not warned of all its life, and tbot's not before it is overdue.
-    assert_notices(week, &[(week, 0), (day, 1), (hours(1), 2), (minutes(0), 3)]);
-    assert_notices(hours(1), &[(minutes(40), 0), (minutes(15), 1), (minutes(0), 2)]);
-    // From the beginning of time to its end.
-    assert_eq!(notices_due(Timestamp::MIN, Timestamp::MAX, from), 0);
-    assert_eq!(notices_due(from, from, from), 2);
-}
-
-#[test]
-fn remaining_time_is_shown_in_one_unit() {
-    let seconds = SignedDuration::from_secs;
-    for (left, words) in
-        [(604_799, "6 days"), (172_799, "47 hours"), (7_199, "119 minutes"), (119, "119 seconds")]
-    {
-        assert_eq!(human_duration(seconds(left)), words);
-    }
 }

@@ -155,7 +155,8 @@ async fn unusable_tls_files_are_refused_at_the_start() {
     assert_refused(&one.key, &other.cert, "cannot be used together").await;
     assert_refused(&one.key, "hunter2", "cert.pem holds no certificate in PEM").await;
     assert_refused(&one.key, "-----BEGIN CERTIFICATE-----\nhunter2\n", "cert.pem is damaged PEM").await;
-    assert_refused(&one.cert, &one.cert, "key.pem holds no unencrypted private key in PEM").await;
+    assert_refused(&one.cert, &one.cert, "key.pem holds a certificate and no private key; https_key_file and https_cert_file are probably exchanged").await;
+    assert_refused(&one.key, &one.key, "cert.pem holds a private key and no certificate; https_key_file and https_cert_file are probably exchanged").await;
     assert_refused("-----BEGIN PRIVATE hunter2\n", &one.cert, "key.pem is damaged PEM").await;
     assert_refused(&" ".repeat(1_100_000), &one.cert, "key.pem is too large to be PEM").await;
     fs::remove_file(&files.key).unwrap();

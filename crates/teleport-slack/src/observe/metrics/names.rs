@@ -13,12 +13,13 @@ use super::family::Family;
 use super::labels::{
     IN_DOUBT, InDoubtResult, InteractionResult, ReconcileResult, SlackOperation, slack_results,
 };
+use super::process::Process;
 use super::scope::Scope;
 use crate::observe::health::{Health, State};
 use teleport_client::error::CallResult;
 use teleport_client::observer::List;
 
-/// The beginning of every name.
+/// The beginning of every name but those of the process.
 const PREFIX: &str = "teleport_slack";
 
 /// Calls to Slack end within 10 s, those of a reconciliation within 5.
@@ -133,6 +134,17 @@ impl Counters {
             "By how much the other side's clock is ahead of this machine's at the least",
             Unit::Seconds,
             ClockSkew(health.clone()),
+        );
+        to.register_with_unit(
+            "config_last_reload_success_timestamp",
+            "When the configuration in use was taken up",
+            Unit::Seconds,
+            computed(|state| Some(unix_time(state.reload.status().loaded_at))),
+        );
+        to.register(
+            "config_last_reload_successful",
+            "Whether the last reload took up what the files held: 1 or 0",
+            computed(|state| Some(u8::from(state.reload.status().refusal.is_none()).into())),
         );
         to.register(
             "duplicates_deleted",
@@ -255,4 +267,11 @@ impl Counters {
         );
         to
     }
+}
+
+/// What every program that Prometheus reads has under the same names, so without our prefix.
+pub(super) fn process_registry() -> Registry {
+    let mut to = Registry::default();
+    to.register_collector(Box::new(Process::new("/proc/self")));
+    to
 }

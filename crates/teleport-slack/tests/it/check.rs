@@ -1,0 +1,93 @@
+//! `teleport-slack check` as operators and service managers run it: the built program, its output, and its exit status.
+
+use std::path::Path;
+use std::process::Command;
+
+use crate::harness::*;
+
+/// The exit status and standard output of `check`, which writes nothing to standard error.
+fn check(config: &Path, more: &[&str]) -> (Option<i32>, String) {
+    let out =
+        Command::new(program()).arg("check").arg("-c").arg(config).args(more).env_clear().output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&out.stderr), "");
+    (out.status.code(), String::from_utf8(out.stdout).unwrap())
+}
+
+fn write_private(path: &Path, text: &str) {
+    use std::os::unix::fs::PermissionsExt;
+    std::fs::write(path, text).unwrap();
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)).unwrap();
+}
+
+#[test]
+fn offline_it_calls_neither_side_and_needs_no_environment() {
+    run_test(async {
+        let bed = TestBed::new().await;
+        let config = bed.write_config(&bed.config(r#"recipients = ["C0TEAM"]"#));
+        write_private(&config, &std::fs::read_to_string(&config).unwrap());
+        let (status, text) = check(&config, &["--offline"]);
+        assert_eq!(status, Some(0), "{text}");
+        assert!(
+            text.contains("✓ in-force: 1 recipient, 0 roles mapped, deciding in Slack is off\n"),
+            "{text}"
+        );
+        // `auth_server` is an old name.
+        assert!(
+            text.contains("! config-keys: teleport.auth_server: line 3\n    cause: this is an old name\n"),
+            "{text}"
+        );
+        assert!(text.ends_with("1 to look at, 12 ok; exit status 0\n"), "{text}");
+        assert_eq!(check(&config, &["--offline", "--strict"]).0, Some(78));
+        assert_eq!(bed.slack.calls().len(), 0);
+        assert_eq!(bed.teleport.call_log().calls().len(), 0);
+    });
+}
+
+#[test]
+fn json_says_the_same_to_programs() {
+    run_test(async {
+        let bed = TestBed::new().await;
+        let config = bed.write_config(&bed.config("recipients = [\"C0TEAM\"]\nsecre = \"\""));
+        let (status, text) = check(&config, &["--offline", "--format", "json"]);
+        let report: serde_json::Value = serde_json::from_str(&text).unwrap();
+        assert_eq!((status, &report["exit_status"]), (Some(78), &serde_json::json!(78)));
+        let items = report["items"].as_array().unwrap();
+        let failed: Vec<_> = items.iter().filter(|item| item["status"] == "failed").collect();
+        let [one] = failed.as_slice() else { panic!("{text}") };
+        assert_eq!((&one["id"], &one["subject"]), (&"config-keys".into(), &"slack.secre".into()));
+        assert!(one["remedy"].as_str().unwrap().contains("did you mean"), "{text}");
+    });
+}
+
+#[test]
+fn the_daemon_logs_at_its_start_what_check_would_say() {
+    run_in_process(async {
+        let bed = TestBed::new().await;
+        let rules =
+            "recipients = [\"C0TEAM\"]\n[role_to_recipients]\n\"*\" = \"C0TEAM\"\n\"?*\" = \"C0TEAM\"\n";
+        let daemon = bed.launch(&bed.config(rules));
+        bed.until_logged(&daemon, "Ready").await;
+        let line = daemon.find_logged("Check: ").unwrap();
+        assert!(
+            line.contains(" WARN ") && line.contains("is for every role; remove one of the two entries"),
+            "{line}"
+        );
+        assert!(line.contains("check=notification-rules"), "{line}");
+        assert_eq!(daemon.times_logged("Check: "), 1);
+        daemon.stop().await;
+    });
+}
+
+#[test]
+fn exchanged_key_and_certificate_files_end_the_start_before_any_call() {
+    run_test(async {
+        let bed = TestBed::new().await;
+        let review = "recipients = [\"C0TEAM\"]\n[review]\nenabled = true\nallow_email_username_match = true\nsigning_secret = \"0123456789abcdef\"\n\
+            [http]\nhttps_key_file = \"auth.crt\"\nhttps_cert_file = \"auth.key\"\n";
+        let (status, log) = bed.run_to_exit(&bed.config(review)).await;
+        assert_eq!(status, Some(77), "{log}");
+        assert!(log.contains("auth.key holds a private key and no certificate"), "{log}");
+        assert!(log.contains("https_key_file and https_cert_file are probably exchanged"), "{log}");
+        assert_eq!(bed.teleport.call_log().calls().len() + bed.slack.calls().len(), 0);
+    });
+}
