@@ -40,7 +40,7 @@ struct Cli {
 enum Command {
     /// Print a commented configuration file to start from.
     #[command(after_help = "Example:\n  teleport-slack configure > teleport-slack.toml\n  \
-        sudo mv teleport-slack.toml /etc && sudo chmod 0600 /etc/teleport-slack.toml")]
+        sudo install -m 0640 -g teleport-slack teleport-slack.toml /etc/")]
     Configure,
     /// Look at everything that the daemon needs, and say of each thing whether it is well. Changes nothing.
     #[command(
@@ -106,7 +106,7 @@ fn reject_secrets(arguments: &[OsString]) -> Result<(), ExitError> {
                  lines; write it into the configuration file, or into a file that is named there",
                 kind.description()
             );
-            return Err(ExitError::new(Exit::Configuration, words));
+            return Err(ExitError::new(Exit::Usage, words));
         }
     }
     Ok(())

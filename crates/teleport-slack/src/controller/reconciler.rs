@@ -226,8 +226,12 @@ impl Reconciler {
             .resolve(listed, &self.recipient_lookup, &self.rules, &self.log_once, retry_state)
             .await;
         let destinations = recipients.destinations(&self.directory, &retry_state.resolved);
-        if is_all_known && listed.is_some() && !(record.deliveries.is_empty() && destinations.is_empty()) {
-            recipients.record_unnotified_reviewers(record, retry_state);
+        if is_all_known && listed.is_some() {
+            if record.deliveries.is_empty() && destinations.is_empty() {
+                recipients.log_if_all_are_missing(id, retry_state);
+            } else {
+                recipients.record_unnotified_reviewers(record, retry_state);
+            }
         }
         let kept = record.deliveries.iter().filter(|delivery| !delivery.is_unreachable);
         retry_state.messages = kept.map(|delivery| (delivery.channel.clone(), delivery.ts.clone())).collect();
