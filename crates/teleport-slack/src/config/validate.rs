@@ -19,6 +19,7 @@ use super::schema;
 use super::source::{Source, choice, listen_addr, path_of};
 use super::token::{self, TokenKind};
 use super::{Examined, Parts, SlackConfig};
+use access_core::domain::secret::Secret;
 
 /// All that can be read of a configuration, with every mistake and warning.
 pub(super) fn examine(text: &str, source: &Source<'_>) -> Examined {
@@ -150,6 +151,7 @@ fn slack(root: &mut TableReader<'_, '_>, source: &Source<'_>) -> (Option<SlackCo
     let line = table.line();
     let token = match table.secret("token") {
         Field::Bad => None,
+        Field::Absent if source.without_secrets => Some(Secret::new("")),
         Field::Absent => {
             let remedy =
                 "add the \"Bot User OAuth Token\" (xoxb-…), or the absolute path of a file that holds it";
