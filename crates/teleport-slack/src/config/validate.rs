@@ -1,4 +1,4 @@
-//! From what was written to a [`Config`]: the rules for each key, all mistakes reported, none hiding another.
+//! From what was written to a `Config`: the rules for each key, all mistakes reported, none hiding another.
 //!
 //! `[review]` and `[http]` are in `review.rs` and `http.rs`. Nothing is opened here but token files; whether
 //! certificates exist and hosts answer is for the clients to find out.

@@ -38,8 +38,6 @@ use teleport_client::plugin_data::Fields;
 /// A reconcile ends after this many passes although there is more to do, so that a request that keeps changing does not
 /// starve the others. It is queued again at once.
 const MAX_PASSES: usize = 8;
-/// When to check for look-up results without a wake-up.
-const LOOKUP_RECHECK: Duration = Duration::from_secs(60);
 
 /// What every reconcile needs.
 pub(super) struct Reconciler {
@@ -324,7 +322,7 @@ impl Reconciler {
         }
         let now = self.clock.now();
         // Look-up results wake the request; until then others may run.
-        let lookup_check = (!targets.is_all_known).then(|| later(now, LOOKUP_RECHECK));
+        let lookup_check = (!targets.is_all_known).then(|| later(now, self.timings.lookup_recheck));
         let wanted = targets.recipients.users_to_resolve(&self.rules, retry_state, |_| true);
         let next = next_reconcile(plan.requeue_at, &wanted, &retry_state.retry_times(now));
         let next = next.into_iter().chain(decide_at).chain(lookup_check).min();
