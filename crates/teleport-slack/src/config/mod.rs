@@ -44,6 +44,7 @@ pub(crate) use self::setting_names::{ConfiguredIdentityError, slack_setting};
 use self::source::Source;
 pub use self::source::{ReadTokenFile, TokenFile, read_token_file};
 pub use self::token::{TokenKind, reread};
+use access_core::domain::error_chain::chain;
 use access_core::domain::secret::Secret;
 use client_base::files;
 
@@ -238,6 +239,14 @@ pub enum ConfigError {
         /// What is wrong in it.
         findings: Diagnostics,
     },
+}
+
+impl ConfigError {
+    /// Each mistake on a line of its own: `FILE:LINE: KEY: cause; remedy`.
+    pub fn lines(&self) -> Vec<String> {
+        let Self::Invalid { path, findings } = self else { return vec![chain(self)] };
+        findings.as_slice().iter().map(|finding| finding.in_file(path)).collect()
+    }
 }
 
 struct Shown<'a> {
