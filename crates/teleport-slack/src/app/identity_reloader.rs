@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info, warn};
 
 use crate::check::expiry::{human_duration, notices_due};
-use crate::config::ConfiguredIdentityError;
+use crate::config::{ConfiguredIdentityError, Sensitivity};
 use crate::observe::file_watch::{FileChange, FileTimings, FileWatch};
 use crate::observe::metrics::Metrics;
 use access_core::domain::error_chain::chain;
@@ -92,7 +92,7 @@ impl Reloader {
                 warn!(
                     certificate_until = %self.current.not_after(),
                     "The certificate files changed but cannot be used, so the identity in use stays: {cause}; \
-                     they are tried again every few seconds"
+                     the daemon tries them again every few seconds"
                 );
             }
             Err(cause) => debug!("The certificate files cannot be used yet: {cause}"),
@@ -160,12 +160,14 @@ impl Reloader {
     }
 }
 
-fn files(source: &Credentials) -> Vec<PathBuf> {
+fn files(source: &Credentials) -> Vec<(PathBuf, Sensitivity)> {
     match source {
-        Credentials::Identity(file) => vec![file.clone()],
-        Credentials::Files { client_key, client_crt, root_cas } => {
-            [client_key, client_crt, root_cas].map(PathBuf::clone).into()
-        }
+        Credentials::Identity(file) => vec![(file.clone(), Sensitivity::Secret)],
+        Credentials::Files { client_key, client_crt, root_cas } => vec![
+            (client_key.clone(), Sensitivity::Secret),
+            (client_crt.clone(), Sensitivity::Integrity),
+            (root_cas.clone(), Sensitivity::Integrity),
+        ],
     }
 }
 

@@ -17,6 +17,9 @@ use slack_client::directory::Directory;
 use slack_client::error::{Retry, SlackError};
 use slack_client::objects::{AuthTest, Conversation};
 
+/// How many waits in a row the check of one recipient obeys.
+const MAX_WAITS: u32 = 3;
+
 /// What the token lacks without which nothing works; `None` if nothing, or if Slack did not say.
 pub(crate) fn missing_scope(auth: &AuthTest) -> Option<&'static str> {
     let may_post = auth.scopes.as_ref().is_none_or(|scopes| scopes.contains("chat:write"));
@@ -93,38 +96,54 @@ pub(crate) async fn check_recipients(
         self::check_channels_by_name(directory, &names).await;
     }
     for recipient in named {
-        let looked = match recipient {
-            Recipient::ChannelId(id) if may_look => check_channel(directory, id).await,
-            Recipient::User(id) => check_user(recipient, slack.user_info(id).await),
-            Recipient::Email(email) => check_user(recipient, slack.lookup_by_email(email).await),
-            Recipient::ChannelId(_) | Recipient::ChannelName(_) | Recipient::Reviewer(_) => Ok(()),
-        };
-        let Err(error) = looked else { continue };
-        if let Retry::After(wait) = error.retry() {
-            tokio::time::sleep(wait).await;
+        let mut waits = MAX_WAITS;
+        loop {
+            let looked = match recipient {
+                Recipient::ChannelId(id) if may_look => check_channel(directory, id).await,
+                Recipient::User(id) => check_user(recipient, slack.user_info(id).await),
+                Recipient::Email(email) => check_user(recipient, slack.lookup_by_email(email).await),
+                Recipient::ChannelId(_) | Recipient::ChannelName(_) | Recipient::Reviewer(_) => Ok(()),
+            };
+            let Err(error) = looked else { break };
+            if !wait_if_asked(&error, &mut waits).await {
+                warn!(%recipient, "This recipient cannot be looked at when starting: {}", error.with_remedy(slack_setting));
+                break;
+            }
         }
-        warn!(%recipient, "This recipient cannot be looked at when starting: {}", error.with_remedy(slack_setting));
     }
+}
+
+/// Waits if Slack asks for it and some `waits` are left: there may be more recipients than look-ups a minute. Returns whether
+/// to look again.
+async fn wait_if_asked(error: &SlackError, waits: &mut u32) -> bool {
+    let (Retry::After(wait), 1..) = (error.retry(), *waits) else { return false };
+    *waits -= 1;
+    tokio::time::sleep(wait).await;
+    true
 }
 
 /// Looks at the channels that are given by name, all at once.
 async fn check_channels_by_name(directory: &Directory, names: &BTreeSet<&str>) {
-    match directory.channels_by_name(names).await {
-        Ok(found) => {
-            for name in names {
-                match found.iter().find(|channel| channel.name == **name) {
-                    Some(channel) => log_channel_problems(&format!("#{name}"), channel),
-                    None => {
-                        warn!(channel = %format!("#{name}"), "Slack knows no public channel of this name; correct it, or name a private channel by its id (C...) and invite the bot there");
-                    }
-                }
-            }
-        }
-        Err(error) => {
+    let mut waits = MAX_WAITS;
+    let found = loop {
+        let error = match directory.channels_by_name(names).await {
+            Ok(found) => break found,
+            Err(error) => error,
+        };
+        if !wait_if_asked(&error, &mut waits).await {
             warn!(
                 "Channels given by name cannot be looked at when starting: {}",
                 error.with_remedy(slack_setting)
             );
+            return;
+        }
+    };
+    for name in names {
+        match found.iter().find(|channel| channel.name == **name) {
+            Some(channel) => log_channel_problems(&format!("#{name}"), channel),
+            None => {
+                warn!(channel = %format!("#{name}"), "Slack knows no public channel of this name; correct it, or name a private channel by its id (C...) and invite the bot there");
+            }
         }
     }
 }

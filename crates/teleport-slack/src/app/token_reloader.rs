@@ -13,7 +13,7 @@ use tokio::time::sleep;
 use tracing::{error, info, warn};
 
 use crate::app::timings::Timings;
-use crate::config::{TokenKind, reread, slack_setting};
+use crate::config::{Sensitivity, TokenKind, reread, slack_setting};
 use crate::observe::file_watch::{FileChange, FileTimings, FileWatch};
 use crate::observe::metrics::Metrics;
 use access_core::domain::secret::Secret;
@@ -127,7 +127,7 @@ pub(crate) fn app_id_of(token: &Secret) -> Option<&str> {
 /// Says once that Slack refuses the token, and that it takes it again.
 async fn report_token_state(slack: slack_client::Client, token: Secret, metrics: Metrics, probe: Backoff) {
     let remedy = match token.file() {
-        Some(file) => format!("a new one in {} is taken up within seconds, without a restart", file.display()),
+        Some(file) => format!("a new one in {} is used within seconds, without a restart", file.display()),
         None => "the token stands in the configuration itself, so a new one needs a restart; name a file that holds it in slack.token to do without".to_owned(),
     };
     let mut status = slack.token_status();
@@ -138,7 +138,7 @@ async fn report_token_state(slack: slack_client::Client, token: Secret, metrics:
         };
         let why = why.unwrap_or_default();
         metrics.bot_token_rejected(true);
-        error!("Slack refuses the bot token, so nothing can be shown: {why}; {remedy}");
+        error!("Slack refuses the bot token, so the daemon can show nothing: {why}; {remedy}");
         let mut failures = 0;
         while status.borrow_and_update().rejection.is_some() {
             failures += 1;
@@ -156,7 +156,7 @@ async fn report_token_state(slack: slack_client::Client, token: Secret, metrics:
 async fn watch_file(user: SecretConsumer, secret: Secret, timings: FileTimings) {
     let (kind, file) = (user.kind(), secret.file().map(Path::to_owned));
     let Some(file) = file else { return pending().await };
-    let mut files = FileWatch::new(vec![file.clone()], timings.retry);
+    let mut files = FileWatch::new(vec![(file.clone(), Sensitivity::Secret)], timings.retry);
     let mut current = secret;
     // Why the file cannot be used.
     let mut log_once = LogOnce::default();
@@ -195,7 +195,7 @@ async fn watch_file(user: SecretConsumer, secret: Secret, timings: FileTimings) 
                 Err(why) => format!("A new {} was found in {shown} and is not used: {why}", kind.name()),
             },
             Err(why) => format!(
-                "The file {shown} changed and holds no usable {}, so the one in use stays: {why}; it is looked at every few seconds",
+                "The file {shown} changed and holds no usable {}, so the one in use stays: {why}; the daemon reads it again every few seconds",
                 kind.name()
             ),
         };

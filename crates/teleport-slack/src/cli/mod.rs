@@ -6,6 +6,7 @@ pub mod check;
 pub mod configure;
 #[cfg(feature = "demo")]
 pub mod demo;
+pub mod manifest;
 pub mod start;
 pub mod version;
 
@@ -25,6 +26,7 @@ use crate::secret_shape::secret_in;
     version = version::LINE,
     after_help = "Examples:\n  \
         teleport-slack configure > teleport-slack.toml    write a configuration to fill in\n  \
+        teleport-slack manifest -c teleport-slack.toml    print the Slack app to create for it\n  \
         teleport-slack check --offline                    look at /etc/teleport-slack.toml and its files\n  \
         teleport-slack start                              run with /etc/teleport-slack.toml\n  \
         teleport-slack start -c teleport-slack.toml -d    run with another file, and log each step\n\n\
@@ -40,7 +42,7 @@ struct Cli {
 enum Command {
     /// Print a commented configuration file to start from.
     #[command(after_help = "Example:\n  teleport-slack configure > teleport-slack.toml\n  \
-        sudo mv teleport-slack.toml /etc && sudo chmod 0600 /etc/teleport-slack.toml")]
+        sudo install -m 0640 -g teleport-slack teleport-slack.toml /etc/")]
     Configure,
     /// Look at everything that the daemon needs, and say of each thing whether it is well. Changes nothing.
     #[command(
@@ -49,6 +51,9 @@ enum Command {
         78 wrong configuration."
     )]
     Check(check::Args),
+    /// Print the manifest of a Slack app with the scopes that the configuration needs.
+    #[command(after_help = manifest::HELP)]
+    Manifest(manifest::Args),
     /// Run until stopped: watch Teleport, post to Slack.
     Start(start::Args),
     /// Print the version.
@@ -79,6 +84,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             Err(failure) => Err(failure),
         },
         Command::Configure => configure::run(),
+        Command::Manifest(args) => manifest::run(args),
         Command::Start(args) => start::run(args),
         Command::Version => version::run(),
         #[cfg(feature = "demo")]
@@ -106,7 +112,7 @@ fn reject_secrets(arguments: &[OsString]) -> Result<(), ExitError> {
                  lines; write it into the configuration file, or into a file that is named there",
                 kind.description()
             );
-            return Err(ExitError::new(Exit::Configuration, words));
+            return Err(ExitError::new(Exit::Usage, words));
         }
     }
     Ok(())

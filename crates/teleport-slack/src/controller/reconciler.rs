@@ -38,8 +38,6 @@ use teleport_client::plugin_data::Fields;
 /// A reconcile ends after this many passes although there is more to do, so that a request that keeps changing does not
 /// starve the others. It is queued again at once.
 const MAX_PASSES: usize = 8;
-/// When to check for look-up results without a wake-up.
-const LOOKUP_RECHECK: Duration = Duration::from_secs(60);
 
 /// What every reconcile needs.
 pub(super) struct Reconciler {
@@ -228,8 +226,12 @@ impl Reconciler {
             .resolve(listed, &self.recipient_lookup, &self.rules, &self.log_once, retry_state)
             .await;
         let destinations = recipients.destinations(&self.directory, &retry_state.resolved);
-        if is_all_known && listed.is_some() && !(record.deliveries.is_empty() && destinations.is_empty()) {
-            recipients.record_unnotified_reviewers(record, retry_state);
+        if is_all_known && listed.is_some() {
+            if record.deliveries.is_empty() && destinations.is_empty() {
+                recipients.log_if_all_are_missing(id, retry_state);
+            } else {
+                recipients.record_unnotified_reviewers(record, retry_state);
+            }
         }
         let kept = record.deliveries.iter().filter(|delivery| !delivery.is_unreachable);
         retry_state.messages = kept.map(|delivery| (delivery.channel.clone(), delivery.ts.clone())).collect();
@@ -320,7 +322,7 @@ impl Reconciler {
         }
         let now = self.clock.now();
         // Look-up results wake the request; until then others may run.
-        let lookup_check = (!targets.is_all_known).then(|| later(now, LOOKUP_RECHECK));
+        let lookup_check = (!targets.is_all_known).then(|| later(now, self.timings.lookup_recheck));
         let wanted = targets.recipients.users_to_resolve(&self.rules, retry_state, |_| true);
         let next = next_reconcile(plan.requeue_at, &wanted, &retry_state.retry_times(now));
         let next = next.into_iter().chain(decide_at).chain(lookup_check).min();

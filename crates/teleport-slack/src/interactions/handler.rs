@@ -24,7 +24,7 @@ use tokio::time::Instant;
 use tracing::{debug, info, warn};
 
 use super::command::{DecisionCommand, decision_command};
-use super::facts::{DecisionFacts, FactsLoader, MAX_ATTEMPTS, RETRY_PAUSE};
+use super::facts::{DecisionFacts, FactsLoader, MAX_ATTEMPTS};
 use super::receiver::Received;
 use super::refusals::{already_resolved, refusal_if_not_applied, refusal_if_resolved};
 use super::respond::Responder;
@@ -333,7 +333,7 @@ impl InteractionHandler {
             match &written {
                 // It may be recorded: `add_vote` recognizes its own vote, so a second write finds out.
                 Err(error) if error.kind() == ErrorKind::Retry && may_be_in && failures < MAX_WRITES => {
-                    tokio::time::sleep(RETRY_PAUSE).await;
+                    tokio::time::sleep(self.resolver.voters.timings.recheck).await;
                 }
                 Ok(_) if let Some(VoteResult::NeedsAccounts(accounts)) = &counted => {
                     reads += 1;
@@ -462,7 +462,7 @@ impl InteractionHandler {
             {
                 return Some(request);
             }
-            tokio::time::sleep(RETRY_PAUSE).await;
+            tokio::time::sleep(self.resolver.voters.timings.recheck).await;
         }
         None
     }

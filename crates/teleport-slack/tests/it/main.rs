@@ -53,6 +53,7 @@ mod refusals;
 mod modes;
 mod impossible;
 mod role_patterns;
+mod manifest;
 mod misplaced;
 mod capitals;
 mod files;
