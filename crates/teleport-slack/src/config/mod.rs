@@ -1,6 +1,6 @@
 //! The configuration file: read, checked as a whole, and valid from then on.
 //!
-//! [`load`] reads a file, [`parse`] a text; both give a [`Config`] that holds no invalid value, or every mistake
+//! [`load`] reads a file (before there are tokens, [`load_without_secrets`]), [`parse`] a text; all give a [`Config`] that holds no invalid value, or every mistake
 //! at once, each with its line and its remedy. The way through the files: `schema.rs` lists the keys, `raw.rs`
 //! reads the TOML as it is written, `validate.rs` gives it meaning. What each key does is in
 //! `docs/configuration.md`; `example.toml` is what `teleport-slack configure` prints.
@@ -44,6 +44,7 @@ pub(crate) use self::setting_names::{ConfiguredIdentityError, slack_setting};
 use self::source::Source;
 pub use self::source::{ReadTokenFile, TokenFile, read_token_file};
 pub use self::token::{TokenKind, reread};
+use access_core::domain::error_chain::chain;
 use access_core::domain::secret::Secret;
 use client_base::files;
 
@@ -238,6 +239,14 @@ pub enum ConfigError {
         /// What is wrong in it.
         findings: Diagnostics,
     },
+}
+
+impl ConfigError {
+    /// Each mistake on a line of its own: `FILE:LINE: KEY: cause; remedy`.
+    pub fn lines(&self) -> Vec<String> {
+        let Self::Invalid { path, findings } = self else { return vec![chain(self)] };
+        findings.as_slice().iter().map(|finding| finding.in_file(path)).collect()
+    }
 }
 
 struct Shown<'a> {

@@ -26,6 +26,7 @@ use super::recipients::RequestRecipients;
 use super::reconcile_error::{ReconcileError, STAGE_READ, retry_policy};
 use super::refetch::{Presence, refetch_at, refetch_if_stale};
 use super::retry_state::{Observation, Observed, RetryState, later};
+use super::settings::Settings;
 use super::start_order::StartOrder;
 use super::timings::ControllerTimings;
 use crate::observe::log_once::SharedLogOnce;
@@ -40,10 +41,11 @@ use teleport_client::plugin_data::Fields;
 const MAX_PASSES: usize = 8;
 
 /// What every reconcile needs.
+#[derive(Clone)]
 pub(super) struct Reconciler {
     pub(super) teleport: teleport_client::Client,
-    pub(super) executor: Executor,
-    pub(super) start_order: StartOrder,
+    pub(super) executor: Arc<Executor>,
+    pub(super) start_order: Arc<StartOrder>,
     pub(super) directory: Directory,
     pub(super) recipient_lookup: RecipientLookup,
     pub(super) rules: Rules,
@@ -103,6 +105,14 @@ struct Targets {
 }
 
 impl Reconciler {
+    /// The same with other settings: what was learned and what is in progress is shared.
+    pub(super) fn with_settings(&self, Settings { rules, review }: Settings) -> Self {
+        let users = review.as_ref().map(|review| Arc::clone(&review.users));
+        let recipient_lookup = self.recipient_lookup.with_users(users);
+        let review = review.map(|review| ReviewContext::new(review, self.timings));
+        Self { rules, review, recipient_lookup, ..self.clone() }
+    }
+
     /// Brings Slack in line with Teleport for one request. Returns when to reconcile again.
     #[tracing::instrument(level = "debug", name = "reconcile", skip_all, fields(request = %id))]
     pub(super) async fn reconcile(

@@ -23,6 +23,7 @@ mod tokens;
 mod tls;
 mod verdicts;
 mod remedies;
+mod reload;
 mod renewal;
 mod starting;
 mod shutdown;
