@@ -6,6 +6,7 @@
 use std::path::PathBuf;
 
 use jiff::Timestamp;
+use tokio::sync::watch;
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info, warn};
@@ -52,14 +53,21 @@ impl Reloader {
         Self { client, metrics, source, current, files, timings, log_once: LogOnce::default() }
     }
 
-    /// Looks at the files now and then after each [`FileTimings::poll`], until the stop.
-    pub async fn run(mut self, stop: CancellationToken) {
+    /// Looks at the files now and then after each [`FileTimings::poll`], until the stop; and at once when the configuration
+    /// was read again, at the files that it names then.
+    pub async fn run(mut self, mut configured: watch::Receiver<Credentials>, stop: CancellationToken) {
         let looking = async {
             let mut ticks = tokio::time::interval(self.timings.poll);
             ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
             loop {
-                ticks.tick().await;
-                self.check(Timestamp::now()).await;
+                tokio::select! {
+                    _ = ticks.tick() => self.check(Timestamp::now()).await,
+                    Ok(()) = configured.changed() => {
+                        self.source = configured.borrow_and_update().clone();
+                        self.files = FileWatch::new(files(&self.source), self.timings.retry);
+                        self.reload(Timestamp::now(), true).await;
+                    }
+                }
             }
         };
         stop.run_until_cancelled(looking).await;

@@ -119,11 +119,11 @@ pub(crate) async fn wait_for_slack(
 ///
 /// # Errors
 /// A question that is refused, with `refused` as its cause, if that ends the start.
-pub(crate) async fn call_slack<T>(
+pub(crate) async fn call_slack<T, F: Future<Output = Result<T, SlackError>>>(
     slack: &slack_client::Client,
     refused: Cause,
     backoff: Backoff,
-    ask: impl AsyncFn() -> Result<T, SlackError>,
+    ask: impl Fn() -> F,
 ) -> Result<T, ExitError> {
     let mut retry = StartupRetry::new(backoff);
     let mut token_status = slack.token_status();
@@ -223,7 +223,7 @@ mod tests {
         let options = ClientOptions::new(Secret::new("xoxb-1"));
         let slack = slack_client::Client::new(options).unwrap();
         let asked = Cell::new(0);
-        let ask = async || {
+        let ask = || async {
             asked.set(asked.get() + 1);
             match asked.get() {
                 12 => Ok(()),

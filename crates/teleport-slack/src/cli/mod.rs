@@ -6,6 +6,7 @@ pub mod check;
 pub mod configure;
 #[cfg(feature = "demo")]
 pub mod demo;
+pub mod manifest;
 pub mod start;
 pub mod version;
 
@@ -25,6 +26,7 @@ use crate::secret_shape::secret_in;
     version = version::LINE,
     after_help = "Examples:\n  \
         teleport-slack configure > teleport-slack.toml    write a configuration to fill in\n  \
+        teleport-slack manifest -c teleport-slack.toml    print the Slack app to create for it\n  \
         teleport-slack check --offline                    look at /etc/teleport-slack.toml and its files\n  \
         teleport-slack start                              run with /etc/teleport-slack.toml\n  \
         teleport-slack start -c teleport-slack.toml -d    run with another file, and log each step\n\n\
@@ -49,6 +51,9 @@ enum Command {
         78 wrong configuration."
     )]
     Check(check::Args),
+    /// Print the manifest of a Slack app with the scopes that the configuration needs.
+    #[command(after_help = manifest::HELP)]
+    Manifest(manifest::Args),
     /// Run until stopped: watch Teleport, post to Slack.
     Start(start::Args),
     /// Print the version.
@@ -79,6 +84,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             Err(failure) => Err(failure),
         },
         Command::Configure => configure::run(),
+        Command::Manifest(args) => manifest::run(args),
         Command::Start(args) => start::run(args),
         Command::Version => version::run(),
         #[cfg(feature = "demo")]

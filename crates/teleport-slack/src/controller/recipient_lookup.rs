@@ -115,6 +115,11 @@ impl RecipientLookup {
         Self { directory, users, order: LookupOrder::default(), updates: news, backoff, unresolved }
     }
 
+    /// The same with other links between users, or none.
+    pub(super) fn with_users(&self, users: Option<Arc<UserLookup>>) -> Self {
+        Self { users, ..self.clone() }
+    }
+
     /// Starts look-ups of these recipients; the flag says whether the configuration names them. Cached results are
     /// returned at once.
     pub(super) async fn start(

@@ -123,7 +123,7 @@ fn a_token_of_another_bot_is_not_used() {
 }
 
 #[test]
-fn a_token_in_the_configuration_itself_cannot_change_and_the_log_says_so() {
+fn a_refused_token_in_the_configuration_itself_is_tried_again() {
     run_in_process(async {
         let bed = TestBed::new().await;
         for (state, code) in [
@@ -135,7 +135,7 @@ fn a_token_in_the_configuration_itself_cannot_change_and_the_log_says_so() {
             let asked = calls(&bed, "auth.test");
             let daemon = bed.launch(&bed.config(TEAM));
             let line = bed.until_warned(&daemon, code).await;
-            let remedy = "stands in the configuration itself, so a new one needs a restart; name a file";
+            let remedy = "a new one in the configuration is used within seconds, without a restart";
             assert!(line.contains(" ERROR ") && line.contains(remedy), "{line}");
             // The daemon retries the same token with pauses, in case Slack accepts it again.
             bed.until(&daemon, "another try", || (calls(&bed, "auth.test") >= asked + 2).then_some(())).await;
