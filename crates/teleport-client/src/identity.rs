@@ -267,7 +267,7 @@ pub enum IdentityError {
 
     /// The certificate's time has not come.
     #[error(
-        "the certificate in {} is valid only from {from}, and it is {now}; is this machine's clock right?",
+        "the certificate in {} is valid only from {from}, and it is {now:.0}; is this machine's clock right?",
         .file.display()
     )]
     NotYetValid {

@@ -322,6 +322,7 @@ impl AppBuilder<'_> {
             path,
             insecure_no_tls,
             requests: reloads,
+            last_read: self.loaded.config.clone(),
             config: self.loaded.config.clone(),
             warnings: self.loaded.warnings.clone(),
             starter: self.tasks.starter(),

@@ -83,6 +83,11 @@ impl ReloadRequests {
         }
     }
 
+    /// Whether the last reload was refused.
+    pub(crate) fn are_refused(&self) -> bool {
+        self.state.status().refusal.is_some()
+    }
+
     /// What the files hold is in use.
     pub(crate) fn succeeded(&self) {
         self.state.reloaded();

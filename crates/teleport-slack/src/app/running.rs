@@ -32,6 +32,8 @@ pub(super) struct Running {
     pub(super) path: PathBuf,
     pub(super) insecure_no_tls: bool,
     pub(super) requests: ReloadRequests,
+    /// What the files held at the last reload that succeeded, with what only a restart takes up.
+    pub(super) last_read: Config,
     /// In use.
     pub(super) config: Config,
     pub(super) warnings: Vec<Diagnostic>,
@@ -99,15 +101,22 @@ impl Running {
 
     async fn reload(&mut self, cause: ReloadCause) {
         let judged = match reload::read(&self.path).await {
-            Ok(loaded) if cause == ReloadCause::FileChanged && loaded.config == self.config => {
+            Ok(loaded) if cause == ReloadCause::FileChanged && loaded.config == self.last_read => {
+                if self.requests.are_refused() {
+                    info!("The configuration file holds again what was taken up before");
+                }
                 return self.requests.succeeded();
             }
-            Ok(loaded) => self.judge(loaded).await,
+            Ok(loaded) => {
+                let read = loaded.config.clone();
+                self.judge(loaded).await.map(|judged| (judged, read))
+            }
             Err(causes) => Err(causes),
         };
         match judged {
-            Ok(judged) => {
+            Ok((judged, read)) => {
                 self.adopt(judged).await;
+                self.last_read = read;
                 self.requests.succeeded();
             }
             Err(causes) => self.requests.refused(&causes),
@@ -214,9 +223,9 @@ impl Running {
             self.starter.start(task).await;
         }
         (self.config, self.warnings) = (config, warnings);
-        if changed.is_empty() {
+        if changed.is_empty() && needs_restart.is_empty() {
             info!("The configuration was read again; nothing in it changed");
-        } else {
+        } else if !changed.is_empty() {
             info!(changed = changed.join(", "), "The new configuration is in use");
         }
         if !needs_restart.is_empty() {

@@ -55,8 +55,11 @@ impl Style {
 pub fn text(report: &Report, style: Style, exit: u8) -> String {
     let mut out = String::new();
     for item in &report.items {
-        let _ =
-            writeln!(out, "{} {}: {}", style.mark(item.status), item.id.as_str(), style.line(&title(item)));
+        let _ = write!(out, "{} {}", style.mark(item.status), item.id.as_str());
+        let _ = match title(item).as_str() {
+            "" => writeln!(out),
+            title => writeln!(out, ": {}", style.line(title)),
+        };
         if let Some(problem) = &item.problem {
             let _ = writeln!(out, "    cause: {}", style.line(&problem.cause));
             let _ = writeln!(out, "    remedy: {}", style.line(&problem.remedy));
@@ -185,6 +188,10 @@ mod tests {
         assert!(ascii.starts_with("ok config-file") && ascii.contains("\nx config-values"), "{ascii}");
         let colored = text(&report(), Style { color: true, ..PLAIN }, 78);
         assert!(colored.starts_with("\u{1b}[32m✓\u{1b}[0m config-file"), "{colored}");
+        let untitled =
+            Item::failed(ItemId::CallbackTls, Exit::Configuration, "", "nothing does TLS", "add it");
+        let untitled = text(&Report { items: vec![untitled] }, PLAIN, 78);
+        assert!(untitled.starts_with("✗ callback-tls\n"), "{untitled}");
     }
 
     #[test]

@@ -160,7 +160,7 @@ client-crt = "auth.crt"
 root-cas = "auth.cas"
 [slack]
 token = "xoxb-1"
-secret = "secret-value"
+secret = "0123456789signing"
 channel = "channel-name"
 notify_only = false
 [http]
@@ -192,7 +192,7 @@ severity = "info"
     let ReviewTransport::Http { signing_secret, listener } = review.transport else {
         panic!("callbacks were the only way")
     };
-    assert_eq!(signing_secret, Secret::new("secret-value"));
+    assert_eq!(signing_secret, Secret::new("0123456789signing"));
     assert_eq!(listener.listen_addr.port(), 8081);
     let Credentials::Files { client_key, .. } = config.teleport.credentials else {
         panic!("three files were given")
@@ -204,11 +204,12 @@ severity = "info"
 fn an_old_file_has_buttons_only_where_it_had_them() {
     let slack = |more: &str| {
         with(&format!("{more}[http]\nlisten_addr = \":8081\""))
-            .replace("recipients =", "secret = \"s\"\nrecipients =")
+            .replace("recipients =", "secret = \"0123456789signing\"\nrecipients =")
     };
     assert!(config(&slack("")).review.expect("it had buttons").is_legacy);
     // notify_only, a [review] of its own, or no way for clicks.
-    let notify_only = slack("").replace("secret = \"s\"", "secret = \"s\"\nnotify_only = true");
+    let notify_only =
+        slack("").replace("secret = \"0123456789signing\"", "secret = \"s\"\nnotify_only = true");
     assert_eq!(config(&notify_only).review, None);
     for more in ["[review]\n", "[review]\nenabled = false\n"] {
         assert_eq!(config(&slack(more)).review, None, "{more}");
@@ -530,13 +531,15 @@ fn review_settings_that_contradict_are_refused() {
     let on = "[review]\nenabled = true\n";
     let cases = [
         with(on),
-        with(&format!("{on}app_token = \"xapp-1\"\nsigning_secret = \"s\"\nslack_user_id_trait = \"t\"")),
+        with(&format!(
+            "{on}app_token = \"xapp-1\"\nsigning_secret = \"0123456789signing\"\nslack_user_id_trait = \"t\""
+        )),
         with(&format!("{on}app_token = \"xapp-1\"\nslack_user_id_trait = \"t\"\n[http]\n")),
         with(&format!(
             "notify_only = true\n{on}app_token = \"xoxb-1\"\nmode = \"resolver\"\nslack_user_id_trait = \"t\""
         )),
         with(&format!(
-            "secret = \"s\"\n{on}signing_secret = \"xoxb-1\"\n[http]\nhttps_key_file = \"k\"\nlisten_addr = \"x\""
+            "secret = \"0123456789signing\"\n{on}signing_secret = \"xoxb-1\"\n[http]\nhttps_key_file = \"k\"\nlisten_addr = \"x\""
         )),
         with(&format!(
             "{on}app_token = \"xapp-1\"\nmode = \"fast\"\n[review.users]\nbob = \"U1\"\nU012 = [\"a\"]"

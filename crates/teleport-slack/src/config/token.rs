@@ -40,7 +40,7 @@ impl TokenKind {
 /// What is wrong, in words without any part of the contents.
 pub fn reread(kind: TokenKind, path: &Path) -> Result<Secret, String> {
     let file = read_token_file(path).map_err(|error| format!("it cannot be read: {error}"))?;
-    let text = file.text.expose().trim();
+    let text = value_in(file.text.expose());
     check(kind, text, true).map_err(|(cause, remedy)| format!("it {cause}; {remedy}"))?;
     Ok(Secret::from_file(text, path))
 }
@@ -62,7 +62,7 @@ pub(super) fn resolve(
         match (source.read)(&path) {
             Ok(file) => {
                 modes::warn_if_open(Sensitivity::Secret, &path, file.permissions.as_ref(), entry, report);
-                (file.text.expose().trim().to_owned(), format!("the file {shown} "))
+                (value_in(file.text.expose()).to_owned(), format!("the file {shown} "))
             }
             Err(error) => {
                 let remedy = match error.kind() {
@@ -105,6 +105,11 @@ pub(super) fn resolve(
     }
 }
 
+/// What a file holds, without the white space around it and without the mark that some editors put at the start of UTF-8 text.
+fn value_in(text: &str) -> &str {
+    text.trim_start_matches('\u{feff}').trim()
+}
+
 /// The absolute path of the file that a text names, if it is one beside the configuration. Secrets have no dots or
 /// slashes, and no file is called as a token.
 fn file_beside(text: &str, source: &Source<'_>) -> Option<PathBuf> {
@@ -115,6 +120,9 @@ fn file_beside(text: &str, source: &Source<'_>) -> Option<PathBuf> {
     let path = std::path::absolute(source.path.parent().unwrap_or(Path::new("")).join(text)).ok()?;
     (source.read)(&path).is_ok().then_some(path)
 }
+
+/// The least number of bytes that a signing secret may have.
+const MIN_SIGNING_SECRET: usize = 16;
 
 const WANT_BOT: &str =
     "the \"Bot User OAuth Token\" (xoxb-…) from \"OAuth & Permissions\" in your Slack app's settings";
@@ -148,6 +156,12 @@ fn check(kind: TokenKind, text: &str, is_in_file: bool) -> Result<(), (&'static 
         (_, Prefix::None) if looks_like_a_file(text) => {
             let remedy = "a file that holds it must be named by its absolute path".to_owned();
             return Err(("is not a token", if is_in_file { want } else { remedy }));
+        }
+        // A part of one, or a word that a person chose, could be guessed. The example's `...` is named for what it is.
+        (TokenKind::Signing, Prefix::None)
+            if text.len() < MIN_SIGNING_SECRET && text.contains(char::is_alphanumeric) =>
+        {
+            return Err(("is too short for a signing secret; Slack's have 32 characters", want));
         }
         (TokenKind::Bot, Prefix::Bot)
         | (TokenKind::App, Prefix::App)

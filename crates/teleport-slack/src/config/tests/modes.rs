@@ -17,7 +17,7 @@ fn folder() -> (tempfile::TempDir, PathBuf) {
         ("https key", ""),
         ("https_crt", ""),
         ("token", "xoxb-1"),
-        ("signing", "s"),
+        ("signing", "0123456789signing"),
     ] {
         std::fs::write(at(name), text).unwrap();
         set(&dir.path().join(name), 0o600);
@@ -169,8 +169,11 @@ fn a_configuration_with_secrets_in_it_is_one() {
     let (dir, config) = folder();
     let text = std::fs::read_to_string(&config).unwrap();
     let at = |name: &str| format!("{:?}", dir.path().join(name).to_str().unwrap());
-    std::fs::write(&config, text.replace(&at("token"), "\"xoxb-1\"").replace(&at("signing"), "\"s\""))
-        .unwrap();
+    std::fs::write(
+        &config,
+        text.replace(&at("token"), "\"xoxb-1\"").replace(&at("signing"), "\"0123456789signing\""),
+    )
+    .unwrap();
     set(&config, 0o644);
     let keys: Vec<_> = warned(&config).into_iter().map(|finding| finding.key).collect();
     assert_eq!(keys, ["slack.token", "review.signing_secret"]);

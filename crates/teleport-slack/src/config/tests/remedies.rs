@@ -87,7 +87,9 @@ fn of_broken_toml() {
 fn of_paths() {
     let dir = tempfile::tempdir().unwrap();
     std::fs::create_dir(dir.path().join("secrets")).unwrap();
-    for (name, text) in [("secrets/token", "xoxb-1"), ("token.txt", "xoxb-1"), ("signing", "s3cret")] {
+    for (name, text) in
+        [("secrets/token", "xoxb-1"), ("token.txt", "xoxb-1"), ("signing", "0123456789signing")]
+    {
         std::fs::write(dir.path().join(name), text).unwrap();
     }
     let path = dir.path().join("c.toml");

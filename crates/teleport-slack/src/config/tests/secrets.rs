@@ -19,7 +19,7 @@ api_url = "https://b4/"
 "*" = "c4"
 [review]
 enabled = true
-signing_secret = "s"
+signing_secret = "0123456789signing"
 slack_user_id_trait = "d1"
 mode = "auto"
 [review.users]
@@ -102,7 +102,9 @@ fn a_secret_in_any_text_or_key_is_refused_and_not_shown() {
                 [secret.clone(), format!("{own}{secret}"), format!("{own} {secret} x"), format!("#{secret}")]
             {
                 // A token of the right kind in its own place is what the place is for.
-                if own == "xoxb-1" && text.starts_with("xoxb-") || own == "s" && !text.contains("://") {
+                if own == "xoxb-1" && text.starts_with("xoxb-")
+                    || own == "0123456789signing" && !text.contains("://")
+                {
                     continue;
                 }
                 check_hidden(&replaced(FILE, &range, &text), MARK);
@@ -153,9 +155,31 @@ fn a_secret_in_broken_toml_is_not_shown() {
 fn a_signing_secret_is_known_by_its_form() {
     let secret = "8f742231b10e8888abcd99ccceee85a5";
     for range in quoted(FILE) {
-        if !["s", "xoxb-1"].contains(&&FILE[range.clone()]) {
+        if !["0123456789signing", "xoxb-1"].contains(&&FILE[range.clone()]) {
             let shown = check_hidden(&replaced(FILE, &range, secret), secret);
             assert!(shown.contains("this looks like a signing secret"), "{shown}");
+        }
+    }
+}
+
+#[test]
+fn a_signing_secret_that_could_be_guessed_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("signing");
+    let file = path.to_str().unwrap();
+    for (written, is_refused) in
+        [("hunter2", true), ("8f742231b10e888", true), ("8f742231b10e8888abcd99yyyzzz85a5", false)]
+    {
+        std::fs::write(&path, written).unwrap();
+        let reread = crate::config::token::reread(crate::config::token::TokenKind::Signing, &path);
+        assert_eq!(reread.is_err(), is_refused, "{written}");
+        for given in [written, file] {
+            let text = FILE.replace("0123456789signing", given);
+            std::fs::write(dir.path().join("c.toml"), text).unwrap();
+            let shown =
+                load(&dir.path().join("c.toml")).map_err(|error| error.to_string()).err().unwrap_or_default();
+            assert_eq!(shown.contains("is too short for a signing secret"), is_refused, "{written}: {shown}");
+            assert!(!shown.contains(written), "{shown}");
         }
     }
 }

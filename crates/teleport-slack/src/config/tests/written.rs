@@ -9,6 +9,16 @@ fn a_byte_order_mark_and_carriage_returns_change_nothing() {
     assert_eq!(config(&windows), config(&plain));
     let line = mistakes(&windows.replace("addr", "adr"));
     assert!(line.contains("/etc/slack.toml:2: teleport.adr: there is no such key"), "{line}");
+    let dir = tempfile::tempdir().unwrap();
+    let token = dir.path().join("token");
+    std::fs::write(&token, "\u{feff}xoxb-1\r\n").unwrap();
+    let path = dir.path().join("c.toml");
+    std::fs::write(&path, with("").replace("xoxb-1", token.to_str().unwrap())).unwrap();
+    assert_eq!(load(&path).unwrap().config.slack.token.expose(), "xoxb-1");
+    assert_eq!(
+        crate::config::token::reread(crate::config::token::TokenKind::Bot, &token).unwrap().expose(),
+        "xoxb-1"
+    );
 }
 
 #[test]

@@ -20,11 +20,11 @@ const CONFIGURATIONS: [(&str, &str); 5] = [
     ("notifications only", ""),
     (
         "reviewer, HTTP",
-        "[review]\nenabled = true\nmode = \"reviewer\"\nsigning_secret = \"s\"\nslack_user_id_trait = \"t\"\n[http]\nlisten_addr = \"127.0.0.1:0\"\n",
+        "[review]\nenabled = true\nmode = \"reviewer\"\nsigning_secret = \"0123456789signing\"\nslack_user_id_trait = \"t\"\n[http]\nlisten_addr = \"127.0.0.1:0\"\n",
     ),
     (
         "resolver, HTTP",
-        "[review]\nenabled = true\nmode = \"resolver\"\nsigning_secret = \"s\"\nslack_user_id_trait = \"t\"\n[http]\nlisten_addr = \"127.0.0.1:0\"\n",
+        "[review]\nenabled = true\nmode = \"resolver\"\nsigning_secret = \"0123456789signing\"\nslack_user_id_trait = \"t\"\n[http]\nlisten_addr = \"127.0.0.1:0\"\n",
     ),
     (
         "auto without rules, Socket Mode",
