@@ -3,7 +3,7 @@
 _default:
     @just --list
 
-# Formatting, spelling, lints, documentation, licenses.
+# Formatting, spelling, generated code, lints, documentation, licenses.
 check:
     .ci/check
 
@@ -22,6 +22,14 @@ nextest *arguments:
 # The gate: check, test, demo, the page in a browser, conformance.
 test-all:
     .ci/run
+
+# The alerts and metrics, by promtool and a real Prometheus. Argument: the program, if not that of the release build.
+prometheus *program:
+    .ci/prometheus {{ program }}
+
+# The code of Teleport's API from its .proto files; with --check, only whether it is up to date.
+proto *arguments:
+    .ci/proto {{ arguments }}
 
 # Both simulators, the daemon, and a page to play with.
 demo *arguments:

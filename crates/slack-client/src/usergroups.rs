@@ -15,22 +15,19 @@ use super::error::{Affects, SlackError};
 use super::method::Method;
 use super::rate_limit::{LookupQueue, Priority};
 
-/// A group that was asked for within this time need not be asked for again. A verdict may be made and applied up
-/// to ten seconds after that, so it is less.
-const HIT_TTL: Duration = Duration::from_secs(8);
-
 /// Groups remembered at once; each may have thousands of members.
 const MAX_GROUPS: usize = 100;
 
 /// Reads the members of user groups. Cheap to clone; clones share the memory.
 ///
-/// What was read is remembered for eight seconds, failures not at all: an error says nothing about members. Concurrent
+/// What was read is remembered for as long as the caller says, failures not at all: an error says nothing about members. Concurrent
 /// questions about one group cause one call, and none is made while Slack asks to wait.
 #[derive(Clone)]
 pub struct UserGroups {
     client: Client,
     lookups: LookupQueue,
     members: Cache<Membership, SlackError>,
+    max_age: Duration,
 }
 
 /// The people in a group.
@@ -43,16 +40,16 @@ pub struct Membership {
 }
 
 impl Membership {
-    fn is_kept(&self) -> bool {
-        self.asked.elapsed() < HIT_TTL
+    fn is_kept(&self, max_age: Duration) -> bool {
+        self.asked.elapsed() < max_age
     }
 }
 
 impl UserGroups {
-    /// Starts with an empty memory.
-    pub fn new(client: Client) -> Self {
-        let limits = Limits { hit_ttl: HIT_TTL, miss_ttl: Duration::ZERO, max_entries: MAX_GROUPS };
-        Self { lookups: client.lookup_queue(), client, members: Cache::new(limits) }
+    /// Starts with an empty memory. A group that was asked for within `max_age` is not asked for again.
+    pub fn new(client: Client, max_age: Duration) -> Self {
+        let limits = Limits { hit_ttl: max_age, miss_ttl: Duration::ZERO, max_entries: MAX_GROUPS };
+        Self { lookups: client.lookup_queue(), client, members: Cache::new(limits), max_age }
     }
 
     /// The members of the group with this id.
@@ -69,7 +66,8 @@ impl UserGroups {
                 this.lookups.call(Method::UsergroupsUsersList, Priority::Operator, call).await.map(Some)
             }
         };
-        let is_kept = |found: &Option<Membership>| found.as_ref().is_some_and(Membership::is_kept);
+        let is_kept =
+            |found: &Option<Membership>| found.as_ref().is_some_and(|found| found.is_kept(self.max_age));
         let found = self.members.get_if(group, Priority::Operator.key(), is_kept, lookup).await?;
         Ok(found.unwrap_or_else(|| Membership { people: Arc::default(), asked: Instant::now() }))
     }

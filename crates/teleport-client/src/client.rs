@@ -20,16 +20,7 @@ use super::error::{CallResult, MAX_MESSAGE_BYTES, TeleportError};
 use super::identity::Identity;
 use super::observer::Observer;
 use super::signer::Signer;
-
-/// How long one small call may take. Longer than a connection attempt, which may happen inside it and
-/// whose own error says more.
-pub(super) const CALL_TIMEOUT: Duration = Duration::from_secs(15);
-
-/// How long the server may take to show that it is there.
-const LIVENESS_TIMEOUT: Duration = Duration::from_secs(8);
-
-/// How long a whole listing may take, all its pages together.
-pub(super) const LIST_TIMEOUT: Duration = Duration::from_secs(60);
+use super::timings::CallTimings;
 
 /// The first release whose API is complete enough: major, minor.
 const MIN_SERVER_VERSION: (u32, u32) = (6, 1);
@@ -55,6 +46,7 @@ pub(super) struct Shared {
     is_access_denied: AtomicBool,
     /// How often it let us in again.
     readmissions: latest::Sender<u64>,
+    timings: CallTimings,
     observer: Arc<dyn Observer>,
 }
 
@@ -70,9 +62,9 @@ struct Connection {
 }
 
 impl Connection {
-    fn open(addr: &TeleportAddr, identity: &Identity) -> Self {
+    fn open(addr: &TeleportAddr, identity: &Identity, timings: &CallTimings) -> Self {
         let (tls, roles, signer) = (identity.tls_config(), identity.roles(), identity.signer().clone());
-        Self { channel: connect::open(addr, Arc::clone(&tls)), tls, roles, signer }
+        Self { channel: connect::open(addr, Arc::clone(&tls), timings.connect), tls, roles, signer }
     }
 }
 
@@ -80,14 +72,25 @@ impl Client {
     /// A client for the server at `addr`, known to it as `identity`. Must be called within a Tokio runtime;
     /// connects on the first call. Reports each call, and what the watcher sees, to `observer`.
     pub fn new(addr: &TeleportAddr, identity: &Identity, observer: Arc<dyn Observer>) -> Self {
+        Self::with_timings(addr, identity, observer, CallTimings::default())
+    }
+
+    /// The same with other limits for calls.
+    pub fn with_timings(
+        addr: &TeleportAddr,
+        identity: &Identity,
+        observer: Arc<dyn Observer>,
+        timings: CallTimings,
+    ) -> Self {
         let shared = Shared {
             addr: addr.clone(),
-            connection: RwLock::new(Connection::open(addr, identity)),
+            connection: RwLock::new(Connection::open(addr, identity, &timings)),
             list_method: AtomicU8::new(0),
             uses_users_service: AtomicBool::new(false),
             identity_renewals: latest::Sender::new(0),
             is_access_denied: AtomicBool::new(false),
             readmissions: latest::Sender::new(0),
+            timings,
             observer,
         };
         Self { shared: Arc::new(shared) }
@@ -96,19 +99,25 @@ impl Client {
     /// Makes every later call, on all clones, with a renewed identity. Calls on their way end on the
     /// connection that they began on; a [`super::watcher::Watcher`] moves to the new one.
     pub fn use_identity(&self, identity: &Identity) {
-        *self.connection_mut() = Connection::open(&self.shared.addr, identity);
+        *self.connection_mut() = Connection::open(&self.shared.addr, identity, self.timings());
         self.shared.identity_renewals.send_modify(|count| *count += 1);
     }
 
     /// Makes every later call, on all clones, on a new connection: the present one seems to be dead.
     pub fn reconnect(&self) {
         let mut connection = self.connection_mut();
-        connection.channel = connect::open(&self.shared.addr, Arc::clone(&connection.tls));
+        connection.channel =
+            connect::open(&self.shared.addr, Arc::clone(&connection.tls), self.timings().connect);
     }
 
     /// Asks the server whether it lets this identity in, on a connection of its own.
     pub async fn try_identity(&self, identity: &Identity) -> Result<(), TeleportError> {
-        Self::new(&self.shared.addr, identity, Arc::clone(&self.shared.observer)).ping().await.map(drop)
+        let Shared { addr, observer, timings, .. } = &*self.shared;
+        Self::with_timings(addr, identity, Arc::clone(observer), *timings).ping().await.map(drop)
+    }
+
+    pub(super) fn timings(&self) -> &CallTimings {
+        &self.shared.timings
     }
 
     pub(super) fn observer(&self) -> &Arc<dyn Observer> {
@@ -142,7 +151,7 @@ impl Client {
     /// Asks the server who it is. Needs no permission.
     pub async fn ping(&self) -> Result<Pong, TeleportError> {
         let mut rpc = self.rpc();
-        let pong = self.run_call(Call::Ping, CALL_TIMEOUT, rpc.ping(PingRequest {})).await?;
+        let pong = self.run_call(Call::Ping, self.timings().call, rpc.ping(PingRequest {})).await?;
         Ok(Pong {
             cluster_name: pong.cluster_name,
             server_version: pong.server_version,
@@ -152,26 +161,27 @@ impl Client {
     }
 
     /// Fails if the server says that it is too old. It may be another one, or of another release, than when the daemon
-    /// started; other errors of the connection do not count here. At most 8 s.
+    /// started; other errors of the connection do not count here. At most [`CallTimings::liveness`].
     pub(super) async fn check_release(&self) -> Result<(), TeleportError> {
         let mut rpc = self.rpc();
-        match self.run_call_raw(Call::Ping, LIVENESS_TIMEOUT, rpc.ping(PingRequest {})).await {
+        match self.run_call_raw(Call::Ping, self.timings().liveness, rpc.ping(PingRequest {})).await {
             Ok(Ok(pong)) => check_version(&pong.server_version),
             Ok(Err(_)) | Err(_) => Ok(()),
         }
     }
 
     /// Fails if the server does not answer on the connection in use, so that the next call makes a new one. Any
-    /// answer will do: this checks the connection, not the health of the server. At most 8 s.
+    /// answer will do: this checks the connection, not the health of the server. At most [`CallTimings::liveness`].
     pub(super) async fn check_liveness(&self) -> Result<(), TeleportError> {
         let mut rpc = self.rpc();
-        let error = match self.run_call_raw(Call::Ping, LIVENESS_TIMEOUT, rpc.ping(PingRequest {})).await {
-            Ok(Err(status)) if !CallResult::from_status(&status).has_response() => {
-                TeleportError::from_status(Call::Ping, &status)
-            }
-            Ok(_) => return Ok(()),
-            Err(error) => error,
-        };
+        let error =
+            match self.run_call_raw(Call::Ping, self.timings().liveness, rpc.ping(PingRequest {})).await {
+                Ok(Err(status)) if !CallResult::from_status(&status).has_response() => {
+                    TeleportError::from_status(Call::Ping, &status)
+                }
+                Ok(_) => return Ok(()),
+                Err(error) => error,
+            };
         self.reconnect();
         Err(error)
     }

@@ -24,9 +24,6 @@ use super::text::quote;
 /// The name that every auth server's certificate carries, whatever the host is called.
 const SERVER_NAME: &str = "teleport.cluster.local";
 
-/// How long a connection attempt may take: name, TCP and TLS together.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-
 /// How long we wait after a TLS 1.3 handshake for the server's verdict on our certificate.
 const CERTIFICATE_ALERT_TIMEOUT: Duration = Duration::from_secs(1);
 
@@ -138,12 +135,12 @@ impl ConnectErrorKind {
     }
 }
 
-/// A channel that connects when it is first used, and again after each loss.
-pub(super) fn open(addr: &TeleportAddr, tls: Arc<ClientConfig>) -> Channel {
+/// A channel that connects when it is first used, and again after each loss, each time within `limit`.
+pub(super) fn open(addr: &TeleportAddr, tls: Arc<ClientConfig>, limit: Duration) -> Channel {
     let addr = addr.clone();
     let connector = tower::service_fn(move |_| {
         let (addr, tls) = (addr.clone(), Arc::clone(&tls));
-        async move { dial(&addr, tls).await.map(TokioIo::new) }
+        async move { dial(&addr, tls, limit).await.map(TokioIo::new) }
     });
     endpoint().connect_with_connector_lazy(connector)
 }
@@ -157,11 +154,15 @@ fn endpoint() -> Endpoint {
         .keep_alive_while_idle(true)
 }
 
-async fn dial(addr: &TeleportAddr, tls: Arc<ClientConfig>) -> Result<TlsStream<TcpStream>, ConnectError> {
-    let deadline = Instant::now() + CONNECT_TIMEOUT;
+async fn dial(
+    addr: &TeleportAddr,
+    tls: Arc<ClientConfig>,
+    limit: Duration,
+) -> Result<TlsStream<TcpStream>, ConnectError> {
+    let deadline = Instant::now() + limit;
     let fail = |problem, detail: String| ConnectError { addr: addr.to_string(), kind: problem, detail };
     let late = |step: &str| {
-        fail(ConnectErrorKind::TimedOut, format!("{step}: given up after {} s", CONNECT_TIMEOUT.as_secs()))
+        fail(ConnectErrorKind::TimedOut, format!("{step}: given up after {} s", limit.as_secs()))
     };
 
     let found = timeout_at(deadline, tokio::net::lookup_host((addr.host(), addr.port())))

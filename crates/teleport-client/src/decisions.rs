@@ -14,7 +14,7 @@ use jiff::Timestamp;
 use teleport_proto::auth as wire;
 use tonic::Status;
 
-use super::client::{CALL_TIMEOUT, Client};
+use super::client::Client;
 use super::convert;
 use super::denied::MFA_REMEDY;
 use super::error::{Call, ErrorKind, TeleportError};
@@ -186,7 +186,7 @@ impl Client {
             }),
         };
         let mut rpc = self.rpc();
-        let answer = self.run_call_raw(call, CALL_TIMEOUT, rpc.submit_access_review(message)).await?;
+        let answer = self.run_call_raw(call, self.timings().call, rpc.submit_access_review(message)).await?;
         let answer = answer.map_err(|status| DecideError::from_status(call, id, &review.author, &status))?;
         convert::access_request(answer).filter(|request| review.is_recorded_in(request)).ok_or_else(|| {
             let cause = format!("the answer does not show the review of {}", quote(&review.author));
@@ -215,7 +215,8 @@ impl Client {
             ..wire::RequestStateSetter::default()
         };
         let mut rpc = self.rpc();
-        let answer = self.run_call_raw(call, CALL_TIMEOUT, rpc.set_access_request_state(message)).await?;
+        let answer =
+            self.run_call_raw(call, self.timings().call, rpc.set_access_request_state(message)).await?;
         answer.map_err(|status| DecideError::from_status(call, id, &set.delegator, &status))?;
         let cause = match self.get_request(id).await {
             Ok(Some(request)) if request.state == set.decision.state() => return Ok(request),

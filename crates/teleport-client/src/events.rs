@@ -3,8 +3,6 @@
 //! It has no memory: it does not report what happened before it was opened, so a list has to follow its opening.
 //! `watcher.rs` does that and opens it again when it ends.
 
-use std::time::Duration;
-
 use access_core::domain::ids::RequestId;
 use access_core::domain::request::AccessRequest;
 use bytes::Bytes;
@@ -15,9 +13,6 @@ use tonic::Streaming;
 use super::client::Client;
 use super::convert;
 use super::error::{Call, TeleportError};
-
-/// How long the server may take to open a watch: it waits until its own cache is ready.
-const INIT_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Teleport's name for the kind of resource that we follow.
 pub(super) const ACCESS_REQUEST: &str = "access_request";
@@ -61,7 +56,7 @@ impl Client {
             let first = stream.message().await?;
             Ok(tonic::Response::new((stream, first)))
         };
-        match self.run_call(Call::WatchEvents, INIT_TIMEOUT, opening).await? {
+        match self.run_call(Call::WatchEvents, self.timings().watch, opening).await? {
             (_, None) => Err(TeleportError::WatchEnded),
             (stream, Some(first)) if first.r#type == Operation::Init as i32 => Ok(EventStream { stream }),
             (_, Some(_)) => Err(invalid_response("a stream of events that does not begin with INIT")),

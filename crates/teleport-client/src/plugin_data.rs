@@ -10,7 +10,7 @@ use access_core::domain::backoff::Backoff;
 use access_core::domain::ids::RequestId;
 use teleport_proto::auth::{PluginDataFilter, PluginDataUpdateParams, PluginDataV3, StringEntry};
 
-use super::client::{CALL_TIMEOUT, Client, LIST_TIMEOUT};
+use super::client::Client;
 use super::convert::text;
 use super::error::{Call, ErrorKind, TeleportError};
 use super::events::ACCESS_REQUEST;
@@ -40,7 +40,7 @@ impl Client {
     /// All records, those of requests that are gone included. The server sends them in one message, with what other
     /// plugins keep beside them, so there may be too many for it; [`Client::get_record`] is bounded.
     pub(super) async fn list_records(&self) -> Result<Vec<(RequestId, Fields)>, TeleportError> {
-        let items = self.plugin_data("", LIST_TIMEOUT).await?.into_iter().filter_map(fields);
+        let items = self.plugin_data("", self.timings().list).await?.into_iter().filter_map(fields);
         Ok(items.map(|(id, fields)| (id, without_revision(fields))).collect())
     }
 
@@ -60,12 +60,13 @@ impl Client {
             set: entries(set),
             expect: entries(expect),
         };
-        self.run_call(Call::UpdatePluginData, CALL_TIMEOUT, self.rpc().update_plugin_data(update)).await
+        self.run_call(Call::UpdatePluginData, self.timings().call, self.rpc().update_plugin_data(update))
+            .await
     }
 
     /// The record with its revision.
     async fn get_with_revision(&self, id: &RequestId) -> Result<Fields, TeleportError> {
-        let items = self.plugin_data(id.as_str(), CALL_TIMEOUT).await?;
+        let items = self.plugin_data(id.as_str(), self.timings().call).await?;
         let ours = items.into_iter().filter_map(fields).find(|(found, _)| found == id);
         Ok(ours.map(|(_, fields)| fields).unwrap_or_default())
     }

@@ -12,7 +12,7 @@ use teleport_proto::auth::{AccessRequestFilter, AccessRequestV3, ListAccessReque
 use tokio::time::timeout;
 use tonic::{Response, Status};
 
-use super::client::{CALL_TIMEOUT, Client};
+use super::client::Client;
 use super::convert;
 use super::error::{Call, ErrorKind, TeleportError};
 
@@ -26,12 +26,6 @@ const PAGE_SIZE: i32 = 200;
 /// The most requests that we take from a server: far more than any cluster holds, and a bound on memory.
 const MAX_REQUESTS: usize = 100_000;
 
-/// How long one piece of a list may take: a page, or the next message of a stream. One message may be the whole list.
-const PAGE_TIMEOUT: Duration = Duration::from_secs(60);
-
-/// How long a whole list may take. The watcher reports changes meanwhile.
-const LIST_TIMEOUT: Duration = Duration::from_secs(600);
-
 /// The requests that were listed.
 #[derive(Debug, Default)]
 pub(super) struct ListedRequests {
@@ -44,11 +38,11 @@ impl Client {
     /// All access requests that the server shows us, in any state and no particular order: at most 100,000, in 10
     /// minutes. A server without pages that holds too much for one message is asked for the pending ones alone.
     pub(super) async fn list_requests(&self) -> Result<ListedRequests, TeleportError> {
-        match self.find(&AccessRequestFilter::default(), PAGE_TIMEOUT).await {
+        match self.find(&AccessRequestFilter::default(), self.timings().list).await {
             Err(error @ TeleportError::ResponseTooLarge { call: Call::GetAccessRequests, .. }) => {
                 let pending =
                     AccessRequestFilter { state: RequestState::Pending.into(), ..Default::default() };
-                let requests = self.find(&pending, PAGE_TIMEOUT).await?;
+                let requests = self.find(&pending, self.timings().list).await?;
                 Ok(ListedRequests { requests, only_pending: Some(error) })
             }
             found => Ok(ListedRequests { requests: found?, only_pending: None }),
@@ -61,7 +55,7 @@ impl Client {
     /// [`TeleportError::NotVisible`] if it was not found and may be there all the same.
     pub async fn get_request(&self, id: &RequestId) -> Result<Option<AccessRequest>, TeleportError> {
         let filter = AccessRequestFilter { id: id.as_str().to_owned(), ..AccessRequestFilter::default() };
-        let found = match self.find(&filter, CALL_TIMEOUT).await {
+        let found = match self.find(&filter, self.timings().call).await {
             Ok(found) => found,
             Err(error) if error.kind() == ErrorKind::NotFound => Vec::new(),
             Err(error) => return Err(error),
@@ -92,8 +86,9 @@ impl Client {
                     _ => self.find_unary(filter, limit).await,
                 }
             };
-            let answer = timeout(LIST_TIMEOUT, answer).await;
-            match answer.unwrap_or(Err(TeleportError::Deadline { call, limit: LIST_TIMEOUT })) {
+            let whole_limit = self.timings().all_requests;
+            let answer = timeout(whole_limit, answer).await;
+            match answer.unwrap_or(Err(TeleportError::Deadline { call, limit: whole_limit })) {
                 Ok(found) => {
                     self.shared.list_method.store(index, Ordering::Relaxed);
                     return Ok(found);
@@ -162,7 +157,7 @@ impl Client {
             Ok(Response::new(Ok(())))
         };
         // One request is one message.
-        let whole_limit = if filter.id.is_empty() { LIST_TIMEOUT } else { limit };
+        let whole_limit = if filter.id.is_empty() { self.timings().all_requests } else { limit };
         self.run_call(call, whole_limit, whole).await??;
         Ok(found)
     }

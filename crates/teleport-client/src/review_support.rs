@@ -7,7 +7,7 @@
 use teleport_proto::auth::RoleV6;
 use tonic::{Response, Status};
 
-use super::client::{CALL_TIMEOUT, Client, Pong, parse_version};
+use super::client::{Client, Pong, parse_version};
 use super::error::{Call, ErrorKind, TeleportError};
 
 /// The first major release of which any version lets a role name users to submit reviews for.
@@ -39,7 +39,10 @@ impl Client {
         if let Some(ruled_out) = ruled_out_by_server(&pong) {
             return Ok(ruled_out);
         }
-        match self.run_call(Call::GetCurrentUserRoles, CALL_TIMEOUT, self.has_submit_permission()).await {
+        match self
+            .run_call(Call::GetCurrentUserRoles, self.timings().call, self.has_submit_permission())
+            .await
+        {
             Ok(true) => Ok(ReviewSupportStatus::MaybeSupported),
             Ok(false) => Ok(ReviewSupportStatus::NoPermission),
             // A server that does not say rules nothing out.

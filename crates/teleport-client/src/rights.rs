@@ -8,7 +8,7 @@
 use teleport_proto::auth::{GetRoleRequest, RoleConditions, RoleV6, Rule};
 use tonic::{Response, Status};
 
-use super::client::{CALL_TIMEOUT, Client};
+use super::client::Client;
 use super::error::{Call, ErrorKind, TeleportError};
 use super::events::ACCESS_REQUEST;
 use super::visibility::Visibility;
@@ -66,7 +66,7 @@ impl Client {
     }
 
     async fn own_roles(&self) -> Result<Vec<RoleV6>, TeleportError> {
-        match self.run_call(Call::GetCurrentUserRoles, CALL_TIMEOUT, self.current_roles()).await {
+        match self.run_call(Call::GetCurrentUserRoles, self.timings().call, self.current_roles()).await {
             Err(error) if error.kind() == ErrorKind::Unimplemented => self.certified_roles().await,
             answer => answer,
         }
@@ -93,7 +93,10 @@ impl Client {
         let mut roles = Vec::new();
         for name in names.iter().cloned() {
             let mut rpc = self.rpc();
-            match self.run_call(Call::GetRole, CALL_TIMEOUT, rpc.get_role(GetRoleRequest { name })).await {
+            match self
+                .run_call(Call::GetRole, self.timings().call, rpc.get_role(GetRoleRequest { name }))
+                .await
+            {
                 Ok(role) => roles.push(role),
                 // A role that was deleted gives no right.
                 Err(error) if error.kind() == ErrorKind::NotFound => {}

@@ -7,7 +7,7 @@
 
 use teleport_proto::auth::{AuthPreferenceV2, SecondFactorType};
 
-use super::client::{CALL_TIMEOUT, Client, parse_version};
+use super::client::{Client, parse_version};
 use super::error::{Call, ErrorKind, TeleportError};
 use super::signer::Signer;
 
@@ -43,7 +43,7 @@ impl Client {
         let asking = rpc.get_auth_preference(());
         Ok(
             match self
-                .run_call(Call::GetAuthPreference, CALL_TIMEOUT, asking)
+                .run_call(Call::GetAuthPreference, self.timings().call, asking)
                 .await
                 .map(|found| only_webauthn(&found))
             {

@@ -12,7 +12,7 @@ use teleport_proto::users::{self, ListUsersRequest};
 use tonic::transport::Channel;
 use tonic::{Response, Status};
 
-use super::client::{CALL_TIMEOUT, Client, LIST_TIMEOUT};
+use super::client::Client;
 use super::convert;
 use super::error::{Call, ErrorKind, MAX_MESSAGE_BYTES, TeleportError};
 
@@ -38,7 +38,7 @@ impl Client {
                     self.rpc().get_user(GetUserRequest { name, with_secrets: false }).await
                 }
             };
-            self.run_call(Call::GetUser, CALL_TIMEOUT, answer).await
+            self.run_call(Call::GetUser, self.timings().call, answer).await
         };
         match self.with_service_fallback(ask).await {
             Ok(found) => Ok(user(found).filter(|user| user.name == name)),
@@ -51,9 +51,15 @@ impl Client {
     pub async fn list_users(&self) -> Result<Vec<TeleportUser>, TeleportError> {
         let ask = |newer| async move {
             let (call, found) = if newer {
-                (Call::ListUsers, self.run_call(Call::ListUsers, LIST_TIMEOUT, self.users_paged()).await?)
+                (
+                    Call::ListUsers,
+                    self.run_call(Call::ListUsers, self.timings().list, self.users_paged()).await?,
+                )
             } else {
-                (Call::GetUsers, self.run_call(Call::GetUsers, LIST_TIMEOUT, self.users_streamed()).await?)
+                (
+                    Call::GetUsers,
+                    self.run_call(Call::GetUsers, self.timings().list, self.users_streamed()).await?,
+                )
             };
             found.ok_or(TeleportError::TooManyItems { call, limit: MAX_USERS })
         };
@@ -67,14 +73,14 @@ impl Client {
             if newer {
                 let page = ListUsersRequest { page_size: 1, ..ListUsersRequest::default() };
                 let answer = async { self.users_rpc().list_users(page).await };
-                self.run_call(Call::ListUsers, LIST_TIMEOUT, answer).await.map(drop)
+                self.run_call(Call::ListUsers, self.timings().list, answer).await.map(drop)
             } else {
                 let answer = async {
                     let mut stream =
                         self.rpc().get_users(GetUsersRequest { with_secrets: false }).await?.into_inner();
                     stream.message().await.map(Response::new)
                 };
-                self.run_call(Call::GetUsers, LIST_TIMEOUT, answer).await.map(drop)
+                self.run_call(Call::GetUsers, self.timings().list, answer).await.map(drop)
             }
         };
         self.with_service_fallback(ask).await

@@ -1,7 +1,7 @@
 //! Teleport's gRPC API as far as this project uses it.
 //!
 //! The files in `proto/` are ours, trimmed by hand; `generated/` is made from them and committed, so that a build
-//! needs no protoc. To regenerate: `UPDATE_PROTO=1 cargo test -p teleport-proto`.
+//! needs no protoc. To regenerate: `.ci/proto`, which is `generate/`, a workspace of its own.
 
 /// Package `proto`: the messages and the service `AuthService`.
 #[allow(
@@ -28,6 +28,3 @@ pub mod auth {
 pub mod users {
     include!("generated/teleport.users.v1.rs");
 }
-
-#[cfg(test)]
-mod tests;

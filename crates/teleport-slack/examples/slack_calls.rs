@@ -7,7 +7,7 @@
 use access_core::domain::decision::Decision;
 use access_core::domain::ids::{ChannelId, MessageTs, RequestId, SlackUserId};
 use access_core::domain::lifecycle::Phase;
-use access_core::domain::request::{AccessRequest, RequestKind, RequestState};
+use access_core::domain::request::AccessRequest;
 use access_core::domain::secret::Secret;
 use access_core::interaction::controls::ModalState;
 use access_core::render::ephemeral::{Accepted, accepted};
@@ -74,22 +74,8 @@ async fn main() -> anyhow::Result<()> {
 
 fn request() -> AccessRequest {
     AccessRequest {
-        id: RequestId::new("8f77d2d1-2bbf-4031-a300-58926237a807"),
-        user: "alice@example.com".to_owned(),
         roles: vec!["dba".to_owned()],
-        state: RequestState::Pending,
         reason: "nightly restore".to_owned(),
-        resolve_reason: String::new(),
-        created: None,
-        access_until: None,
-        expires: None,
-        assume_start: None,
-        thresholds: Vec::new(),
-        reviews: Vec::new(),
-        suggested_reviewers: Vec::new(),
-        resources: Vec::new(),
-        kind: RequestKind::Unstated,
-        promoted_to: None,
-        version: None,
+        ..AccessRequest::pending(RequestId::new("8f77d2d1-2bbf-4031-a300-58926237a807"), "alice@example.com")
     }
 }

@@ -62,6 +62,13 @@ impl ExitError {
     }
 }
 
+/// On one line, causes included.
+impl fmt::Display for ExitError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&chain(&*self.error))
+    }
+}
+
 impl From<ConfigError> for ExitError {
     fn from(error: ConfigError) -> Self {
         Self::new(of_config(&error), error)

@@ -99,16 +99,7 @@ impl Inputs {
     /// What older servers say of a request: its id and its state.
     fn bare(id: &str) -> Self {
         let full = Self::new("bare", id, "", 0);
-        let request = AccessRequest {
-            created: None,
-            access_until: None,
-            expires: None,
-            assume_start: None,
-            thresholds: Vec::new(),
-            kind: RequestKind::Unstated,
-            promoted_to: None,
-            ..full.request
-        };
+        let request = AccessRequest::pending(RequestId::new(id), "");
         Self { request, votes: Votes::default(), ..full }
     }
 

@@ -41,6 +41,17 @@ pub enum Phase {
 }
 
 impl Phase {
+    /// Each phase once.
+    pub const ALL: [Self; 7] = [
+        Self::Pending,
+        Self::Approved,
+        Self::Denied,
+        Self::Promoted,
+        Self::Expired,
+        Self::Deleted,
+        Self::Unknown,
+    ];
+
     /// Whether a decision can still come.
     pub fn is_open(self) -> bool {
         self == Phase::Pending

@@ -62,6 +62,31 @@ pub struct AccessRequest {
     pub version: Option<Version>,
 }
 
+impl AccessRequest {
+    /// A pending request of which nothing else is known.
+    pub fn pending(id: RequestId, user: impl Into<String>) -> Self {
+        Self {
+            id,
+            user: user.into(),
+            roles: Vec::new(),
+            state: RequestState::Pending,
+            reason: String::new(),
+            resolve_reason: String::new(),
+            created: None,
+            access_until: None,
+            expires: None,
+            assume_start: None,
+            thresholds: Vec::new(),
+            reviews: Vec::new(),
+            suggested_reviewers: Vec::new(),
+            resources: Vec::new(),
+            kind: RequestKind::Unstated,
+            promoted_to: None,
+            version: None,
+        }
+    }
+}
+
 /// One writing of a request in Teleport.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Version {
@@ -161,22 +186,12 @@ pub struct Resource {
 pub(crate) fn sample() -> AccessRequest {
     let at = |second: i64| Timestamp::from_second(1_800_000_000 + second).ok();
     AccessRequest {
-        id: RequestId::new("8f77d2d1-2bbf-4031-a300-58926237a807"),
-        user: "alice@example.com".into(),
         roles: vec!["dba".into()],
-        state: RequestState::Pending,
         reason: "nightly restore".into(),
-        resolve_reason: String::new(),
         created: at(0),
         access_until: at(28_800),
         expires: at(3_600),
-        assume_start: None,
         thresholds: vec![Threshold { name: String::new(), filter: String::new(), approve: 1, deny: 1 }],
-        reviews: vec![],
-        suggested_reviewers: vec![],
-        resources: vec![],
-        kind: RequestKind::Unstated,
-        promoted_to: None,
-        version: None,
+        ..AccessRequest::pending(RequestId::new("8f77d2d1-2bbf-4031-a300-58926237a807"), "alice@example.com")
     }
 }

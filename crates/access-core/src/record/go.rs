@@ -1,7 +1,7 @@
 //! The Go plugin's part of a record: its keys, in its meaning, and what can be read from them alone.
 
 use crate::domain::ids::RequestId;
-use crate::domain::request::{AccessRequest, RequestKind, RequestState};
+use crate::domain::request::AccessRequest;
 
 pub(super) const USER: &str = "user";
 pub(super) const ROLES: &str = "roles";
@@ -29,22 +29,8 @@ pub(super) fn message_pairs(text: &str) -> (Vec<(&str, &str)>, bool) {
 /// What the Go plugin kept of a request.
 pub(super) fn from_keys<'a>(id: &RequestId, text: &impl Fn(&str) -> &'a str) -> AccessRequest {
     AccessRequest {
-        id: id.clone(),
-        user: text(USER).to_owned(),
         roles: text(ROLES).split(',').filter(|role| !role.is_empty()).map(str::to_owned).collect(),
-        state: RequestState::Pending,
         reason: text(REQUEST_REASON).to_owned(),
-        resolve_reason: String::new(),
-        created: None,
-        access_until: None,
-        expires: None,
-        assume_start: None,
-        thresholds: Vec::new(),
-        reviews: Vec::new(),
-        suggested_reviewers: Vec::new(),
-        resources: Vec::new(),
-        kind: RequestKind::Unstated,
-        promoted_to: None,
-        version: None,
+        ..AccessRequest::pending(id.clone(), text(USER))
     }
 }

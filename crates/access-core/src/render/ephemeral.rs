@@ -59,7 +59,7 @@ pub fn accepted(accepted: Accepted) -> Message {
     let mut text = Mrkdwn::default();
     match accepted {
         Accepted::Reviewed(decision) => {
-            text.trusted(possessive_capitalized(decision))
+            text.trusted(wording(decision).yours_first)
                 .trusted(" is recorded in Teleport; the request waits for more reviews.");
         }
         Accepted::Counted(decision, tally) => {
@@ -67,34 +67,32 @@ pub fn accepted(accepted: Accepted) -> Message {
                 Decision::Approve => (tally.approvals, tally.approvals_needed),
                 Decision::Deny => (tally.denials, tally.denials_needed),
             };
-            text.trusted(possessive_capitalized(decision))
+            text.trusted(wording(decision).yours_first)
                 .trusted(" counts: ")
                 .number(have)
                 .trusted(" of ")
                 .number(need);
-            text.trusted(plural(decision)).trusted(".");
+            text.trusted(wording(decision).many).trusted(".");
         }
         Accepted::Resolved(decision) => {
-            text.trusted("The request is ").trusted(past_participle(decision)).trusted(".");
+            text.trusted("The request is ").trusted(wording(decision).done).trusted(".");
         }
         Accepted::Pending(decision) => {
-            text.trusted(possessive_capitalized(decision));
+            text.trusted(wording(decision).yours_first);
             text.trusted(" is recorded, but Teleport does not answer; the request will be ")
-                .trusted(past_participle(decision));
+                .trusted(wording(decision).done);
             text.trusted(" as soon as it does.");
         }
         Accepted::NotApplied(decision) => {
-            text.trusted(possessive_capitalized(decision));
+            text.trusted(wording(decision).yours_first);
             text.trusted(" is recorded, but Teleport does not let me carry it out; an administrator must allow it, or decide the request in Teleport.");
         }
         Accepted::LacksSecondFactor(decision) => {
-            text.trusted(possessive_capitalized(decision))
-                .trusted(" is recorded, but ")
-                .trusted(SECOND_FACTOR);
+            text.trusted(wording(decision).yours_first).trusted(" is recorded, but ").trusted(SECOND_FACTOR);
             text.trusted("or decide the request in Teleport.");
         }
         Accepted::Unconfirmed(decision) => {
-            text.trusted("Teleport did not confirm ").trusted(possessive(decision));
+            text.trusted("Teleport did not confirm ").trusted(wording(decision).yours);
             text.trusted(" in time; watch the message, it shows what counted.");
         }
     }
@@ -115,7 +113,7 @@ pub(super) fn refused_text(refusal: &Refusal) -> Mrkdwn {
 fn add_refusal<'a>(text: &'a mut Mrkdwn, refusal: &Refusal) -> &'a mut Mrkdwn {
     match refusal {
         Refusal::AlreadyDecided { decision, by, reason } => {
-            text.trusted("This request was already ").trusted(past_participle(*decision));
+            text.trusted("This request was already ").trusted(wording(*decision).done);
             if !by.is_empty() {
                 text.trusted(" by ").list(by, NAMES);
             }
@@ -138,7 +136,7 @@ fn add_refusal<'a>(text: &'a mut Mrkdwn, refusal: &Refusal) -> &'a mut Mrkdwn {
         }
         Refusal::LongTerm => text.trusted("This request is for lasting access; decide it in Teleport's web UI."),
         Refusal::AlreadyVoted { decision, in_slack } => {
-            text.trusted("You already ").trusted(past_participle(*decision)).trusted(" this request in ");
+            text.trusted("You already ").trusted(wording(*decision).done).trusted(" this request in ");
             text.trusted(if *in_slack { "Slack" } else { "Teleport" }).trusted("; that cannot be changed.")
         }
         Refusal::SelfReview => text.trusted("This is your own request; somebody else must decide it."),
@@ -313,31 +311,28 @@ fn ineligible_text(ineligible: AccountIneligible) -> &'static str {
     }
 }
 
-fn past_participle(decision: Decision) -> &'static str {
-    match decision {
-        Decision::Approve => "approved",
-        Decision::Deny => "denied",
-    }
+/// How sentences name a decision.
+struct Wording {
+    /// The request is …
+    done: &'static str,
+    /// At the start of a sentence.
+    yours_first: &'static str,
+    yours: &'static str,
+    /// After a number, with the space before it.
+    many: &'static str,
 }
 
-fn possessive_capitalized(decision: Decision) -> &'static str {
+fn wording(decision: Decision) -> Wording {
     match decision {
-        Decision::Approve => "Your approval",
-        Decision::Deny => "Your denial",
-    }
-}
-
-fn possessive(decision: Decision) -> &'static str {
-    match decision {
-        Decision::Approve => "your approval",
-        Decision::Deny => "your denial",
-    }
-}
-
-fn plural(decision: Decision) -> &'static str {
-    match decision {
-        Decision::Approve => " approvals",
-        Decision::Deny => " denials",
+        Decision::Approve => Wording {
+            done: "approved",
+            yours_first: "Your approval",
+            yours: "your approval",
+            many: " approvals",
+        },
+        Decision::Deny => {
+            Wording { done: "denied", yours_first: "Your denial", yours: "your denial", many: " denials" }
+        }
     }
 }
 

@@ -15,8 +15,8 @@ use tokio_rustls::TlsConnector;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::{WebSocketStream, client_async_with_config};
 
-use super::Timing;
 use super::error::ConnectionError;
+use super::timings::SocketModeTimings;
 use access_core::domain::secret::Secret;
 
 /// The largest frame and message taken. Payloads with a large message inside have some tens of kilobytes.
@@ -37,10 +37,10 @@ pub(super) async fn open(
     url: &Secret,
     base: &Uri,
     tls: Arc<ClientConfig>,
-    timing: &Timing,
+    timings: &SocketModeTimings,
 ) -> Result<WebSocketStream<Box<dyn IoStream>>, ConnectionError> {
     let uri = validate_url(url.expose(), base).map_err(|reason| ConnectionError::InvalidUrl { reason })?;
-    let limit = timing.connect;
+    let limit = timings.connect;
     match timeout(limit, connect(uri, tls)).await {
         Ok(outcome) => outcome,
         Err(_) => Err(ConnectionError::Timeout { what: "opening the connection", limit }),

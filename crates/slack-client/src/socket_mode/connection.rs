@@ -13,11 +13,11 @@ use tokio_tungstenite::tungstenite::{self, Bytes, Message};
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
-use super::Timing;
 use super::connect::IoStream;
 use super::dispatch::{AckDecision, AckPayload, Dispatcher};
 use super::error::ConnectionError;
 use super::frame::{self, DisconnectReason, Frame, Hello};
+use super::timings::SocketModeTimings;
 use access_core::domain::log_once::LogOnce;
 
 /// Pings without an answer that end a connection.
@@ -29,7 +29,7 @@ type Acknowledgement = (String, Option<AckPayload>);
 /// An open connection.
 pub(super) struct Connection<S> {
     stream: WebSocketStream<S>,
-    timing: Timing,
+    timings: SocketModeTimings,
     /// Acknowledgements that wait for their answer. As many as the dispatcher works on, at most.
     pending_acks: FuturesUnordered<Pin<Box<dyn Future<Output = Acknowledgement> + Send>>>,
     ping_interval: Interval,
@@ -56,14 +56,14 @@ impl<S: IoStream> Connection<S> {
     /// Waits for Slack's hello.
     pub(super) async fn await_hello(
         stream: WebSocketStream<S>,
-        timing: Timing,
+        timings: SocketModeTimings,
     ) -> Result<Self, ConnectionError> {
-        let mut pings = interval_at(Instant::now() + timing.ping, timing.ping);
+        let mut pings = interval_at(Instant::now() + timings.ping, timings.ping);
         pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let waiting = FuturesUnordered::new();
         let mut connection = Self {
             stream,
-            timing,
+            timings,
             pending_acks: waiting,
             ping_interval: pings,
             unanswered_pings: 0,
@@ -72,11 +72,11 @@ impl<S: IoStream> Connection<S> {
             log_once: LogOnce::default(),
             hello: Hello::default(),
         };
-        let due = Instant::now() + timing.hello;
+        let due = Instant::now() + timings.hello;
         loop {
             let read = timeout_at(due, connection.stream.next()).await;
             let read =
-                read.map_err(|_| ConnectionError::Timeout { what: "Slack's hello", limit: timing.hello })?;
+                read.map_err(|_| ConnectionError::Timeout { what: "Slack's hello", limit: timings.hello })?;
             match connection.read(read)? {
                 Some(Frame::Hello(hello)) => {
                     connection.hello = hello;
@@ -191,7 +191,7 @@ impl<S: IoStream> Connection<S> {
     }
 
     async fn ping(&mut self) -> Result<(), ConnectionError> {
-        let is_silent = self.last_received.is_some_and(|heard| heard.elapsed() > self.timing.idle_timeout);
+        let is_silent = self.last_received.is_some_and(|heard| heard.elapsed() > self.timings.idle_timeout);
         if is_silent || self.unanswered_pings >= MAX_UNANSWERED_PINGS {
             return Err(ConnectionError::Unresponsive);
         }
@@ -200,7 +200,7 @@ impl<S: IoStream> Connection<S> {
     }
 
     async fn send(&mut self, message: Message) -> Result<(), ConnectionError> {
-        let limit = self.timing.write;
+        let limit = self.timings.write;
         match timeout(limit, self.stream.send(message)).await {
             Ok(sent) => sent.map_err(|error| ConnectionError::connection_lost(&error)),
             Err(_) => Err(ConnectionError::Timeout { what: "sending a frame", limit }),
@@ -223,7 +223,7 @@ impl<S: IoStream> Connection<S> {
             }
         };
         // Whether Slack says goodbye too makes no difference.
-        let _in_time = timeout(self.timing.close, goodbye).await;
+        let _in_time = timeout(self.timings.close, goodbye).await;
     }
 }
 

@@ -18,9 +18,10 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, error, warn};
 
+use super::Envelope;
 use super::acks::{AckState, EnvelopeAcks};
 use super::frame::RawEnvelope;
-use super::{Envelope, Timing};
+use super::timings::SocketModeTimings;
 
 /// Payloads whose handlers run at one time. Slack waits 3 s, so more would not be answered.
 pub(super) const MAX_CONCURRENT: usize = 256;
@@ -61,7 +62,7 @@ impl PendingWork {
 /// Where envelopes go.
 pub(super) struct Dispatcher {
     handler: Arc<Handler>,
-    timing: Timing,
+    timings: SocketModeTimings,
     acks: Arc<Mutex<EnvelopeAcks>>,
     tasks: TaskTracker,
     cancelled: CancellationToken,
@@ -70,10 +71,10 @@ pub(super) struct Dispatcher {
 }
 
 impl Dispatcher {
-    pub(super) fn new(handler: Handler, timing: Timing) -> Self {
+    pub(super) fn new(handler: Handler, timings: SocketModeTimings) -> Self {
         Self {
             handler: Arc::new(handler),
-            timing,
+            timings,
             acks: Arc::default(),
             tasks: TaskTracker::new(),
             cancelled: CancellationToken::new(),
@@ -123,7 +124,7 @@ impl Dispatcher {
             });
         }
         acks.insert(&id, AckState::Pending, now);
-        let answer_by = now + self.timing.respond_within;
+        let answer_by = now + self.timings.respond_within;
         let (sender, receiver) = oneshot::channel();
         let work = self.run_handler(Envelope { payload, respond_by: Some(answer_by) });
         let acks = self.acks.clone();
@@ -140,7 +141,7 @@ impl Dispatcher {
     /// What the handler answers; `None` if it fails, or its time is up.
     fn run_handler(&self, envelope: Envelope) -> impl Future<Output = Option<AckPayload>> + Send + 'static {
         let (handler, given_up, limit) =
-            (self.handler.clone(), self.cancelled.clone(), self.timing.handler_timeout);
+            (self.handler.clone(), self.cancelled.clone(), self.timings.handler_timeout);
         async move {
             let handling = AssertUnwindSafe(async move { handler(envelope).await }).catch_unwind();
             match timeout(limit, given_up.run_until_cancelled(handling)).await {
@@ -161,7 +162,7 @@ impl Dispatcher {
     /// Waits for the work in progress, up to its time limit, and then gives it up. Nothing more may be dispatched.
     pub(super) async fn drain(&self) {
         self.tasks.close();
-        let limit = self.timing.drain;
+        let limit = self.timings.drain;
         if timeout(limit, self.tasks.wait()).await.is_err() {
             warn!(
                 left = self.tasks.len(),

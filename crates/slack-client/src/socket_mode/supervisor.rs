@@ -14,12 +14,12 @@ use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info, warn};
 
-use super::Timing;
 use super::connect::{self, IoStream};
 use super::connection::{Connection, Ended};
 use super::dispatch::Dispatcher;
 use super::error::{ConnectionError, RetryDelay};
 use super::others::{Excess, Others, Ours};
+use super::timings::SocketModeTimings;
 use crate::Client;
 use access_core::domain::error_chain::seconds;
 use access_core::domain::log_once::LogOnce;
@@ -37,7 +37,7 @@ pub(super) struct Supervisor<'a> {
     client: Client,
     app_token: watch::Receiver<Secret>,
     app_id: String,
-    timing: Timing,
+    timings: SocketModeTimings,
     connections: watch::Sender<usize>,
     dispatcher: &'a Dispatcher,
     log_once: Mutex<LogOnce>,
@@ -48,16 +48,16 @@ impl<'a> Supervisor<'a> {
     pub(super) fn new(
         client: Client,
         (app_token, app_id): (watch::Receiver<Secret>, String),
-        timing: Timing,
+        timings: SocketModeTimings,
         connections: watch::Sender<usize>,
         dispatcher: &'a Dispatcher,
     ) -> Self {
-        let others = Others::new(timing.recount);
+        let others = Others::new(timings.recount);
         Self {
             client,
             app_token,
             app_id,
-            timing,
+            timings,
             connections,
             dispatcher,
             log_once: Mutex::default(),
@@ -92,7 +92,7 @@ impl<'a> Supervisor<'a> {
                         }
                     };
                     let served = drive_while(&mut old, serving).await;
-                    if since.elapsed() >= self.timing.stable_after {
+                    if since.elapsed() >= self.timings.stable_after {
                         failures = 0;
                     }
                     match served {
@@ -106,7 +106,7 @@ impl<'a> Supervisor<'a> {
                                 // However it ends, its replacement is being opened.
                                 connection.serve(self.dispatcher, &leave).await;
                             }));
-                            if failures == 0 && since.elapsed() >= self.timing.stable_after {
+                            if failures == 0 && since.elapsed() >= self.timings.stable_after {
                                 continue;
                             }
                             ConnectionError::Flapping
@@ -133,8 +133,8 @@ impl<'a> Supervisor<'a> {
         let app_token = self.app_token.borrow().clone();
         let url = self.client.apps_connections_open(&app_token).await.map_err(ConnectionError::Api)?;
         let (base, tls) = (self.client.base(), self.client.tls());
-        let stream = connect::open(&url, &base, tls, &self.timing).await?;
-        let mut connection = Connection::await_hello(stream, self.timing).await?;
+        let stream = connect::open(&url, &base, tls, &self.timings).await?;
+        let mut connection = Connection::await_hello(stream, self.timings).await?;
         if let Some(theirs) = connection.hello().app_id.clone().filter(|app_id| *app_id != self.app_id) {
             // The other app's interactions are not ours to take.
             connection.close().await;
@@ -151,11 +151,11 @@ impl<'a> Supervisor<'a> {
     }
 
     fn retry_delay(&self, error: &ConnectionError, failures: u32) -> Duration {
-        let growing = self.timing.backoff.delay(failures, fastrand::u64(..));
+        let growing = self.timings.backoff.delay(failures, fastrand::u64(..));
         match error.retry_delay() {
             RetryDelay::Backoff => growing,
             RetryDelay::AtLeast(wait) => growing.max(wait),
-            RetryDelay::NeedsOperator => self.timing.operator_delay,
+            RetryDelay::NeedsOperator => self.timings.operator_delay,
         }
     }
 
@@ -196,7 +196,7 @@ impl<'a> Supervisor<'a> {
 
     /// Logs that the error is over once a connection has lasted. Does not end.
     async fn log_once_stable<T>(&self, number: u8) -> T {
-        sleep(self.timing.stable_after).await;
+        sleep(self.timings.stable_after).await;
         let cleared = self.log_once.lock().clear(CONNECTIONS);
         if let Some(suppressed) = cleared {
             let open = *self.connections.borrow();

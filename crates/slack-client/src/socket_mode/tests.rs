@@ -6,7 +6,9 @@ mod one_link;
 mod whole;
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use access_core::domain::backoff::Backoff;
 use futures_util::{SinkExt, StreamExt};
 use parking_lot::Mutex;
 use serde_json::json;

@@ -1,6 +1,5 @@
 use std::sync::Arc;
 
-use access_core::domain::request::{RequestKind, RequestState};
 use bytes::Bytes;
 use futures_util::stream::BoxStream;
 use parking_lot::Mutex;
@@ -18,25 +17,7 @@ use access_sim::captured::Captured;
 
 /// A request whose reason distinguishes its versions.
 fn request(id: &str, reason: &str) -> AccessRequest {
-    AccessRequest {
-        id: RequestId::new(id),
-        user: "alice".into(),
-        roles: vec![],
-        state: RequestState::Pending,
-        reason: reason.into(),
-        resolve_reason: String::new(),
-        created: None,
-        access_until: None,
-        expires: None,
-        assume_start: None,
-        thresholds: vec![],
-        reviews: vec![],
-        suggested_reviewers: vec![],
-        resources: vec![],
-        kind: RequestKind::Unstated,
-        promoted_to: None,
-        version: None,
-    }
+    AccessRequest { reason: reason.into(), ..AccessRequest::pending(RequestId::new(id), "alice") }
 }
 
 fn put(id: &str, reason: &str) -> Event {

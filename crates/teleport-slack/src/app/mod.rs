@@ -55,16 +55,18 @@ impl App {
     /// What no waiting fixes (`causes`): files that cannot be used, a server that is too old, a wrong address. The
     /// failure's text names the thing and the remedy.
     ///
-    /// `insecure_no_tls`: callbacks may be listened for without TLS, behind a proxy that does it.
+    /// `insecure_no_tls`: callbacks may be listened for without TLS, behind a proxy that does it. `metrics` count what this
+    /// configuration can have ([`Metrics::of`]).
     pub async fn start(
         config: &Config,
         timings: Timings,
         insecure_no_tls: bool,
+        metrics: Metrics,
         stop: CancellationToken,
     ) -> Result<Option<Self>, ExitError> {
         tokio::select! {
             () = stop.cancelled() => Ok(None),
-            app = Self::connect(config, timings, insecure_no_tls, &stop) => app.map(Some),
+            app = Self::connect(config, timings, insecure_no_tls, metrics, &stop) => app.map(Some),
         }
     }
 
@@ -72,12 +74,12 @@ impl App {
         config: &Config,
         timings: Timings,
         insecure_no_tls: bool,
+        metrics: Metrics,
         stop: &CancellationToken,
     ) -> Result<Self, ExitError> {
         if let Some(review) = &config.review {
             review::check_tls(review, insecure_no_tls).await?;
         }
-        let metrics = Metrics::with_scope(config.review.as_ref().into());
         let mut builder =
             AppBuilder { config, timings, metrics, tasks: Tasks::new(stop.clone()), stop: stop.clone() };
         builder.start_diagnostics().await?;
@@ -127,8 +129,12 @@ impl AppBuilder<'_> {
         let settings = &self.config.teleport;
         let identity = startup::wait_for_identity(&settings.credentials, self.timings.startup).await?;
         info!(user = identity.user(), certificate_until = %identity.not_after(), "Identity loaded");
-        let teleport =
-            teleport_client::Client::new(&settings.addr, &identity, Arc::new(self.metrics.clone()));
+        let teleport = teleport_client::Client::with_timings(
+            &settings.addr,
+            &identity,
+            Arc::new(self.metrics.clone()),
+            self.timings.teleport,
+        );
         // From the beginning, because the certificate may be renewed while Teleport or Slack is waited for.
         let (credentials, files) = (settings.credentials.clone(), self.timings.identity_files);
         let reloader = Reloader::new(teleport.clone(), credentials, identity, self.metrics.clone(), files);

@@ -102,6 +102,7 @@ impl ReviewBuilder<'_> {
                 installation.clone(),
                 Arc::clone(&users),
                 Arc::clone(&rules),
+                self.timings.review,
             ),
             rules: Arc::clone(&rules),
             in_progress: InProgress::default(),
@@ -142,9 +143,9 @@ impl ReviewBuilder<'_> {
 
     /// Checks what this Teleport and the plugin's roles allow, now and periodically.
     async fn start_review_support(&self, rules: &Rules, tasks: &mut Tasks) -> Arc<ReviewSupport> {
-        let (setting, poll) = (self.config.mode, self.timings.permission_poll);
+        let (setting, timings) = (self.config.mode, self.timings.review);
         let review_support =
-            Arc::new(ReviewSupport::new(self.teleport.clone(), setting, rules.0.len(), poll));
+            Arc::new(ReviewSupport::new(self.teleport.clone(), setting, rules.0.len(), timings));
         if setting != ModeSetting::Resolver {
             // Before the first message, so that none gets buttons that lead nowhere.
             review_support.check().await;
@@ -162,7 +163,8 @@ impl ReviewBuilder<'_> {
 
     /// Reads Teleport's users when they are needed.
     fn start_user_lookup(&self, tasks: &mut Tasks) -> Arc<UserLookup> {
-        let users = Arc::new(UserLookup::new(self.teleport.clone(), self.config.user_mapping()));
+        let users =
+            Arc::new(UserLookup::new(self.teleport.clone(), self.config.user_mapping(), self.timings.review));
         let (refreshed, stop) = (Arc::clone(&users), self.stop.clone());
         tasks.start("users", async move { refreshed.refresh_on_demand(&stop).await });
         users
@@ -203,7 +205,7 @@ impl ReviewBuilder<'_> {
     ) {
         let token = latest::Sender::new(app_token.clone());
         let app_id = installation.app_id.clone();
-        let socket = SocketMode::new(self.slack.clone(), token.subscribe(), app_id);
+        let socket = SocketMode::new(self.slack.clone(), token.subscribe(), app_id, self.timings.socket_mode);
         let renewing = token_reloader::keep_secret_current(TokenKind::App, token, self.timings.secret_files);
         tasks.start("app-level token", self.until_stopped(renewing));
         let counting = report_connections(socket.connections(), self.metrics.clone());

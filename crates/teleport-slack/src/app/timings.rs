@@ -8,7 +8,11 @@ use access_core::domain::backoff::Backoff;
 
 use crate::controller::ControllerTimings;
 use crate::observe::file_watch::FileTimings;
-use crate::supervise::shutdown::{self, ShutdownTimings};
+use crate::observe::health::DEFAULT_UNREADY_AFTER;
+use crate::review::ReviewTimings;
+use crate::supervise::shutdown::ShutdownTimings;
+use slack_client::socket_mode::SocketModeTimings;
+use teleport_client::CallTimings;
 use teleport_client::watcher::WatcherTimings;
 
 /// The waits, unchecked.
@@ -28,8 +32,14 @@ pub struct TimingValues {
     pub listener_files: FileTimings,
     /// How soon to ask whether Slack takes a refused token again.
     pub token_probe: Backoff,
-    /// How often to look whether a missing right to decide was granted.
-    pub permission_poll: Duration,
+    /// Deciding in Slack: how long reads count, and how often to look what Teleport allows.
+    pub review: ReviewTimings,
+    /// The connections of Socket Mode.
+    pub socket_mode: SocketModeTimings,
+    /// The calls to Teleport.
+    pub teleport: CallTimings,
+    /// What is lost or fails for longer makes the daemon unready.
+    pub unready_after: Duration,
     /// How long clicks and listeners may go on after the daemon is asked to stop.
     pub shutdown: ShutdownTimings,
 }
@@ -46,7 +56,10 @@ impl Default for TimingValues {
             secret_files: FileTimings { poll: seconds(2), retry: seconds(60) },
             listener_files: FileTimings { poll: seconds(2), retry: seconds(10) },
             token_probe: Backoff { first: seconds(5), cap: seconds(60) },
-            permission_poll: seconds(15),
+            review: ReviewTimings::default(),
+            socket_mode: SocketModeTimings::default(),
+            teleport: CallTimings::default(),
+            unready_after: DEFAULT_UNREADY_AFTER,
             shutdown: ShutdownTimings::default(),
         }
     }
@@ -81,15 +94,27 @@ impl Timings {
                 "the probes of a refusing channel come sooner than its operations try again, or these wait twice",
             ));
         }
-        if values.shutdown.listeners >= values.shutdown.clicks {
+        if values.shutdown.listeners.max(values.socket_mode.drain) >= values.shutdown.clicks {
             return Err(TimingsError(
                 "the listeners end before the work on clicks, or a click comes after the last worker has ended",
+            ));
+        }
+        if values.teleport.connect >= values.teleport.call {
+            return Err(TimingsError(
+                "a call to Teleport outlasts the attempt to connect inside it, or its error hides what failed",
+            ));
+        }
+        if values.review.groups_max_age >= values.review.voters_max_age {
+            return Err(TimingsError(
+                "a remembered user group is younger than what a verdict may be based on, or verdicts read it twice",
             ));
         }
         let files = [values.identity_files, values.secret_files, values.listener_files];
         let files = files.into_iter().flat_map(|FileTimings { poll, retry }| [poll, retry]);
         let others = [
-            values.permission_poll,
+            values.review.permission_poll,
+            values.review.support_check,
+            values.socket_mode.ping,
             values.watcher.probe_after,
             controller.unresolved,
             controller.resync,
@@ -105,12 +130,13 @@ impl Timings {
     /// The longest that a stop takes, from the signal to the end of the process. A service manager that kills earlier
     /// (`TimeoutStopSec` of the README's unit) cuts work short.
     pub fn longest_stop(&self) -> Duration {
-        let ShutdownTimings { clicks, replies, listeners } = self.0.shutdown;
-        self.0.controller.drain.max(clicks + replies).max(listeners) + shutdown::LOG
+        let ShutdownTimings { clicks, replies, listeners, log } = self.0.shutdown;
+        let receivers = listeners.max(self.0.socket_mode.drain);
+        self.0.controller.drain.max(clicks + replies).max(receivers) + log
     }
 
-    fn backoffs(values: &TimingValues) -> [Backoff; 12] {
-        let TimingValues { controller, watcher, startup, token_probe, .. } = *values;
+    fn backoffs(values: &TimingValues) -> [Backoff; 13] {
+        let TimingValues { controller, watcher, startup, token_probe, socket_mode, .. } = *values;
         [
             controller.transient,
             controller.ambiguous,
@@ -124,6 +150,7 @@ impl Timings {
             watcher.backoff,
             startup,
             token_probe,
+            socket_mode.backoff,
         ]
     }
 }
@@ -161,13 +188,26 @@ mod tests {
             |values| values.shutdown.listeners = values.shutdown.clicks,
             "after the last worker has ended",
         );
-        let zeros: [fn(&mut TimingValues); 6] = [
+        assert_refused(
+            |values| values.socket_mode.drain = values.shutdown.clicks,
+            "after the last worker has ended",
+        );
+        assert_refused(|values| values.teleport.connect = values.teleport.call, "hides what failed");
+        assert_refused(
+            |values| values.review.groups_max_age = values.review.voters_max_age,
+            "verdicts read it twice",
+        );
+        let zeros: [fn(&mut TimingValues); 10] = [
             |values| values.identity_files.poll = Duration::ZERO,
             |values| values.secret_files.retry = Duration::ZERO,
             |values| values.listener_files.retry = Duration::ZERO,
             |values| values.controller.unresolved = Duration::ZERO,
             |values| values.controller.resync = Duration::ZERO,
             |values| values.controller.after_panic = Duration::ZERO,
+            |values| values.review.permission_poll = Duration::ZERO,
+            |values| values.review.support_check = Duration::ZERO,
+            |values| values.socket_mode.ping = Duration::ZERO,
+            |values| values.socket_mode.backoff.first = Duration::ZERO,
         ];
         for zero in zeros {
             assert_refused(zero, "the daemon spins");
@@ -182,6 +222,7 @@ mod tests {
         assert_eq!(Timings::default().longest_stop(), seconds(19));
         let mut values = TimingValues::default();
         values.controller.drain = seconds(40);
-        assert_eq!(Timings::new(values).unwrap().longest_stop(), seconds(41));
+        values.shutdown.log = seconds(2);
+        assert_eq!(Timings::new(values).unwrap().longest_stop(), seconds(42));
     }
 }

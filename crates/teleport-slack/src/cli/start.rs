@@ -1,8 +1,12 @@
 //! `teleport-slack start`: reads the configuration, opens the log, runs the daemon.
 
-use std::path::PathBuf;
+use std::env;
+use std::path::{Path, PathBuf};
 use std::pin::pin;
+use std::time::Duration;
 
+use jiff::Timestamp;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info, warn};
 
@@ -12,7 +16,11 @@ use crate::causes::Cause;
 use crate::check;
 use crate::config::{self, Loaded};
 use crate::exit::ExitError;
+use crate::observe::metrics::Metrics;
+use crate::observe::service_status::ServiceStatus;
 use crate::observe::{self, Log};
+use crate::supervise::notify::{Notifier, NotifyError, watchdog_limit};
+use crate::supervise::pid_file::{PidFile, PidFileError};
 use crate::supervise::signals::{SignalAction, Signals};
 use access_core::domain::error_chain::chain;
 
@@ -31,6 +39,9 @@ pub struct Args {
     /// Listen for Slack's callbacks without TLS: only behind a proxy on this machine that does it.
     #[arg(long)]
     pub insecure_no_tls: bool,
+    /// Keep the process's number in this file while the daemon runs; its folder must be writable. No systemd unit needs it.
+    #[arg(long, value_name = "PATH")]
+    pub pid_file: Option<PathBuf>,
 }
 
 pub fn run(args: Args) -> Result<(), ExitError> {
@@ -45,7 +56,24 @@ pub fn run(args: Args) -> Result<(), ExitError> {
 
 async fn serve(args: Args) -> Result<(), ExitError> {
     // Before anything is read: as process 1 a signal that is not caught is lost, elsewhere it ends the process.
-    let mut signals = Signals::install().map_err(|error| ExitError::from_cause(Cause::Environment, error))?;
+    let signals = Signals::install().map_err(|error| ExitError::from_cause(Cause::Environment, error))?;
+    let (notifier, unusable) = match Notifier::new(env::var_os("NOTIFY_SOCKET").as_deref()) {
+        Ok(notifier) => (notifier, None),
+        Err(error) => (Notifier::default(), Some(error)),
+    };
+    let done = serve_notified(args, signals, notifier.clone(), unusable).await;
+    if let Err(failure) = &done {
+        notifier.stopping(&format!("ended: {failure}"));
+    }
+    done
+}
+
+async fn serve_notified(
+    args: Args,
+    mut signals: Signals,
+    notifier: Notifier,
+    unusable: Option<NotifyError>,
+) -> Result<(), ExitError> {
     let (loaded, log) = {
         let args = args.clone();
         // A file may lie on a drive that hangs, or be a pipe without a writer.
@@ -62,14 +90,17 @@ async fn serve(args: Args) -> Result<(), ExitError> {
         }
     };
     observe::log_panics(&log);
-    let done = run_with_signals(&args, &loaded, &log, &mut signals).await;
+    if let Some(error) = unusable {
+        warn!("No notifications: {}", chain(&error));
+    }
+    let done = run_with_signals(&args, &loaded, &log, &mut signals, notifier).await;
     done.map_err(|failure| failure.logged(log.is_stderr()))
 }
 
 /// All that is read before anything is begun. Blocks.
 fn load(args: &Args) -> Result<(Loaded, Log), ExitError> {
     let loaded = config::load(&args.config)?;
-    let log = observe::init(&loaded.config.log, args.debug)?;
+    let log = observe::init(&loaded.config.log, args.debug, Timings::default().shutdown.log)?;
     Ok((loaded, log))
 }
 
@@ -79,15 +110,22 @@ async fn run_with_signals(
     loaded: &Loaded,
     log: &Log,
     signals: &mut Signals,
+    notifier: Notifier,
 ) -> Result<(), ExitError> {
+    let _pid_file = args.pid_file.as_deref().map(create_pid_file).transpose()?;
     let stop = CancellationToken::new();
-    let mut daemon = pin!(run_daemon(args, loaded, Timings::default(), stop.clone()));
+    let timings = Timings::default();
+    let metrics = Metrics::of(&loaded.config, timings.unready_after);
+    let mut service = ServiceStatus::new(notifier, watchdog(), metrics.clone());
+    let mut daemon = pin!(run_daemon(args, loaded, timings, metrics, stop.clone()));
     loop {
         tokio::select! {
             done = &mut daemon => return done,
+            () = service.until_tick() => service.tick(Instant::now(), Timestamp::now()),
             request = signals.next() => match request {
                 SignalAction::ReopenLog(signal) => reopen_log(log, signal),
                 SignalAction::Stop(signal) => {
+                    service.stopping();
                     info!("Stopping: {signal} received; a second signal ends at once");
                     stop.cancel();
                 }
@@ -98,6 +136,22 @@ async fn run_with_signals(
             },
         }
     }
+}
+
+/// After how long without a word the service manager restarts the daemon.
+fn watchdog() -> Option<Duration> {
+    let [limit, process] = ["WATCHDOG_USEC", "WATCHDOG_PID"].map(|name| env::var(name).ok());
+    watchdog_limit(limit.as_deref(), process.as_deref(), std::process::id())
+}
+
+fn create_pid_file(path: &Path) -> Result<PidFile, ExitError> {
+    PidFile::create(path).map_err(|error| {
+        let cause = match &error {
+            PidFileError::InUse { .. } => Cause::Environment,
+            PidFileError::NotPidFile { .. } | PidFileError::Unwritable { .. } => Cause::UnreadableFile,
+        };
+        ExitError::from_cause(cause, error)
+    })
 }
 
 /// Reopens the log file, and logs it: in the new file, if it can be opened.
@@ -128,6 +182,7 @@ pub async fn run_daemon(
     args: &Args,
     loaded: &Loaded,
     timings: Timings,
+    metrics: Metrics,
     stop: CancellationToken,
 ) -> Result<(), ExitError> {
     info!("Starting Teleport Access Slack {}", env!("CARGO_PKG_VERSION"));
@@ -136,7 +191,9 @@ pub async fn run_daemon(
         warn!(file = %args.config.display(), "Configuration: {warning}");
     }
     check::log(&check::at_start(&loaded.config));
-    if let Some(app) = App::start(&loaded.config, timings, args.insecure_no_tls, stop.clone()).await? {
+    if let Some(app) =
+        App::start(&loaded.config, timings, args.insecure_no_tls, metrics, stop.clone()).await?
+    {
         app.run().await?;
     }
     if stop.is_cancelled() {

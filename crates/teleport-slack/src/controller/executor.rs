@@ -59,6 +59,31 @@ pub(super) enum ClaimResult {
     NoRecord,
 }
 
+impl PlannedWrite<'_> {
+    /// Where the operation posts, if it does.
+    fn destination(&self, operation: &Operation) -> Option<&str> {
+        let mut posts = self.posts.iter();
+        posts.find(|(post, _)| post == operation).map(|(_, destination)| destination.as_str())
+    }
+}
+
+/// A request whose operations run under our claim.
+struct Claimed<'a> {
+    id: &'a RequestId,
+    planned: PlannedWrite<'a>,
+    /// Our copy, with the outcomes known so far.
+    record: Record,
+    lease: &'a Lease,
+}
+
+/// How an operation ended.
+struct Ended {
+    caller: QueuedOperation,
+    outcomes: Vec<Outcome>,
+    /// If it must be tried again.
+    not_yet: Option<Deferred>,
+}
+
 /// Operations of one request in flight at once, of the sender's 16 calls: a request with a hundred recipients must not make
 /// all others wait until the last recipient is notified.
 const MAX_CONCURRENT_OPERATIONS: usize = 4;
@@ -160,64 +185,23 @@ impl Executor {
     pub(super) async fn execute(
         &self,
         id: &RequestId,
-        planned: PlannedWrite<'_>,
-        mut record: Record,
+        mut planned: PlannedWrite<'_>,
+        record: Record,
         lease: &Lease,
         retry_state: &mut RetryState,
     ) -> Result<(), ReconcileError> {
-        let mut waiting: VecDeque<_> = planned.operations.into();
+        let mut waiting: VecDeque<_> = std::mem::take(&mut planned.operations).into();
+        let mut claimed = Claimed { id, planned, record, lease };
         let mut running = FuturesUnordered::new();
-        let posts = &planned.posts;
-        let begin = |(operation, steps), retry_state: &RetryState| {
-            let failures = retry_state.failures.get(&operation).copied().unwrap_or(0);
-            let destination =
-                posts.iter().find(|(post, _)| *post == operation).map(|(_, destination)| destination.clone());
-            let caller = QueuedOperation { created: planned.created, id: id.clone(), operation };
-            self.execute_operation(caller, steps, destination, failures, lease)
-        };
         let first = waiting.drain(..waiting.len().min(MAX_CONCURRENT_OPERATIONS));
-        running.extend(first.map(|operation| begin(operation, retry_state)));
+        running.extend(first.map(|operation| self.begin(&claimed, operation, retry_state)));
         let mut result = Ok(());
-        while let Some(first) = running.next().await {
-            let mut ended = vec![first];
-            while let Poll::Ready(Some(next)) = poll!(running.next()) {
-                ended.push(next);
-            }
-            for (caller, mut outcomes, mut not_yet) in ended {
-                let operation = caller.operation.clone();
-                let destination = posts
-                    .iter()
-                    .find(|(post, _)| *post == operation)
-                    .map(|(_, destination)| destination.as_str());
-                let unrecordable =
-                    outcomes.extract_if(.., |outcome| !can_be_recorded(&record, outcome)).count();
-                if unrecordable > 0
-                    && !outcomes.iter().any(|outcome| matches!(outcome, Outcome::Posted { .. }))
-                {
-                    let failures = retry_state.failures.get(&operation).copied().unwrap_or(0);
-                    let conflict = self.sender.on_address_conflict(
-                        id,
-                        &operation,
-                        destination,
-                        lease.claim.acquired_at,
-                        failures,
-                    );
-                    (outcomes, not_yet) = (conflict.0, Some(conflict.1));
-                }
-                if let Some(destination) = destination {
-                    outcomes.iter().for_each(|outcome| self.sender.on_posted(destination, &caller, outcome));
-                }
-                if record.deliveries.is_empty() {
-                    self.measure_notification(&outcomes, planned.created, planned.observed_at);
-                }
-                outcomes.iter().for_each(|outcome| record.apply(outcome));
-                outcomes.iter().for_each(|outcome| self.remember_channel_id(outcome));
-                match not_yet {
-                    Some(not_yet) => retry_state.defer(operation, &not_yet),
-                    None => retry_state.record_progress(&operation, &outcomes),
-                }
-                retry_state.unrecorded.extend(outcomes);
-                running.extend(waiting.pop_front().map(|operation| begin(operation, retry_state)));
+        while let Some(ended) = ready(&mut running).await {
+            for ended in ended {
+                self.on_ended(&mut claimed, ended, retry_state);
+                running.extend(
+                    waiting.pop_front().map(|operation| self.begin(&claimed, operation, retry_state)),
+                );
             }
             let done = running.is_empty().then_some(&lease.claim);
             if result.is_ok() {
@@ -227,6 +211,20 @@ impl Executor {
         result
     }
 
+    /// Begins one operation under the claim.
+    fn begin<'a>(
+        &'a self,
+        claimed: &Claimed<'a>,
+        (operation, steps): (Operation, Vec<Step>),
+        retry_state: &RetryState,
+    ) -> impl Future<Output = Ended> + use<'a> {
+        let failures = retry_state.failures_of(&operation);
+        let destination = claimed.planned.destination(&operation).map(str::to_owned);
+        let (created, id) = (claimed.planned.created, claimed.id.clone());
+        let caller = QueuedOperation { created, id, operation };
+        self.execute_operation(caller, steps, destination, failures, claimed.lease)
+    }
+
     async fn execute_operation(
         &self,
         caller: QueuedOperation,
@@ -234,10 +232,9 @@ impl Executor {
         destination: Option<String>,
         failures: u32,
         lease: &Lease,
-    ) -> (QueuedOperation, Vec<Outcome>, Option<Deferred>) {
+    ) -> Ended {
         let mut outcomes = Vec::new();
         let mut not_yet = None;
-        let since = lease.claim.acquired_at;
         for step in steps {
             match self.sender.execute_step(&caller, step, failures, lease).await {
                 Ok(more) => outcomes.extend(more),
@@ -247,42 +244,61 @@ impl Executor {
                 }
             }
         }
-        let tried = caller.operation.clone();
         destination.inspect(|destination| self.sender.end(destination, &caller));
         // An earlier in-doubt post is resolved if this message, or an earlier one of the same thread, succeeded.
         let is_first = outcomes.iter().any(|outcome| matches!(outcome, Outcome::Replied { .. }));
-        outcomes.push(match (not_yet.as_ref().map(|not_yet| &not_yet.effect), &caller.operation) {
+        let (operation, attempted_at) = (caller.operation.clone(), lease.claim.acquired_at);
+        let outcome = match (not_yet.as_ref().map(|not_yet| &not_yet.effect), &caller.operation) {
             (Some(Effect::Unknown { final_at, destination, is_accepted }), _) => {
                 let (destination, final_at, is_accepted) = (destination.clone(), *final_at, *is_accepted);
-                Outcome::InDoubt {
-                    operation: tried,
-                    destination,
-                    attempted_at: since,
-                    final_at,
-                    is_accepted,
-                    is_first,
-                }
+                Outcome::InDoubt { operation, destination, attempted_at, final_at, is_accepted, is_first }
             }
             // Perhaps two daemons replied. No record shows that of replies, so the thread is checked.
             (None, Operation::Reply(channel, _)) if lease.has_expired() => {
                 let (destination, final_at, is_accepted) = (channel.to_string(), Timestamp::now(), false);
-                Outcome::InDoubt {
-                    operation: tried,
-                    destination,
-                    attempted_at: since,
-                    final_at,
-                    is_accepted,
-                    is_first,
-                }
+                Outcome::InDoubt { operation, destination, attempted_at, final_at, is_accepted, is_first }
             }
-            (Some(Effect::NotApplied), _) if !is_first => {
-                Outcome::NotAttempted { operation: tried, attempted_at: since }
-            }
-            (Some(Effect::NotApplied) | None, _) => {
-                Outcome::Resolved { operation: tried, attempted_at: since }
-            }
-        });
-        (caller, outcomes, not_yet)
+            (Some(Effect::NotApplied), _) if !is_first => Outcome::NotAttempted { operation, attempted_at },
+            (Some(Effect::NotApplied) | None, _) => Outcome::Resolved { operation, attempted_at },
+        };
+        outcomes.push(outcome);
+        Ended { caller, outcomes, not_yet }
+    }
+
+    /// Takes up how one operation ended, in our copy of the record and for the next reconcile.
+    fn on_ended(&self, claimed: &mut Claimed<'_>, ended: Ended, retry_state: &mut RetryState) {
+        let Ended { caller, outcomes, not_yet } = self.drop_unrecordable(claimed, ended, retry_state);
+        if let Some(destination) = claimed.planned.destination(&caller.operation) {
+            outcomes.iter().for_each(|outcome| self.sender.on_posted(destination, &caller, outcome));
+        }
+        if claimed.record.deliveries.is_empty() {
+            self.measure_notification(&outcomes, claimed.planned.created, claimed.planned.observed_at);
+        }
+        outcomes.iter().for_each(|outcome| claimed.record.apply(outcome));
+        outcomes.iter().for_each(|outcome| self.remember_channel_id(outcome));
+        match not_yet {
+            Some(not_yet) => retry_state.defer(caller.operation, &not_yet),
+            None => retry_state.record_progress(&caller.operation, &outcomes),
+        }
+        retry_state.unrecorded.extend(outcomes);
+    }
+
+    /// Without the messages whose addresses cannot be recorded. If no other was posted, their conflict is the result.
+    fn drop_unrecordable(&self, claimed: &Claimed<'_>, mut ended: Ended, retry_state: &RetryState) -> Ended {
+        let is_unrecordable = |outcome: &mut Outcome| !can_be_recorded(&claimed.record, outcome);
+        let dropped = ended.outcomes.extract_if(.., is_unrecordable).count();
+        if dropped == 0 || ended.outcomes.iter().any(|outcome| matches!(outcome, Outcome::Posted { .. })) {
+            return ended;
+        }
+        let operation = &ended.caller.operation;
+        let (outcomes, not_yet) = self.sender.on_address_conflict(
+            claimed.id,
+            operation,
+            claimed.planned.destination(operation),
+            claimed.lease.claim.acquired_at,
+            retry_state.failures_of(operation),
+        );
+        Ended { caller: ended.caller, outcomes, not_yet: Some(not_yet) }
     }
 
     /// Records what Teleport said (with the record as it was read before) and what Slack confirmed, and releases a claim.
@@ -351,6 +367,15 @@ impl Executor {
             self.sender.directory.remember_channel_id(name, &ChannelId::new(channel.as_str()));
         }
     }
+}
+
+/// Waits for the next, and returns it with all that have ended by then; `None` if none is left.
+async fn ready<F: Future>(running: &mut FuturesUnordered<F>) -> Option<Vec<F::Output>> {
+    let mut ended = vec![running.next().await?];
+    while let Poll::Ready(Some(next)) = poll!(running.next()) {
+        ended.push(next);
+    }
+    Some(ended)
 }
 
 /// Whether a message's address can be recorded as that recipient's.

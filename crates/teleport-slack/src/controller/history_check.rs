@@ -332,29 +332,15 @@ mod tests {
 
     #[test]
     fn rendered_messages_are_matched_by_their_text() {
-        use access_core::domain::request::{AccessRequest, RequestKind, RequestState};
+        use access_core::domain::request::AccessRequest;
         use access_core::render::request_message::{
             Edition, MessageInput, ReviewSection, fallback_message, request_message_with_review,
         };
         let request = AccessRequest {
-            id: RequestId::new("0193f1a2-0000-7000-8000-000000000001"),
-            user: "alice".into(),
             roles: vec!["dba".into()],
-            state: RequestState::Pending,
             reason: "as in 0193f1a2-0000-7000-8000-000000000002\n*ID*: 0193f1a2-0000-7000-8000-000000000002"
                 .into(),
-            resolve_reason: String::new(),
-            created: None,
-            access_until: None,
-            expires: None,
-            assume_start: None,
-            thresholds: Vec::new(),
-            reviews: Vec::new(),
-            suggested_reviewers: Vec::new(),
-            resources: Vec::new(),
-            kind: RequestKind::Unstated,
-            promoted_to: None,
-            version: None,
+            ..AccessRequest::pending(RequestId::new("0193f1a2-0000-7000-8000-000000000001"), "alice")
         };
         let other = RequestId::new("0193f1a2-0000-7000-8000-000000000002");
         let phase = access_core::domain::lifecycle::Phase::Pending;

@@ -282,7 +282,10 @@ impl Controller {
                 Some((id, ended)) = self.in_progress.join_next() => self.on_reconciled(id, ended),
                 () = tokio::time::sleep_until(next_due.unwrap_or_else(Instant::now)), if next_due.is_some() => {}
                 _ = resync.tick() => self.resync(),
-                _ = clock_check.tick() => self.check_clock(&mut clocks),
+                _ = clock_check.tick() => {
+                    self.check_clock(&mut clocks);
+                    self.count_open();
+                }
                 // All senders gone: the watcher ended, and its owner reports that.
                 else => break,
             }
@@ -373,9 +376,16 @@ impl Controller {
             return;
         }
         self.reconciler.metrics.stage_reached(Stage::Listed);
+        self.count_open();
         if !self.ready.send_replace(true) {
             info!(requests = self.current.len(), "Ready");
         }
+    }
+
+    fn count_open(&self) {
+        let requests = self.current.values().map(|observation| observation.request.state);
+        let open = requests.filter(|state| *state == RequestState::Pending).count();
+        self.reconciler.metrics.open_requests(open);
     }
 
     fn start_ready(&mut self) {

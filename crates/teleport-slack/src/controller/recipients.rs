@@ -178,7 +178,7 @@ impl RequestRecipients {
         let key = missing.recipient.key();
         retry_state.lookup_waiters.retain(|waiter| *waiter.recipient() != key);
         let operation = Operation::Post(key.clone());
-        let failures = retry_state.failures.get(&operation).copied().unwrap_or(0);
+        let failures = retry_state.failures_of(&operation);
         let delay = missing.delay(failures, lookup);
         let is_reviewer = matches!(missing.recipient, Recipient::Reviewer(_));
         let why = missing.kind.unresolved();

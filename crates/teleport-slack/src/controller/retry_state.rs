@@ -242,6 +242,11 @@ impl RetryState {
         self.decision_retry.iter_mut().for_each(DecisionRetry::revive);
     }
 
+    /// How often the operation failed in a row.
+    pub(super) fn failures_of(&self, operation: &Operation) -> u32 {
+        self.failures.get(operation).copied().unwrap_or(0)
+    }
+
     /// The operation was applied, or continues at once; only an applied operation clears its failures.
     pub(super) fn record_progress(&mut self, operation: &Operation, outcomes: &[Outcome]) {
         self.retry_at.remove(operation);

@@ -1,7 +1,7 @@
 //! What others ask about the daemon: does it live, is it ready, what did it count.
 //!
 //! `/healthz` answers as long as the process does anything, `/readyz` says what stands in the way, `/metrics` is what
-//! `observe::metrics` holds. All of it is read only and names no request, user or secret; it has neither TLS nor
+//! `observe::metrics` holds, in the format that the caller asks for. All of it is read only and names no request, user or secret; it has neither TLS nor
 //! a password, so it is meant for this machine or a closed network.
 
 use std::net::SocketAddr;
@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::State;
-use axum::http::StatusCode;
-use axum::http::header::{CONTENT_TYPE, HeaderName};
+use axum::http::header::{ACCEPT, CONTENT_TYPE, HeaderName, VARY};
+use axum::http::{HeaderMap, StatusCode};
 use axum::routing::get;
 use jiff::Timestamp;
 use tokio::net::TcpListener;
@@ -20,7 +20,7 @@ use tracing::{debug, info};
 
 use super::server::{self, ListenerLimits};
 use super::{ListenError, bind};
-use crate::observe::metrics::{MEDIA_TYPE, Metrics};
+use crate::observe::metrics::{Format, Metrics};
 use crate::supervise::worker_pool::DIAGNOSTICS_CONNECTIONS;
 
 /// The port for diagnostics.
@@ -86,6 +86,11 @@ async fn readiness(State(metrics): State<Metrics>) -> (StatusCode, String) {
     }
 }
 
-async fn metrics_text(State(metrics): State<Metrics>) -> ([(HeaderName, &'static str); 1], String) {
-    ([(CONTENT_TYPE, MEDIA_TYPE)], metrics.text())
+async fn metrics_text(
+    State(metrics): State<Metrics>,
+    headers: HeaderMap,
+) -> ([(HeaderName, &'static str); 2], String) {
+    let accepted: Vec<_> = headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok()).collect();
+    let format = Format::negotiate(&accepted.join(","));
+    ([(CONTENT_TYPE, format.media_type()), (VARY, "accept")], metrics.text(format))
 }

@@ -12,13 +12,12 @@ use access_core::interaction::{AppInstallation, OriginMismatch, check_message};
 use access_core::policy::identity::Reviewer;
 use access_core::policy::refusal::Refusal;
 use access_core::record::Record;
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
 use tracing::warn;
 
 use super::command::DecisionCommand;
 use super::other_cluster::Clusters;
 use crate::review::resolver::Resolver;
-use crate::review::voters::READ_TIMEOUT;
 use crate::review::voters::teleport_refusal;
 use teleport_client::error::TeleportError;
 
@@ -84,11 +83,4 @@ impl FactsLoader {
             tokio::time::sleep(RETRY_PAUSE).await;
         }
     }
-}
-
-/// Limits the time of a read.
-pub(super) async fn with_read_timeout<T>(
-    reading: impl Future<Output = Result<T, Refusal>>,
-) -> Result<T, Refusal> {
-    timeout(READ_TIMEOUT, reading).await.unwrap_or(Err(Refusal::Timeout))
 }

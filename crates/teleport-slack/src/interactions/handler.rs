@@ -24,7 +24,7 @@ use tokio::time::Instant;
 use tracing::{debug, info, warn};
 
 use super::command::{DecisionCommand, decision_command};
-use super::facts::{DecisionFacts, FactsLoader, MAX_ATTEMPTS, RETRY_PAUSE, with_read_timeout};
+use super::facts::{DecisionFacts, FactsLoader, MAX_ATTEMPTS, RETRY_PAUSE};
 use super::receiver::Received;
 use super::refusals::{already_resolved, refusal_if_not_applied, refusal_if_resolved};
 use super::respond::Responder;
@@ -135,7 +135,7 @@ impl InteractionHandler {
         {
             return (refusal.into(), None);
         }
-        let mut facts = match with_read_timeout(self.facts.load(command)).await {
+        let mut facts = match self.resolver.voters.in_time(self.facts.load(command)).await {
             Ok(facts) => facts,
             Err(refusal) => return (refusal.into(), None),
         };
@@ -193,7 +193,12 @@ impl InteractionHandler {
             match verdict {
                 Verdict::Refused(refusal) => return Ok(refusal.into()),
                 Verdict::ReadGroups => {
-                    match with_read_timeout(self.resolver.voters.groups(&facts.reviewer, request)).await {
+                    match self
+                        .resolver
+                        .voters
+                        .in_time(self.resolver.voters.groups(&facts.reviewer, request))
+                        .await
+                    {
                         Ok((groups, since)) => {
                             facts.groups = Some(groups);
                             facts.read_at = facts.read_at.min(since);
@@ -219,7 +224,7 @@ impl InteractionHandler {
                     if let Some(outcome) = self.resolve_earlier_decision(command).await {
                         return Ok(outcome);
                     }
-                    match with_read_timeout(self.facts.load(command)).await {
+                    match self.resolver.voters.in_time(self.facts.load(command)).await {
                         Ok(again) => *facts = again,
                         Err(refusal) => return Ok(refusal.into()),
                     }
@@ -313,7 +318,7 @@ impl InteractionHandler {
         let mut may_be_in = false;
         let (mut failures, mut reads) = (0, 0);
         let written = loop {
-            let voters = read.voters();
+            let voters = read.voters(&self.resolver.voters.timings);
             let written = modify_record(&self.teleport, &command.request, |data| {
                 let mut record = Record::decode(&command.request, data).0;
                 let result = add_vote(&mut record, &vote, request, &self.rules, voters);

@@ -15,7 +15,7 @@ use super::skew::Skews;
 
 /// A watch or Socket Mode that is lost for longer, or work that fails for longer, makes the daemon unready: a restart of the
 /// other side takes less.
-pub const UNREADY_AFTER: Duration = Duration::from_secs(60);
+pub const DEFAULT_UNREADY_AFTER: Duration = Duration::from_secs(60);
 
 /// How far the start got: what is waited for next.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -32,9 +32,10 @@ pub enum Stage {
 }
 
 /// The state of health; clones share it.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Health {
     state: Arc<Mutex<State>>,
+    unready_after: Duration,
 }
 
 /// The state at one moment.
@@ -52,6 +53,10 @@ pub(super) struct State {
     pub(super) last_response: Option<Instant>,
     pub(super) certificate_expires: Option<Timestamp>,
     pub(super) next_due: Option<Instant>,
+    /// When the controller last went round its loop.
+    pub(super) controller_round: Option<Instant>,
+    /// Requests that wait for a decision.
+    pub(super) open_requests: usize,
     pub(super) lagging_since: Option<Instant>,
     /// What was due has failed at every recipient of some request since then.
     pub(super) stalled_since: Option<Instant>,
@@ -97,6 +102,11 @@ pub(super) enum StreamState {
 }
 
 impl Health {
+    /// Nothing has happened yet. What is lost or fails for longer than `unready_after` makes the daemon unready.
+    pub(super) fn new(unready_after: Duration) -> Self {
+        Self { state: Arc::default(), unready_after }
+    }
+
     /// Why the daemon is not ready, in a few plain words each; empty if it is.
     ///
     /// `now` and `time` are the same moment by the two clocks.
@@ -111,7 +121,7 @@ impl Health {
         }
         if let Some((since, cause)) = &state.list_failing {
             let failing = now.saturating_duration_since(*since);
-            if state.stage < Stage::Listed || failing > UNREADY_AFTER {
+            if state.stage < Stage::Listed || failing > self.unready_after {
                 reasons
                     .push(format!("listing the access requests fails for {} s: {cause}", failing.as_secs()));
             }
@@ -119,7 +129,7 @@ impl Health {
         reasons.extend(state.hidden.clone());
         if let StreamState::Lost(since) = state.watch {
             let lost = now.saturating_duration_since(since);
-            if lost > UNREADY_AFTER {
+            if lost > self.unready_after {
                 reasons.push(format!("the watch on Teleport is lost for {} s", lost.as_secs()));
             }
         }
@@ -133,7 +143,7 @@ impl Health {
             }
             Some(StreamState::Lost(since)) => {
                 let lost = now.saturating_duration_since(since);
-                if lost > UNREADY_AFTER {
+                if lost > self.unready_after {
                     reasons.push(format!(
                         "no Socket Mode connection is open for {} s, so clicks do not arrive here",
                         lost.as_secs()
@@ -145,7 +155,7 @@ impl Health {
         // An idle daemon has nothing due that could fail, so it is ready.
         if let Some(since) = state.stalled_since {
             let failing = now.saturating_duration_since(since);
-            if failing > UNREADY_AFTER {
+            if failing > self.unready_after {
                 reasons
                     .push(format!("what was due has failed at every recipient for {} s", failing.as_secs()));
             }
@@ -196,7 +206,7 @@ mod tests {
 
     #[test]
     fn each_reason_for_being_unready_is_named_and_no_other() {
-        let (health, now, time) = (Health::default(), Instant::now(), Timestamp::now());
+        let (health, now, time) = (Health::new(DEFAULT_UNREADY_AFTER), Instant::now(), Timestamp::now());
         let at = |seconds| now + Duration::from_secs(seconds);
         let reasons = |at: Instant| health.unready_reasons(at, time).join("; ");
         assert_eq!(reasons(now), "Teleport has not answered yet");

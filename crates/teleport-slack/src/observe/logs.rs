@@ -6,6 +6,7 @@
 use std::fs::{File, OpenOptions};
 use std::io::{self, IsTerminal, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use jiff::Timestamp;
 use tracing::error;
@@ -104,7 +105,8 @@ impl LogReopener {
 }
 
 /// Sets up logging for the whole process; `debug` overrides the configured severity.
-pub fn init(config: &LogConfig, debug: bool) -> Result<Log, LogError> {
+/// `grace`: see [`crate::supervise::shutdown::ShutdownTimings::log`].
+pub fn init(config: &LogConfig, debug: bool, grace: Duration) -> Result<Log, LogError> {
     let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
     let style = |terminal: bool| Style { format: config.format, color: terminal && !no_color };
     let (style, out): (Style, Box<dyn Write + Send>) = match &config.output {
@@ -112,7 +114,7 @@ pub fn init(config: &LogConfig, debug: bool) -> Result<Log, LogError> {
         LogOutput::Stderr => (style(io::stderr().is_terminal()), Box::new(io::stderr())),
         LogOutput::File(path) => (style(false), Box::new(open(path)?)),
     };
-    let (sink, guard) = start_sink(style, out)?;
+    let (sink, guard) = start_sink(style, out, grace)?;
     let severity = if debug { Severity::Debug } else { config.severity };
     subscriber(sink.clone(), style, severity, Timestamp::now)
         .try_init()
@@ -130,16 +132,24 @@ pub fn init(config: &LogConfig, debug: bool) -> Result<Log, LogError> {
 ///
 /// # Errors
 /// If the thread that writes cannot be started.
-pub fn dispatcher(config: &LogConfig, out: Box<dyn Write + Send>) -> Result<(Dispatch, Log), LogError> {
+pub fn dispatcher(
+    config: &LogConfig,
+    out: Box<dyn Write + Send>,
+    grace: Duration,
+) -> Result<(Dispatch, Log), LogError> {
     let style = Style { format: config.format, color: false };
-    let (sink, guard) = start_sink(style, out)?;
+    let (sink, guard) = start_sink(style, out, grace)?;
     let dispatch = Dispatch::new(subscriber(sink.clone(), style, config.severity, Timestamp::now));
     Ok((dispatch, Log { _guard: guard, reopener: LogReopener { sink, path: None }, is_stderr: false }))
 }
 
-fn start_sink(style: Style, out: Box<dyn Write + Send>) -> Result<(Sink, LogGuard), LogError> {
+fn start_sink(
+    style: Style,
+    out: Box<dyn Write + Send>,
+    grace: Duration,
+) -> Result<(Sink, LogGuard), LogError> {
     let notice = move |count| line::dropped_notice(style, Timestamp::now(), count);
-    sink::start(out, notice).map_err(LogError::Thread)
+    sink::start(out, notice, grace).map_err(LogError::Thread)
 }
 
 /// From now on a panic is a line of the log, whichever task it ends, and goes to standard error only if that is another

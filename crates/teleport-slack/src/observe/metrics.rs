@@ -3,7 +3,8 @@
 //!
 //! One [`Metrics`] is made at start, and each component that counts gets a clone; nothing is global. Labels are closed
 //! lists, so that no request, user or channel makes a series of its own; `scope` says which of them this configuration can
-//! have. `computed` has what follows from the state of the daemon. `docs/metrics.md` explains the metrics to operators.
+//! have. `computed` has what follows from the state of the daemon, `process` what the process uses, `format` how it is written.
+//! `docs/metrics.md` explains the metrics to operators.
 
 use std::fmt;
 use std::sync::Arc;
@@ -11,13 +12,14 @@ use std::time::Duration;
 
 use access_core::domain::skew::Offset;
 use jiff::Timestamp;
-use prometheus_client::encoding::text;
+use prometheus_client::encoding::text::{encode, encode_registry};
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 use tokio::time::Instant;
 
-use super::health::{Health, Sockets, Stage, StreamState};
+use super::health::{DEFAULT_UNREADY_AFTER, Health, Sockets, Stage, StreamState};
 use super::skew::Side;
+use crate::config::Config;
 use computed::notification_delay;
 use labels::{IN_DOUBT, slack_result};
 use names::Counters;
@@ -31,19 +33,21 @@ use teleport_client::visibility::{Visibility, describe_visibility};
 mod computed;
 pub mod events;
 mod family;
+mod format;
 mod labels;
 mod names;
+mod process;
 mod scope;
+mod text_format;
 
+pub use format::Format;
 pub use labels::{InteractionResult, ReconcileResult, SlackOperation};
 pub use scope::Scope;
-
-/// The media type of [`Metrics::text`].
-pub const MEDIA_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 /// Everything that is counted; clones count together.
 #[derive(Clone)]
 pub struct Metrics {
+    process: Arc<Registry>,
     registry: Arc<Registry>,
     counters: Counters,
     health: Health,
@@ -52,16 +56,22 @@ pub struct Metrics {
 impl Metrics {
     /// Nothing counted yet, without deciding in Slack.
     pub fn new() -> Self {
-        Self::with_scope(Scope::default())
+        Self::with_scope(Scope::default(), DEFAULT_UNREADY_AFTER)
     }
 
-    /// Nothing counted yet.
-    pub fn with_scope(scope: Scope) -> Self {
-        let (health, counters) = (Health::default(), Counters::new(scope));
+    /// Nothing counted yet. `unready_after`: as for [`DEFAULT_UNREADY_AFTER`].
+    pub fn with_scope(scope: Scope, unready_after: Duration) -> Self {
+        let (health, counters) = (Health::new(unready_after), Counters::new(scope));
         if scope.is_socket_mode() {
             health.update(|state| state.sockets = Some(Sockets::default()));
         }
-        Self { registry: Arc::new(counters.registry(&health)), counters, health }
+        let registry = Arc::new(counters.registry(&health));
+        Self { process: Arc::new(names::process_registry()), registry, counters, health }
+    }
+
+    /// Nothing counted yet, and nothing that this configuration cannot have. `unready_after`: as for [`DEFAULT_UNREADY_AFTER`].
+    pub fn of(config: &Config, unready_after: Duration) -> Self {
+        Self::with_scope(config.review.as_ref().into(), unready_after)
     }
 
     /// The state of the daemon, which decides whether it is ready.
@@ -69,11 +79,16 @@ impl Metrics {
         &self.health
     }
 
-    /// All of it as text, of the type [`MEDIA_TYPE`].
-    pub fn text(&self) -> String {
+    /// All of it as text.
+    pub fn text(&self, format: Format) -> String {
         let mut out = String::new();
-        text::encode(&mut out, &self.registry).expect("writing to a string cannot fail");
-        out
+        encode_registry(&mut out, &self.process)
+            .and_then(|()| encode(&mut out, &self.registry))
+            .expect("writing to a string cannot fail");
+        match format {
+            Format::OpenMetrics => out,
+            Format::Text => text_format::from_openmetrics(&out),
+        }
     }
 
     /// One operation in Slack ended; `Err` says what is done about its failure.
@@ -120,7 +135,8 @@ impl Metrics {
     }
 
     /// The state of the work queue: its length, how many reconciles are active, when the next one is due, since when the
-    /// longest lagging request lags, and since when the longest stalled one failed at every recipient.
+    /// longest lagging request lags, and since when the longest stalled one failed at every recipient. The controller says so
+    /// each time it goes round, so this is also its sign of life.
     pub fn work_queue(
         &self,
         queued: usize,
@@ -132,6 +148,7 @@ impl Metrics {
         set(&self.counters.workqueue_depth, queued);
         set(&self.counters.active_reconciles, active);
         self.health.update(|state| {
+            state.controller_round = Some(Instant::now());
             state.next_due = next_due;
             state.lagging_since = lagging_since;
             state.stalled_since = stalled_since;
@@ -141,6 +158,16 @@ impl Metrics {
     /// This many more operations wait for a retry or for their turn (fewer, if negative).
     pub fn pending_operations_changed(&self, change: i64) {
         self.counters.pending_operations.inc_by(change);
+    }
+
+    /// How many operations wait.
+    pub(super) fn pending_operations(&self) -> i64 {
+        self.counters.pending_operations.get()
+    }
+
+    /// This many requests wait for a decision.
+    pub fn open_requests(&self, count: usize) {
+        self.health.update(|state| state.open_requests = count);
     }
 
     /// A reconciliation of a request ended, which took so long.

@@ -9,6 +9,7 @@ pub mod health;
 pub(crate) mod log_once;
 pub mod metrics;
 pub mod reload_state;
+pub mod service_status;
 pub mod skew;
 mod line;
 mod logs;

@@ -12,8 +12,6 @@ use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex, MutexGuard};
 
-use crate::supervise::shutdown;
-
 #[cfg(test)]
 mod tests;
 
@@ -63,9 +61,11 @@ pub(super) struct LogGuard {
 }
 
 /// Starts the thread that writes to `out`. `dropped_notice` makes the line that reports how many lines were dropped.
+/// `grace`: how long the end of the program waits for the last lines.
 pub(super) fn start(
     out: Box<dyn Write + Send>,
     dropped_notice: impl Fn(u64) -> String + Send + 'static,
+    grace: Duration,
 ) -> io::Result<(Sink, LogGuard)> {
     let shared = Arc::new(Shared::default());
     let theirs = Arc::clone(&shared);
@@ -74,7 +74,7 @@ pub(super) fn start(
         theirs.lock().ended = true;
         theirs.ended.notify_all();
     })?;
-    Ok((Sink(Arc::clone(&shared)), LogGuard { shared, grace: shutdown::LOG }))
+    Ok((Sink(Arc::clone(&shared)), LogGuard { shared, grace }))
 }
 
 impl Sink {

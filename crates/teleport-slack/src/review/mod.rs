@@ -6,4 +6,7 @@
 pub mod users;
 pub mod resolver;
 pub mod review_support;
+mod timings;
 pub mod voters;
+
+pub use timings::ReviewTimings;

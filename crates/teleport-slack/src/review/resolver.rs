@@ -111,8 +111,13 @@ impl Resolver {
                 }
                 continue;
             }
-            let resolution = match evaluate_votes(&self.rules, &request, &record.votes, read.voters(), marked)
-            {
+            let resolution = match evaluate_votes(
+                &self.rules,
+                &request,
+                &record.votes,
+                read.voters(&self.voters.timings),
+                marked,
+            ) {
                 Ok(VoteEvaluation::NeedsAccounts(accounts)) => {
                     self.voters
                         .load(accounts, &request, &mut read)
@@ -191,7 +196,7 @@ impl Resolver {
         read: &mut VoterSnapshot,
     ) -> Result<Option<Result<VoteEvaluation, Refusal>>, ResolveError> {
         let (mut verdict, mut is_undone) = (None, false);
-        let voters = read.voters();
+        let voters = read.voters(&self.voters.timings);
         let written = modify_record(&self.teleport, id, |data| {
             let before = Record::decode(id, data).0;
             let mut record = before.clone();

@@ -3,14 +3,13 @@
 //! The check involves no users (`teleport_client::review_support`). Messages and interactions follow it. In mode `auto` the rules
 //! decide only while it says "impossible".
 
-use std::time::Duration;
-
 use access_core::policy::{CanSubmitForUsers, ModeSetting};
 use tokio::sync::watch;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info, warn};
 
+use super::ReviewTimings;
 use access_core::domain::error_chain::chain;
 use access_core::domain::log_once::LogOnce;
 use teleport_client::denied::MFA_REMEDY;
@@ -18,11 +17,6 @@ use teleport_client::error::Call;
 use teleport_client::review_support::ReviewSupportStatus;
 use teleport_client::second_factor::SecondFactor;
 use teleport_client::signer::Signer;
-
-/// How often to check again: a server may be upgraded, a role changed.
-const CHECK_INTERVAL: Duration = Duration::from_secs(10 * 60);
-/// How long one check may take; the last result stands if it takes longer.
-const CHECK_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What the line about a missing right is about, for [`LogOnce`].
 const RIGHT: &str = "right";
@@ -34,8 +28,7 @@ pub struct ReviewSupport {
     setting: ModeSetting,
     /// How many `[[review.rule]]`s there are to go by instead.
     rule_count: usize,
-    /// How often to check for a missing right.
-    permission_poll: Duration,
+    timings: ReviewTimings,
     status: watch::Sender<CanSubmitForUsers>,
 }
 
@@ -45,13 +38,13 @@ impl ReviewSupport {
         teleport: teleport_client::Client,
         setting: ModeSetting,
         rules: usize,
-        permission_poll: Duration,
+        timings: ReviewTimings,
     ) -> Self {
         Self {
             teleport,
             setting,
             rule_count: rules,
-            permission_poll,
+            timings,
             status: watch::Sender::new(CanSubmitForUsers::Yes),
         }
     }
@@ -66,9 +59,9 @@ impl ReviewSupport {
         *self.status.borrow()
     }
 
-    /// Checks now, for at most 10 s. Without an answer of Teleport the last result stands.
+    /// Checks now, for at most [`ReviewTimings::support_timeout`]. Without an answer of Teleport the last result stands.
     pub async fn check(&self) -> CanSubmitForUsers {
-        let found = match timeout(CHECK_TIMEOUT, self.teleport.review_support()).await {
+        let found = match timeout(self.timings.support_timeout, self.teleport.review_support()).await {
             Ok(Ok(found)) => found,
             Ok(Err(error)) => {
                 debug!("Whether Teleport takes reviews for users is not known: {}", chain(&error));
@@ -87,9 +80,9 @@ impl ReviewSupport {
         now
     }
 
-    /// Checks every ten minutes until `stop`.
+    /// Checks each [`ReviewTimings::support_check`] until `stop`.
     pub async fn check_periodically(&self, stop: &CancellationToken) {
-        while stop.run_until_cancelled(tokio::time::sleep(CHECK_INTERVAL)).await.is_some() {
+        while stop.run_until_cancelled(tokio::time::sleep(self.timings.support_check)).await.is_some() {
             self.check().await;
         }
     }
@@ -116,7 +109,12 @@ impl ReviewSupport {
                 Err(error) => debug!("Whether the plugin may decide is not known: {}", chain(&error)),
             }
             let is_missing = log_once.has_logged(RIGHT);
-            tokio::time::sleep(if is_missing { self.permission_poll } else { CHECK_INTERVAL }).await;
+            tokio::time::sleep(if is_missing {
+                self.timings.permission_poll
+            } else {
+                self.timings.support_check
+            })
+            .await;
         }
     }
 
@@ -142,8 +140,11 @@ impl ReviewSupport {
                     }
                 }
             }
-            let pause =
-                if let SecondFactor::Asked(_) = known { self.permission_poll } else { CHECK_INTERVAL };
+            let pause = if let SecondFactor::Asked(_) = known {
+                self.timings.permission_poll
+            } else {
+                self.timings.support_check
+            };
             tokio::select! {
                 () = tokio::time::sleep(pause) => {}
                 // The remedy is another certificate.

@@ -17,19 +17,16 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
+use super::ReviewTimings;
 use crate::observe::log_once::SharedLogOnce;
 use teleport_client::denied::AccessDenied;
 use teleport_client::error::TeleportError;
-
-/// The maximum age of an index that finds a user.
-const MAX_AGE_HIT: Duration = Duration::from_secs(60);
-/// The maximum age of an index that finds no user, so that external users cause at most one listing in this time.
-const MAX_AGE_MISS: Duration = Duration::from_secs(5);
 
 #[derive(Debug)]
 pub struct UserLookup {
     teleport: teleport_client::Client,
     mapping: UserMapping,
+    timings: ReviewTimings,
     /// The result of the last listing, if there was one.
     snapshot: watch::Sender<Option<UserSnapshot>>,
     /// A caller waits for a new listing.
@@ -46,10 +43,11 @@ struct UserSnapshot {
 }
 
 impl UserLookup {
-    pub fn new(teleport: teleport_client::Client, links: UserMapping) -> Self {
+    pub fn new(teleport: teleport_client::Client, links: UserMapping, timings: ReviewTimings) -> Self {
         Self {
             teleport,
             mapping: links,
+            timings,
             snapshot: watch::Sender::new(None),
             refresh_requested: Notify::new(),
             log_once: SharedLogOnce::default(),
@@ -97,7 +95,7 @@ impl UserLookup {
         let by_trait = match now {
             // A plugin that may not read one user may not list them either; that error names the rights for both.
             None | Some(Err(_)) => self
-                .fresh_index(Instant::now(), MAX_AGE_HIT)
+                .fresh_index(Instant::now(), self.timings.users_max_age)
                 .await
                 .map(|(_, index)| index.accounts(user).collect()),
             Some(Ok(found)) => {
@@ -173,13 +171,13 @@ impl UserLookup {
 
     async fn find_in_snapshot(&self, profile: &SlackProfile) -> Result<Vec<TeleportUser>, TeleportError> {
         let began = Instant::now();
-        let (asked, index) = self.fresh_index(began, MAX_AGE_HIT).await?;
+        let (asked, index) = self.fresh_index(began, self.timings.users_max_age).await?;
         let candidates = index.candidates(profile, &self.mapping);
         let users = self.fetch(&candidates).await?;
         if asked >= began || candidates.are_confirmed_by(&users, profile, &self.mapping) {
             return Ok(users);
         }
-        let (_, index) = self.fresh_index(began, MAX_AGE_MISS).await?;
+        let (_, index) = self.fresh_index(began, self.timings.no_user_max_age).await?;
         self.fetch(&index.candidates(profile, &self.mapping)).await
     }
 

@@ -5,7 +5,6 @@
 //! no reason to wait (`docs/decisions/0011`). User groups may be ten seconds old.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use access_core::domain::ids::SlackUserId;
 use access_core::domain::request::AccessRequest;
@@ -18,6 +17,7 @@ use jiff::Timestamp;
 use tokio::time::{Instant, timeout};
 use tracing::{debug, error, warn};
 
+use super::ReviewTimings;
 use super::users::UserLookup;
 use crate::config::slack_setting;
 use crate::observe::log_once::SharedLogOnce;
@@ -26,10 +26,6 @@ use slack_client::usergroups::{Membership, UserGroups, is_gone};
 use teleport_client::denied::AccessDenied;
 use teleport_client::error::{ErrorKind, TeleportError};
 
-/// How long reads for a verdict may take; after that nothing is decided.
-pub(crate) const READ_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long a read counts as current, from the start of the call; also for cached user groups.
-const MAX_AGE: Duration = Duration::from_secs(10);
 /// Accounts read at once for one verdict.
 const MAX_CONCURRENT_READS: usize = 8;
 
@@ -46,6 +42,8 @@ pub struct VoterLoader {
     pub users: Arc<UserLookup>,
     /// The rules, which name the user groups that matter.
     pub rules: Arc<Rules>,
+    /// How long reads may take, and how long they count.
+    pub(crate) timings: ReviewTimings,
     log_once: SharedLogOnce,
 }
 
@@ -70,16 +68,16 @@ impl VoterSnapshot {
     }
 
     /// The voters that still count as current.
-    pub(crate) fn voters(&mut self) -> &Voters {
-        if self.read_at.elapsed() > MAX_AGE {
+    pub(crate) fn voters(&mut self, timings: &ReviewTimings) -> &Voters {
+        if self.read_at.elapsed() > timings.voters_max_age {
             *self = Self::empty();
         }
         &self.voters
     }
 
     /// Prepares for voters whose oldest read began at `began`.
-    fn renew(&mut self, began: Instant) {
-        if self.read_at.elapsed() > MAX_AGE {
+    fn renew(&mut self, began: Instant, timings: &ReviewTimings) {
+        if self.read_at.elapsed() > timings.voters_max_age {
             *self = Self { voters: Voters::default(), read_at: began };
         }
         self.read_at = self.read_at.min(began);
@@ -93,9 +91,21 @@ impl VoterLoader {
         our: AppInstallation,
         users: Arc<UserLookup>,
         rules: Arc<Rules>,
+        timings: ReviewTimings,
     ) -> Self {
-        let groups = UserGroups::new(slack.clone());
-        Self { slack, groups, installation: our, users, rules, log_once: SharedLogOnce::default() }
+        let groups = UserGroups::new(slack.clone(), timings.groups_max_age);
+        Self { slack, groups, installation: our, users, rules, timings, log_once: SharedLogOnce::default() }
+    }
+
+    /// Limits the time of a read.
+    ///
+    /// # Errors
+    /// If it takes longer than [`ReviewTimings::read_timeout`].
+    pub(crate) async fn in_time<T>(
+        &self,
+        reading: impl Future<Output = Result<T, Refusal>>,
+    ) -> Result<T, Refusal> {
+        timeout(self.timings.read_timeout, reading).await.unwrap_or(Err(Refusal::Timeout))
     }
 
     /// The reviewer of an account.
@@ -224,8 +234,8 @@ impl VoterLoader {
         };
         let reading =
             stream::iter(accounts).map(one).buffer_unordered(MAX_CONCURRENT_READS).try_collect::<Vec<_>>();
-        let found = timeout(READ_TIMEOUT, reading).await.map_err(|_| Refusal::Timeout)??;
-        read.renew(found.iter().map(|(.., since)| *since).fold(began, Instant::min));
+        let found = self.in_time(reading).await?;
+        read.renew(found.iter().map(|(.., since)| *since).fold(began, Instant::min), &self.timings);
         for (account, voter, is_gone, _) in found {
             if is_gone {
                 read.voters.insert_gone(account, voter);
@@ -261,30 +271,32 @@ fn scope_missing(error: &SlackError, scope: &'static str) -> Option<Refusal> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     #[tokio::test(start_paused = true)]
     async fn a_snapshot_is_as_old_as_its_oldest_read() {
-        let seconds = Duration::from_secs;
+        let (seconds, timings) = (Duration::from_secs, ReviewTimings::default());
         let account = SlackUserId::new("U0BOB");
         let knows = |read: &mut VoterSnapshot| {
-            let text = format!("{:?}", read.voters());
+            let text = format!("{:?}", read.voters(&timings));
             text.contains("U0BOB")
         };
         tokio::time::advance(seconds(100)).await;
         // An account that was read now, and a group that was asked for seven seconds ago.
         let mut read = VoterSnapshot::empty();
-        read.renew(Instant::now() - seconds(7));
+        read.renew(Instant::now() - seconds(7), &timings);
         read.voters.insert(account.clone(), None);
         tokio::time::advance(seconds(3)).await;
         assert!(knows(&mut read), "ten seconds");
         tokio::time::advance(Duration::from_millis(1)).await;
         assert!(!knows(&mut read), "and no more: not ten from when the account was read");
         // A later read does not make an earlier one younger.
-        read.renew(Instant::now());
+        read.renew(Instant::now(), &timings);
         read.voters.insert(account.clone(), None);
         tokio::time::advance(seconds(6)).await;
-        read.renew(Instant::now());
+        read.renew(Instant::now(), &timings);
         tokio::time::advance(seconds(4)).await;
         assert!(knows(&mut read));
         tokio::time::advance(seconds(1)).await;

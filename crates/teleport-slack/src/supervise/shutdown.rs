@@ -7,8 +7,8 @@
 //! | reconciles | `controller/mod.rs` | `WORK` (`ControllerTimings::drain`) |
 //! | clicks, then the replies to users whose clicks are given up | `job_queue` | [`ShutdownTimings::clicks`], then [`ShutdownTimings::replies`] |
 //! | callbacks and connections of the listeners | `http/mod.rs` | [`ShutdownTimings::listeners`] |
-//! | Socket Mode | the crate `slack-client` | 3 s |
-//! | the log's last lines, after everything else | `observe/sink.rs` | `LOG` |
+//! | Socket Mode | the crate `slack-client` | `SocketModeTimings::drain` |
+//! | the log's last lines, after everything else | `observe/sink.rs` | [`ShutdownTimings::log`] |
 //!
 //! `app::timings` adds them up and checks them. Nothing is lost that takes longer: the next start resumes it.
 
@@ -16,8 +16,6 @@ use std::time::Duration;
 
 /// Reconciles and clicks: longer than the budget of a claim and one call to Slack, so that what was begun is recorded.
 pub(crate) const WORK: Duration = Duration::from_secs(15);
-/// The log's last lines, if the log takes any. The log is there before any other wait, and ends after it.
-pub(crate) const LOG: Duration = Duration::from_secs(1);
 
 /// How long each part may go on after the stop.
 #[derive(Clone, Copy, Debug)]
@@ -28,10 +26,13 @@ pub struct ShutdownTimings {
     pub replies: Duration,
     /// What brings clicks: Slack waits no longer for an answer.
     pub listeners: Duration,
+    /// The log's last lines, if the log takes any. The log is there before any other wait, and ends after it.
+    pub log: Duration,
 }
 
 impl Default for ShutdownTimings {
     fn default() -> Self {
-        Self { clicks: WORK, replies: Duration::from_secs(3), listeners: Duration::from_secs(3) }
+        let seconds = Duration::from_secs;
+        Self { clicks: WORK, replies: seconds(3), listeners: seconds(3), log: seconds(1) }
     }
 }

@@ -20,7 +20,7 @@ use teleport_client::listing::Completeness;
 use teleport_client::watcher::WatchUpdate;
 use teleport_slack::config;
 use teleport_slack::controller::{Context, Controller, ControllerTimings};
-use teleport_slack::observe::metrics::Metrics;
+use teleport_slack::observe::metrics::{Format, Metrics};
 use teleport_slack::supervise::clock::Clock;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
@@ -231,7 +231,8 @@ impl InProcessController {
 
     /// Waits until every reconcile has ended and set the time of the next.
     async fn until_idle(&self) {
-        let is_idle = || self.metrics.text().contains("teleport_slack_active_reconciles 0\n");
+        let is_idle =
+            || self.metrics.text(Format::OpenMetrics).contains("teleport_slack_active_reconciles 0\n");
         poll_until("no reconcile", self.bed.teleport.changes(), async || is_idle().then_some(())).await;
     }
 

@@ -55,7 +55,7 @@ const LAYERS: &[(&str, &[&[&str]])] = &[
             &["error", "refusal"],
             &["connect", "denied", "identity", "visibility"],
             &["call", "broken", "address", "credentials", "pem", "signer"],
-            &["convert", "kind", "text"],
+            &["convert", "kind", "text", "timings"],
         ],
     ),
     ("client-base", &[&["certificate", "files", "tls"], &["acl"]]),

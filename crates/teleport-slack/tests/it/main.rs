@@ -17,6 +17,7 @@ mod bad_input;
 mod slack_faults;
 mod recovery;
 mod teleport_faults;
+mod service_manager;
 mod shut_out;
 mod tokens;
 mod tls;

@@ -26,23 +26,10 @@ fn at(text: &str) -> Option<Timestamp> {
 
 fn request() -> AccessRequest {
     AccessRequest {
-        id: RequestId::new("768c814b-7765-414e-a77a-39cb9e0bc6a1"),
-        user: "alice@example.com".into(),
         roles: vec!["admin".into(), "dba".into()],
-        state: RequestState::Pending,
         reason: "because *of* <prod> & more".into(),
-        resolve_reason: String::new(),
         created: at("2026-11-22T15:59:50.4Z"),
-        access_until: None,
-        expires: None,
-        assume_start: None,
-        thresholds: vec![],
-        reviews: vec![],
-        suggested_reviewers: vec![],
-        resources: vec![],
-        kind: RequestKind::Unstated,
-        promoted_to: None,
-        version: None,
+        ..AccessRequest::pending(RequestId::new("768c814b-7765-414e-a77a-39cb9e0bc6a1"), "alice@example.com")
     }
 }
 

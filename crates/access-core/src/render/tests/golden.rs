@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::oracle::validate;
 use crate::domain::ids::RequestId;
 use crate::domain::lifecycle::Phase;
-use crate::domain::request::{AccessRequest, RequestKind, RequestState, Review};
+use crate::domain::request::{AccessRequest, RequestState, Review};
 use crate::render::request_message::{Edition, MessageInput, request_message};
 use crate::render::thread_reply::review_reply;
 
@@ -25,23 +25,9 @@ fn calls(stem: &str) -> Vec<Value> {
 
 fn request(id: &str, user: &str, roles: &[&str], reason: &str) -> AccessRequest {
     AccessRequest {
-        id: RequestId::new(id),
-        user: user.into(),
         roles: roles.iter().map(|role| (*role).to_owned()).collect(),
-        state: RequestState::Pending,
         reason: reason.into(),
-        resolve_reason: String::new(),
-        created: None,
-        access_until: None,
-        expires: None,
-        assume_start: None,
-        thresholds: vec![],
-        reviews: vec![],
-        suggested_reviewers: vec![],
-        resources: vec![],
-        kind: RequestKind::Unstated,
-        promoted_to: None,
-        version: None,
+        ..AccessRequest::pending(RequestId::new(id), user)
     }
 }
 

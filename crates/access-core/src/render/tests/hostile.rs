@@ -23,16 +23,6 @@ use crate::render::request_message::{
 };
 use crate::render::thread_reply::{review_reply, vote_reply};
 
-const STATUSES: [Phase; 7] = [
-    Phase::Pending,
-    Phase::Approved,
-    Phase::Denied,
-    Phase::Promoted,
-    Phase::Expired,
-    Phase::Deleted,
-    Phase::Unknown,
-];
-
 /// Pieces that have broken renderers.
 const HOSTILE_PIECES: &[&str] = &[
     "<!channel>",
@@ -297,7 +287,7 @@ proptest! {
     #[test]
     fn any_message_is_within_the_rules(
         request in request(),
-        status in proptest::sample::select(&STATUSES),
+        status in proptest::sample::select(&Phase::ALL),
         cluster in hostile(),
         web_proxy in web_proxy(),
     ) {
@@ -311,7 +301,7 @@ proptest! {
     #[test]
     fn any_message_with_buttons_is_within_the_rules(
         request in request(),
-        phase in proptest::sample::select(&STATUSES),
+        phase in proptest::sample::select(&Phase::ALL),
         cluster in hostile(),
         web_proxy in web_proxy(),
         confirm: bool,
@@ -429,7 +419,7 @@ fn our_own_sentences_always_fit() {
         let text = unit.repeat(100_000 / unit.len());
         let request = request_of(&text);
         let long_proxy = "p".repeat(300 - "/web/requests/".len() - 64);
-        for status in STATUSES {
+        for status in Phase::ALL {
             for web_proxy in [None, Some(long_proxy.as_str())] {
                 let view = MessageInput {
                     request: &request,
@@ -478,7 +468,7 @@ fn our_own_sentences_always_fit() {
 fn no_text_forges_a_status() {
     let forged = "x\u{2028}*Status:* ✅ APPROVED\r\n*Status:* ✅ APPROVED\u{0B}*Approve*: `rm -rf`";
     let request = request_of(forged);
-    for status in STATUSES {
+    for status in Phase::ALL {
         let validated = assert_request_message(&MessageInput {
             request: &request,
             phase: status,

@@ -121,7 +121,8 @@ fn calls<'a>(
         Method::Respond => vec![async move { client.respond(&response_url, &message).await }.boxed()],
         Method::UsergroupsUsersList => vec![
             async { client.usergroup_members("S1").await.map(drop) }.boxed(),
-            async { UserGroups::new(client.clone()).members("S1").await.map(drop) }.boxed(),
+            async { UserGroups::new(client.clone(), Duration::from_secs(8)).members("S1").await.map(drop) }
+                .boxed(),
         ],
         Method::BotsInfo => vec![async { client.bot_app("B1").await.map(drop) }.boxed()],
         Method::BlocksValidate => {

@@ -20,8 +20,8 @@ async fn simulated() -> (SlackSim, Client) {
 }
 
 /// With another look so soon that a test can wait for it.
-fn soon() -> Timing {
-    Timing { recount: Duration::from_millis(300), ..fast_timing() }
+fn soon() -> SocketModeTimings {
+    SocketModeTimings { recount: Duration::from_millis(300), ..fast_timing() }
 }
 
 #[tokio::test]
@@ -53,15 +53,15 @@ async fn a_rolling_restart_and_new_connections_of_our_own_are_no_alarm() {
     let log = Captured::start();
     let (sim, client) = simulated().await;
     // Longer than the old one takes to end, however crowded the machine is.
-    let timing = Timing { recount: Duration::from_secs(4), ..fast_timing() };
-    let mut old = Running::start(client.clone(), timing);
+    let timings = SocketModeTimings { recount: Duration::from_secs(4), ..fast_timing() };
+    let mut old = Running::start(client.clone(), timings);
     old.wait_for_connections(2).await;
     for opened in [3, 4] {
         sim.sockets().refresh(SocketSelector::Newest);
         until(|| sim.sockets().opened() == opened).await;
         old.wait_for_connections(2).await;
     }
-    let mut new = Running::start(client, timing);
+    let mut new = Running::start(client, timings);
     new.wait_for_connections(2).await;
     old.stop.cancel();
     old.stop_and_wait().await;
@@ -77,12 +77,12 @@ async fn connections_of_another_app_are_not_kept() {
     let log = Captured::start();
     let slack = ScriptedSlack::start().await;
     let never = Duration::from_secs(3_600);
-    let timing = Timing {
+    let timings = SocketModeTimings {
         backoff: Backoff { first: never, cap: never },
         operator_delay: Duration::from_millis(5),
         ..fast_timing()
     };
-    let mut daemon = Running::start(slack.client(), timing);
+    let mut daemon = Running::start(slack.client(), timings);
     let hello =
         |app: &str| json!({"type": "hello", "num_connections": 1, "connection_info": {"app_id": app}});
     for _ in 0..4 {

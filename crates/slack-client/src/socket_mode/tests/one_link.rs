@@ -14,7 +14,7 @@ use crate::socket_mode::connection::{Connection, Ended};
 use crate::socket_mode::dispatch::MAX_CONCURRENT;
 use crate::socket_mode::error::ConnectionError;
 
-const TIMING: fn() -> Timing = Timing::default;
+const TIMING: fn() -> SocketModeTimings = SocketModeTimings::default;
 
 fn dispatcher<H, F>(handler: H) -> Arc<Dispatcher>
 where

@@ -16,13 +16,13 @@ use crate::client::tests::server::{Reply, Server};
 use crate::error::Setting;
 
 /// Short, so that tests are; what must not happen by itself is far away.
-pub(super) fn fast_timing() -> Timing {
+pub(super) fn fast_timing() -> SocketModeTimings {
     let soon = Duration::from_millis(10);
-    Timing {
+    SocketModeTimings {
         backoff: Backoff { first: soon, cap: soon },
         stable_after: Duration::ZERO,
         operator_delay: Duration::from_secs(3_600),
-        ..Timing::default()
+        ..SocketModeTimings::default()
     }
 }
 
@@ -77,9 +77,9 @@ pub(super) struct Running {
 }
 
 impl Running {
-    pub(super) fn start(client: Client, timing: Timing) -> Self {
+    pub(super) fn start(client: Client, timings: SocketModeTimings) -> Self {
         let app_token = watch::channel(Secret::new("xapp-hunter2")).1;
-        let mode = SocketMode { timing, ..SocketMode::new(client, app_token, "A0BOT".to_owned()) };
+        let mode = SocketMode::new(client, app_token, "A0BOT".to_owned(), timings);
         let (given, connections, stop) = (Handled::default(), mode.connections(), CancellationToken::new());
         let kept = given.clone();
         let handler = move |envelope| {
@@ -193,8 +193,13 @@ async fn socket_mode_switched_off_is_logged_once_and_tried_rarely() {
     let never = Duration::from_secs(3_600);
     let backoff = Backoff { first: never, cap: never };
     let stable_after = Duration::from_millis(500);
-    let timing = Timing { backoff, stable_after, operator_delay: Duration::from_millis(20), ..fast_timing() };
-    let mut daemon = Running::start(slack.client(), timing);
+    let timings = SocketModeTimings {
+        backoff,
+        stable_after,
+        operator_delay: Duration::from_millis(20),
+        ..fast_timing()
+    };
+    let mut daemon = Running::start(slack.client(), timings);
     for _ in 0..6 {
         let mut far = slack.next().await;
         far.send(json!({"type": "disconnect", "reason": "link_disabled"})).await;
@@ -222,12 +227,12 @@ async fn a_refused_token_is_logged_once_and_tried_rarely() {
     })
     .await;
     let never = Duration::from_secs(3_600);
-    let timing = Timing {
+    let timings = SocketModeTimings {
         backoff: Backoff { first: never, cap: never },
         operator_delay: Duration::from_millis(5),
         ..fast_timing()
     };
-    let mut daemon = Running::start(slack.client(), timing);
+    let mut daemon = Running::start(slack.client(), timings);
     let _mended = (slack.next().await, slack.next().await);
     daemon.wait_for_connections(2).await;
     assert_eq!(slack.api.received().len(), 12);
@@ -242,8 +247,8 @@ async fn too_many_connections_lead_to_a_pause() {
     let log = Captured::start();
     let slack = ScriptedSlack::start().await;
     // Otherwise the open connection would now and then count as the end of the error.
-    let timing = Timing { stable_after: Duration::from_secs(3_600), ..fast_timing() };
-    let mut daemon = Running::start(slack.client(), timing);
+    let timings = SocketModeTimings { stable_after: Duration::from_secs(3_600), ..fast_timing() };
+    let mut daemon = Running::start(slack.client(), timings);
     let _one = slack.next().await;
     daemon.wait_for_connections(1).await;
     for _ in 0..5 {
@@ -260,8 +265,8 @@ async fn too_many_connections_lead_to_a_pause() {
 async fn refreshes_in_quick_succession_lead_to_a_pause() {
     let log = Captured::start();
     let slack = ScriptedSlack::start().await;
-    let timing = Timing { stable_after: Duration::from_secs(3_600), ..fast_timing() };
-    let mut daemon = Running::start(slack.client(), timing);
+    let timings = SocketModeTimings { stable_after: Duration::from_secs(3_600), ..fast_timing() };
+    let mut daemon = Running::start(slack.client(), timings);
     let _other = slack.next().await;
     for _ in 0..3 {
         let mut far = slack.next().await;
@@ -275,8 +280,8 @@ async fn refreshes_in_quick_succession_lead_to_a_pause() {
 async fn a_server_that_does_not_take_part_is_given_up() {
     let log = Captured::start();
     let slack = ScriptedSlack::start().await;
-    let timing = Timing { connect: Duration::from_millis(50), ..fast_timing() };
-    let _daemon = Running::start(slack.client(), timing);
+    let timings = SocketModeTimings { connect: Duration::from_millis(50), ..fast_timing() };
+    let _daemon = Running::start(slack.client(), timings);
     // Two connections that are never answered, and then another try.
     let _silent = (slack.accept().await, slack.accept().await);
     let _again = slack.accept().await;

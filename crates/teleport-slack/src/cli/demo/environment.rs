@@ -16,6 +16,7 @@ use crate::app::App;
 use crate::app::timings::Timings;
 use crate::config;
 use crate::exit::{Exit, ExitError};
+use crate::observe::metrics::Metrics;
 
 /// Both simulators, running, and their files.
 pub(super) struct Environment {
@@ -137,7 +138,9 @@ impl Environment {
     /// The daemon, as `start` would run it with the files of this environment.
     pub(super) async fn run_daemon(&self, stop: CancellationToken) -> Result<(), ExitError> {
         let loaded = config::load(&self.config_path())?;
-        match App::start(&loaded.config, Timings::default(), true, stop).await? {
+        let timings = Timings::default();
+        let metrics = Metrics::of(&loaded.config, timings.unready_after);
+        match App::start(&loaded.config, timings, true, metrics, stop).await? {
             Some(app) => app.run().await,
             None => Ok(()),
         }

@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::demo::environment::Environment;
 use super::print;
+use crate::app::timings::Timings;
 use crate::config::{LogConfig, LogFormat, LogOutput, Severity};
 use crate::exit::{Exit, ExitError};
 use crate::observe;
@@ -46,7 +47,7 @@ pub struct Args {
 pub fn run(args: Args) -> Result<(), ExitError> {
     let severity = if args.script { Severity::Error } else { Severity::Info };
     let log = LogConfig { output: LogOutput::Stderr, severity, format: LogFormat::Text };
-    let _log = observe::init(&log, false)?;
+    let _log = observe::init(&log, false, Timings::default().shutdown.log)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     let runtime = runtime.map_err(|error| ExitError::new(Exit::Failed, error))?;
     let done = runtime.block_on(async {

@@ -36,15 +36,48 @@ async fn each_path_has_its_answer() {
     metrics.operation_ended(SlackOperation::Post, Ok(()));
     let answer = running.exchange(ask("/metrics")).await;
     check_status(&answer, "200");
-    assert!(answer.contains("content-type: application/openmetrics-text; version=1.0.0; charset=utf-8\r\n"));
     assert!(
         answer.contains("\nteleport_slack_slack_operations_total{operation=\"post\",result=\"ok\"} 1\n"),
         "{answer}"
     );
     assert!(answer.contains("\nteleport_slack_build_info{version=\""), "{answer}");
-    assert!(answer.ends_with("\n# EOF\n"), "{answer}");
     running.stop.cancel();
     running.stopped().await;
+}
+
+#[tokio::test]
+async fn metrics_come_in_the_format_that_the_caller_asks_for() {
+    let running = start(&Metrics::new()).await;
+    let text = (
+        "text/plain; version=0.0.4; charset=utf-8",
+        "# TYPE teleport_slack_watch_reconnects_total counter\n",
+    );
+    let openmetrics = (
+        "application/openmetrics-text; version=1.0.0; charset=utf-8",
+        "# TYPE teleport_slack_watch_reconnects counter\n",
+    );
+    for (accept, (media_type, line)) in [
+        ("", text),
+        ("Accept: */*\r\n", text),
+        (
+            "accept: application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5\r\n",
+            openmetrics,
+        ),
+        // As two headers, the second of which is no text.
+        (
+            "Accept: text/plain;q=0.3\r\nAccept: application/openmetrics-text;q=0.4\r\nAccept: \u{e9}\r\n",
+            openmetrics,
+        ),
+    ] {
+        let answer = running.exchange(format!("GET /metrics HTTP/1.1\r\nHost: x\r\n{accept}\r\n")).await;
+        check_status(&answer, "200");
+        assert!(
+            answer.contains(&format!("content-type: {media_type}\r\nvary: accept\r\n")),
+            "{accept}: {answer}"
+        );
+        assert!(answer.contains(line), "{accept}: {answer}");
+        assert_eq!(answer.ends_with("\n# EOF\n"), line == openmetrics.1, "{accept}: {answer}");
+    }
 }
 
 #[tokio::test]

@@ -7,6 +7,9 @@ use tracing::{debug, error, info, info_span, warn};
 use super::*;
 use crate::config::LogFormat;
 
+/// How long the end of a log waits.
+const GRACE: Duration = Duration::from_secs(1);
+
 fn noon() -> Timestamp {
     Timestamp::from_millisecond(1_795_363_200_120).unwrap()
 }
@@ -16,7 +19,8 @@ fn logged(format: LogFormat, color: bool, severity: Severity, act: impl FnOnce()
     let (mut reader, writer) = pipe().unwrap();
     let style = Style { format, color };
     let (sink, guard) =
-        sink::start(Box::new(writer), move |count| line::dropped_notice(style, noon(), count)).unwrap();
+        sink::start(Box::new(writer), move |count| line::dropped_notice(style, noon(), count), GRACE)
+            .unwrap();
     tracing::subscriber::with_default(subscriber(sink, style, severity, noon), act);
     drop(guard);
     let mut out = String::new();
@@ -126,7 +130,8 @@ fn a_panic_is_a_line_of_the_log() {
     let (mut reader, writer) = pipe().unwrap();
     let style = Style { format: LogFormat::Json, color: false };
     let (sink, guard) =
-        sink::start(Box::new(writer), move |count| line::dropped_notice(style, noon(), count)).unwrap();
+        sink::start(Box::new(writer), move |count| line::dropped_notice(style, noon(), count), GRACE)
+            .unwrap();
     let reopening = LogReopener { sink: sink.clone(), path: None };
     let log = Log { _guard: guard, reopener: reopening, is_stderr: true };
     let before = std::panic::take_hook();

@@ -13,12 +13,13 @@ use super::family::Family;
 use super::labels::{
     IN_DOUBT, InDoubtResult, InteractionResult, ReconcileResult, SlackOperation, slack_results,
 };
+use super::process::Process;
 use super::scope::Scope;
 use crate::observe::health::{Health, State};
 use teleport_client::error::CallResult;
 use teleport_client::observer::List;
 
-/// The beginning of every name.
+/// The beginning of every name but those of the process.
 const PREFIX: &str = "teleport_slack";
 
 /// Calls to Slack end within 10 s, those of a reconciliation within 5.
@@ -266,4 +267,11 @@ impl Counters {
         );
         to
     }
+}
+
+/// What every program that Prometheus reads has under the same names, so without our prefix.
+pub(super) fn process_registry() -> Registry {
+    let mut to = Registry::default();
+    to.register_collector(Box::new(Process::new("/proc/self")));
+    to
 }

@@ -11,6 +11,9 @@ use jiff::SignedDuration;
 
 use super::*;
 use crate::config;
+use crate::observe::health::DEFAULT_UNREADY_AFTER;
+
+mod published;
 
 /// Configurations of which each can have other series: without deciding in Slack, and with it in each mode.
 const CONFIGURATIONS: [(&str, &str); 5] = [
@@ -40,7 +43,7 @@ fn metrics_of(lines: &str) -> Metrics {
     );
     let no_files = |_: &Path| Err(std::io::Error::from(std::io::ErrorKind::NotFound));
     match config::parse(&text, Path::new("/etc/slack.toml"), &no_files) {
-        Ok(loaded) => Metrics::with_scope(loaded.config.review.as_ref().into()),
+        Ok(loaded) => Metrics::with_scope(loaded.config.review.as_ref().into(), DEFAULT_UNREADY_AFTER),
         Err(error) => panic!("{error}"),
     }
 }
@@ -50,7 +53,9 @@ fn complete(lines: &str) -> Metrics {
     let metrics = metrics_of(lines);
     metrics.watch_opened();
     metrics.certificate_expires(Timestamp::now());
-    metrics.observe_clock(Side::Slack, Offset::from_event(Timestamp::now(), Timestamp::now()));
+    for side in Side::ALL {
+        metrics.observe_clock(side, Offset::from_event(Timestamp::now(), Timestamp::now()));
+    }
     TeleportObserver::call_ended(&metrics, Call::Ping, CallResult::OK, Duration::ZERO);
     let now = Some(Instant::now());
     metrics.work_queue(0, 0, now, now, now);
@@ -64,7 +69,7 @@ fn no_response() -> CallResult {
 
 /// All samples, by series.
 fn samples(metrics: &Metrics) -> Vec<(String, f64)> {
-    let text = metrics.text();
+    let text = metrics.text(Format::OpenMetrics);
     let lines = text.lines().filter(|line| !line.starts_with('#'));
     lines
         .map(|line| line.rsplit_once(' ').unwrap())
@@ -83,7 +88,7 @@ fn parse_series(series: &str) -> (&str, Vec<(&str, Vec<&str>)>) {
         return (series, Vec::new());
     };
     let label = |label| -> (&str, Vec<&str>) {
-        let (name, value): (&str, &str) = str::split_once(label, '=').unwrap();
+        let (name, value): (&str, &str) = str::trim(label).split_once('=').unwrap();
         let values =
             value.trim_matches(|c| c == '~' || c == '"').split("\\|").flat_map(|values| values.split('|'));
         (name, values.collect())
@@ -91,62 +96,22 @@ fn parse_series(series: &str) -> (&str, Vec<(&str, Vec<&str>)>) {
     (name, labels.split(',').map(label).collect())
 }
 
-/// The metric of a sample's name: the samples of a histogram have suffixes.
-fn metric(name: &str) -> &str {
-    let base = |suffix| name.strip_suffix(suffix).filter(|base| base.ends_with("_seconds"));
-    ["_bucket", "_sum", "_count"].into_iter().find_map(base).unwrap_or(name)
-}
-
-/// The series that a document names, as written there.
-fn series_in(document: &str) -> impl Iterator<Item = &str> {
-    document.match_indices("teleport_slack_").map(|(at, _)| {
-        let rest = &document[at..];
-        let end = rest.find(|c: char| !c.is_ascii_lowercase() && c != '_').unwrap();
-        &rest[..if rest[end..].starts_with('{') { rest.find('}').unwrap() + 1 } else { end }]
-    })
-}
-
-#[test]
-fn the_document_lists_every_name_and_all_documents_ask_for_what_exists() {
-    let exported: Vec<_> = CONFIGURATIONS.iter().flat_map(|(_, lines)| samples(&complete(lines))).collect();
-    let mut values: BTreeMap<(&str, &str), BTreeSet<&str>> = BTreeMap::new();
-    let mut names = BTreeSet::new();
-    for (series, _) in &exported {
-        let (name, labels) = parse_series(series);
-        names.insert(name);
-        for (label, value) in labels {
-            values.entry((name, label)).or_default().extend(value);
-        }
-    }
-    let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs");
-    let paths = std::fs::read_dir(&docs).unwrap().map(|file| file.unwrap().path());
-    let pages = paths.filter(|path| path.extension().is_some_and(|end| end == "md"));
-    for path in pages.chain([docs.join("../README.md")]) {
-        let document = std::fs::read_to_string(&path).unwrap();
-        for series in series_in(&document) {
-            let ((name, labels), page) = (parse_series(series), path.display());
-            let is_histogram = names.contains(format!("{name}_bucket").as_str());
-            assert!(names.contains(name) || is_histogram, "{page}: {name} does not exist");
-            for (label, asked) in labels {
-                let known =
-                    values.get(&(name, label)).unwrap_or_else(|| panic!("{page}: {name} has no {label}"));
-                for value in asked {
-                    assert!(known.contains(value), "{page}: {name} has no {label} {value:?}, only {known:?}");
-                }
-            }
-        }
-    }
-    let document = std::fs::read_to_string(docs.join("metrics.md")).unwrap();
-    let documented: BTreeSet<_> = series_in(&document).map(|series| metric(parse_series(series).0)).collect();
-    assert_eq!(documented, names.into_iter().map(metric).collect());
-}
-
-/// What this program was built from is another thing each time.
+/// Without what differs each time: what this program was built from, what the process uses, and since when it has its
+/// configuration.
 fn text_of(lines: &str) -> String {
-    let text = metrics_of(lines).text();
-    let build = text.find("build_info{").unwrap();
-    let end = build + text[build..].find('\n').unwrap();
-    format!("{}build_info{{version,revision,rustc}} 1{}", &text[..build], &text[end..])
+    let text = metrics_of(lines).text(Format::OpenMetrics);
+    let (process, ours) = text.split_at(text.find("# HELP teleport_slack_").unwrap());
+    assert_eq!(process.matches("# TYPE process_").count(), 6, "{process}");
+    let constant = |line: &str| {
+        let is = |name: &str| line.starts_with(&format!("teleport_slack_{name}"));
+        let line = match line.split_once(' ').unwrap() {
+            _ if is("build_info{") => "teleport_slack_build_info{version,revision,rustc} 1".to_owned(),
+            (name, _) if is("config_last_reload_success_timestamp_seconds ") => format!("{name} time"),
+            _ => line.to_owned(),
+        };
+        format!("{line}\n")
+    };
+    ours.lines().map(constant).collect()
 }
 
 /// A change of a published name shows here. Names and labels are promised: docs/metrics.md.
@@ -195,7 +160,7 @@ fn a_mode_has_only_the_reasons_that_it_can_give() {
         (true, true, true),
     ];
     for ((mode, lines), (reviews, rules, groups)) in CONFIGURATIONS.into_iter().zip(expected) {
-        let text = metrics_of(lines).text();
+        let text = metrics_of(lines).text(Format::OpenMetrics);
         for (reason, is_expected) in [
             ("reviewed", reviews),
             ("may_not_review", reviews),
@@ -220,7 +185,7 @@ fn names_come_in_order_and_so_do_labels() {
         for method in Method::ALL.into_iter().rev() {
             SlackObserver::call_ended(&metrics, method, Ok(()), Duration::ZERO);
         }
-        let text = metrics.text();
+        let text = metrics.text(Format::OpenMetrics);
         let names: Vec<_> = text.lines().filter_map(|line| line.strip_prefix("# HELP ")).collect();
         assert!(names.len() > 25 && names.is_sorted(), "{mode}: {names:?}");
         let mut series = BTreeMap::<_, Vec<_>>::new();
@@ -240,17 +205,26 @@ fn names_come_in_order_and_so_do_labels() {
 #[test]
 fn names_follow_the_conventions() {
     for (mode, lines) in CONFIGURATIONS {
-        let text = complete(lines).text();
+        let text = complete(lines).text(Format::OpenMetrics);
         assert!(text.ends_with("# EOF\n"));
         for line in text.lines().filter_map(|line| line.strip_prefix("# TYPE ")) {
             let (name, kind) = line.split_once(' ').unwrap();
-            assert!(name.starts_with("teleport_slack_"), "{mode}: {name}");
+            assert!(name.starts_with("teleport_slack_") || name.starts_with("process_"), "{mode}: {name}");
             assert!(text.contains(&format!("# HELP {name} ")), "{mode}: {name} is not explained");
             assert!(!name.ends_with("_total"), "{mode}: {name}: the samples of a counter get the suffix");
             // The base unit, where there is one, and a time is a time and not an age.
             let has_unit = text.contains(&format!("# UNIT {name} seconds\n"));
             assert_eq!(name.ends_with("_seconds"), has_unit, "{mode}: {name}");
-            let ends = ["_timestamp_seconds", "_skew_seconds", "_duration_seconds", "_delay_seconds"];
+            let is_size = text.contains(&format!("# UNIT {name} bytes\n"));
+            assert_eq!(name.ends_with("_bytes"), is_size, "{mode}: {name}");
+            let ends = [
+                "_timestamp_seconds",
+                "_skew_seconds",
+                "_duration_seconds",
+                "_delay_seconds",
+                "process_cpu_seconds",
+                "process_start_time_seconds",
+            ];
             assert_eq!(ends.iter().any(|end| name.ends_with(end)), has_unit, "{mode}: {name}");
             assert!(["counter", "gauge", "histogram", "info"].contains(&kind), "{mode}: {kind}");
         }
@@ -367,7 +341,8 @@ fn each_event_is_counted_in_its_series_only() {
         step(&metrics.clone());
         // What is counted is also measured, and an answer of Teleport also sets its time.
         let is_other = |name: &str| {
-            (name.contains("_seconds_") || name.contains("_timestamp_")) && !series.starts_with(name)
+            name.starts_with("process_")
+                || (name.contains("_seconds_") || name.contains("_timestamp_")) && !series.starts_with(name)
         };
         let changed = samples(&metrics).into_iter().filter(|now| !before.contains(now) && !is_other(&now.0));
         let changed: Vec<_> = changed.collect();

@@ -13,7 +13,7 @@ fn dropped_notice(count: u64) -> String {
 #[test]
 fn the_last_lines_are_written_before_the_guard_is_gone() {
     let (mut reader, writer) = pipe().unwrap();
-    let (sink, guard) = start(Box::new(writer), dropped_notice).unwrap();
+    let (sink, guard) = start(Box::new(writer), dropped_notice, Duration::from_secs(1)).unwrap();
     for number in 0..100 {
         sink.push(format!("{number}\n"));
     }
@@ -28,7 +28,7 @@ fn the_last_lines_are_written_before_the_guard_is_gone() {
 #[test]
 fn a_log_without_a_reader_costs_lines_and_no_time() {
     let (reader, writer) = pipe().unwrap();
-    let (sink, guard) = start(Box::new(writer), dropped_notice).unwrap();
+    let (sink, guard) = start(Box::new(writer), dropped_notice, Duration::from_secs(1)).unwrap();
     // More than the pipe, the queue and what the writer has taken from it hold together; this loop ends only if
     // `push` never waits.
     let line = format!("{}\n", "x".repeat(1023));
@@ -63,7 +63,7 @@ fn a_log_without_a_reader_costs_lines_and_no_time() {
 fn a_closed_log_ends_nothing() {
     let (reader, writer) = pipe().unwrap();
     drop(reader);
-    let (sink, guard) = start(Box::new(writer), dropped_notice).unwrap();
+    let (sink, guard) = start(Box::new(writer), dropped_notice, Duration::from_secs(1)).unwrap();
     sink.push("not written\n".to_owned());
     drop(guard);
     assert_eq!(sink.0.lock().dropped, 1);
@@ -72,7 +72,7 @@ fn a_closed_log_ends_nothing() {
 #[test]
 fn the_end_does_not_wait_forever() {
     let (reader, writer) = pipe().unwrap();
-    let (sink, mut guard) = start(Box::new(writer), dropped_notice).unwrap();
+    let (sink, mut guard) = start(Box::new(writer), dropped_notice, Duration::from_secs(1)).unwrap();
     guard.grace = Duration::from_millis(10);
     for _ in 0..MAX_QUEUED_BYTES / 1024 {
         sink.push("x".repeat(1024));
@@ -140,7 +140,7 @@ fn lines_on_a_full_disk_do_not_run_together() {
 fn each_line_goes_where_it_was_meant_for() {
     let [old, new] = [Arc::default(), Arc::default()];
     let disk = |written: &Arc<_>| Box::new(Disk { takes: VecDeque::new(), written: Arc::clone(written) });
-    let (sink, guard) = start(disk(&old), dropped_notice).unwrap();
+    let (sink, guard) = start(disk(&old), dropped_notice, Duration::from_secs(1)).unwrap();
     sink.push("before\n".to_owned());
     sink.switch_to(disk(&new));
     sink.push("after\n".to_owned());

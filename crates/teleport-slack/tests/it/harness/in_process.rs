@@ -20,6 +20,8 @@ use teleport_slack::app::timings::{TimingValues, Timings};
 use teleport_slack::cli::start::{self, Args};
 use teleport_slack::controller::ControllerTimings;
 use teleport_slack::observe::file_watch::FileTimings;
+use teleport_slack::observe::metrics::Metrics;
+use teleport_slack::review::ReviewTimings;
 use teleport_slack::supervise::shutdown::ShutdownTimings;
 use teleport_slack::{config, observe};
 use tokio::sync::watch;
@@ -91,8 +93,9 @@ fn timings() -> Timings {
         secret_files: files(production.secret_files),
         listener_files: files(production.listener_files),
         token_probe: tenth(token_probe),
-        permission_poll: ms(1_500),
+        review: ReviewTimings { permission_poll: ms(1_500), ..production.review },
         shutdown: ShutdownTimings { clicks: ms(5_000), ..production.shutdown },
+        ..production
     };
     Timings::new(values).unwrap()
 }
@@ -116,13 +119,14 @@ impl InProcess {
 
 /// `teleport-slack start -c CONFIG` in this process.
 pub(super) fn start(config: PathBuf, insecure_no_tls: bool, secret: &str) -> Daemon {
-    let args = Args { config, debug: false, insecure_no_tls };
+    let args = Args { config, debug: false, insecure_no_tls, pid_file: None };
     let loaded =
         config::load(&args.config).expect("a configuration that is refused needs a process: use run_test");
     let log = Arc::new(Mutex::new(String::new()));
     let (lines, changes) = watch::channel(0);
     let writer = LogWriter { log: Arc::clone(&log), lines };
-    let (dispatch, log_guard) = observe::dispatcher(&loaded.config.log, Box::new(writer)).unwrap();
+    let (dispatch, log_guard) =
+        observe::dispatcher(&loaded.config.log, Box::new(writer), timings().shutdown.log).unwrap();
     // Everything that the daemon does runs on threads of this runtime, blocking work included.
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
@@ -143,7 +147,7 @@ pub(super) fn start(config: PathBuf, insecure_no_tls: bool, secret: &str) -> Dae
             tokio::select! {
                 biased;
                 () = kill.cancelled() => None,
-                done = start::run_daemon(&args, &loaded, timings(), stop) => Some(done),
+                done = start::run_daemon(&args, &loaded, timings(), Metrics::of(&loaded.config, timings().unready_after), stop) => Some(done),
             }
         });
         let status = match done {

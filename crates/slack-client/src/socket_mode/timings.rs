@@ -1,0 +1,57 @@
+//! How long Socket Mode waits.
+
+use std::time::Duration;
+
+use access_core::domain::backoff::Backoff;
+
+/// Deadlines and pauses, by what they are for.
+#[derive(Clone, Copy, Debug)]
+pub struct SocketModeTimings {
+    /// For name lookup, TCP, TLS and the WebSocket's handshake together.
+    pub connect: Duration,
+    /// From then until Slack says hello.
+    pub hello: Duration,
+    /// Between our pings. Two in a row without an answer end the connection.
+    pub ping: Duration,
+    /// Once Slack has pinged, it must not fall silent for longer; answers to our pings do not count.
+    pub idle_timeout: Duration,
+    /// For sending one frame.
+    pub write: Duration,
+    /// For an answer that goes into an acknowledgement. Slack gives up after 3 s.
+    pub respond_within: Duration,
+    /// For the work on one payload.
+    pub handler_timeout: Duration,
+    /// For Slack's part in closing a connection.
+    pub close: Duration,
+    /// For work that is in progress when the daemon stops.
+    pub drain: Duration,
+    /// Before a connection is opened again.
+    pub backoff: Backoff,
+    /// A connection that lasted as long as this makes the next loss a first one again.
+    pub stable_after: Duration,
+    /// Instead of [`Self::backoff`], if an operator has to do something first.
+    pub operator_delay: Duration,
+    /// How much later Slack must still count connections that are not ours: longer than a rolling restart takes, or
+    /// Slack needs to notice that a connection is gone.
+    pub recount: Duration,
+}
+
+impl Default for SocketModeTimings {
+    fn default() -> Self {
+        Self {
+            connect: Duration::from_secs(10),
+            hello: Duration::from_secs(10),
+            ping: Duration::from_secs(10),
+            idle_timeout: Duration::from_secs(60),
+            write: Duration::from_secs(5),
+            respond_within: Duration::from_secs(2),
+            handler_timeout: Duration::from_secs(60),
+            close: Duration::from_secs(1),
+            drain: Duration::from_secs(3),
+            backoff: Backoff { first: Duration::from_secs(1), cap: Duration::from_secs(60) },
+            stable_after: Duration::from_secs(30),
+            operator_delay: Duration::from_secs(300),
+            recount: Duration::from_secs(120),
+        }
+    }
+}

@@ -1,0 +1,34 @@
+//! How long the client waits for a server.
+
+use std::time::Duration;
+
+/// The most that each kind of call may take. Each is also the number of seconds that its error names.
+#[derive(Clone, Copy, Debug)]
+pub struct CallTimings {
+    /// An attempt to connect: name, TCP and TLS together.
+    pub connect: Duration,
+    /// A small call. Longer than an attempt to connect, which may happen inside it and whose own error says more.
+    pub call: Duration,
+    /// The answer that shows that the server is there.
+    pub liveness: Duration,
+    /// From opening a watch until the server says that it watches.
+    pub watch: Duration,
+    /// A list of users or of plugin data with all its pages, and one piece of the list of requests: a page, or the next
+    /// message of a stream. One message may be the whole list.
+    pub list: Duration,
+    /// The list of requests with all its pages. The watcher reports changes meanwhile.
+    pub all_requests: Duration,
+}
+
+impl Default for CallTimings {
+    fn default() -> Self {
+        Self {
+            connect: Duration::from_secs(10),
+            call: Duration::from_secs(15),
+            liveness: Duration::from_secs(8),
+            watch: Duration::from_secs(30),
+            list: Duration::from_secs(60),
+            all_requests: Duration::from_secs(600),
+        }
+    }
+}
