@@ -10,7 +10,7 @@ use slack_client::directory::Directory;
 use slack_client::objects::AuthTest;
 use tracing::{debug, error, info, warn};
 
-use crate::check::online::recipients::{Finding, Resolved, obstacle_of, resolve};
+use crate::check::online::recipients::{RecipientState, Resolved, obstacle_of, resolve};
 use crate::check::online::scopes::{self, Need, SCOPE_REMEDY};
 use crate::check::report::Status;
 use crate::config::slack_setting;
@@ -58,7 +58,7 @@ pub(crate) async fn check_recipients(
     let is_channel = |resolved: &&Resolved| {
         matches!(resolved.recipient, Recipient::ChannelId(_) | Recipient::ChannelName(_))
     };
-    let unseen = |resolved: &Resolved| matches!(resolved.finding, Finding::MissingScope(_));
+    let unseen = |resolved: &Resolved| matches!(resolved.finding, RecipientState::MissingScope(_));
     let may_look = |scope: &str| auth.scopes.as_ref().is_none_or(|scopes| scopes.contains(scope));
     if resolved.iter().filter(is_channel).any(unseen)
         && !may_look("channels:read")
@@ -87,7 +87,7 @@ fn log_recipient(resolved: &Resolved, is_list_logged: &mut bool) {
                 _ => warn!(%recipient, "{cause}; {}", found.remedy),
             }
         }
-        (None, Finding::Failed(error)) => match recipient {
+        (None, RecipientState::Failed(error)) => match recipient {
             Recipient::ChannelName(_) if std::mem::replace(is_list_logged, true) => {}
             Recipient::ChannelName(_) => warn!(
                 "Channels given by name cannot be looked at when starting: {}",
@@ -97,7 +97,7 @@ fn log_recipient(resolved: &Resolved, is_list_logged: &mut bool) {
                 warn!(%recipient, "This recipient cannot be looked at when starting: {}", error.with_remedy(slack_setting))
             }
         },
-        (None, Finding::MissingScope(scopes))
+        (None, RecipientState::MissingScope(scopes))
             if !matches!(recipient, Recipient::ChannelId(_) | Recipient::ChannelName(_)) =>
         {
             let scopes = scopes.join(", ");

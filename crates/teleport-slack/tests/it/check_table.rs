@@ -142,7 +142,7 @@ const CASES: &[Case] = &[
         config
     }),
     case("a certificate that ends soon", Offline, "identity", |bed, config| {
-        sign_until(bed, Timestamp::now() + SignedDuration::from_mins(90));
+        sign_until(bed, Timestamp::now() + SignedDuration::from_mins(36 * 60 + 30));
         config
     }),
     case("callbacks without TLS", Offline, "callback-tls", |_, config| with_callbacks(config, "")),

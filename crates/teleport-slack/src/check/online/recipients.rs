@@ -17,9 +17,9 @@ use super::failure::slack_failure;
 use crate::causes::Exit;
 use crate::check::report::{Item, ItemId};
 
-/// What looking a recipient up gave.
+/// What is known of a recipient after one look.
 #[derive(Clone, Debug)]
-pub(crate) enum Finding {
+pub(crate) enum RecipientState {
     Channel(Conversation),
     Person(Box<SlackProfile>),
     /// No such channel or person, or none that the bot may see.
@@ -33,7 +33,7 @@ pub(crate) enum Finding {
 #[derive(Clone, Debug)]
 pub(crate) struct Resolved {
     pub(crate) recipient: Recipient,
-    pub(crate) finding: Finding,
+    pub(crate) finding: RecipientState,
 }
 
 /// Looks each recipient up once; channels that are given by name all together.
@@ -45,7 +45,8 @@ pub(crate) async fn resolve(
 ) -> Vec<Resolved> {
     let named: BTreeSet<&Recipient> = rules.named().collect();
     let has = |scope: &str| auth.scopes.as_ref().is_none_or(|scopes| scopes.contains(scope));
-    let missing = |scopes: &[&str]| Finding::MissingScope(scopes.iter().map(|s| (*s).to_owned()).collect());
+    let missing =
+        |scopes: &[&str]| RecipientState::MissingScope(scopes.iter().map(|s| (*s).to_owned()).collect());
     let may_look = has("channels:read") || has("groups:read");
     let by_name = channels_by_name(directory, &named, has("channels:read")).await;
     let mut all = Vec::new();
@@ -53,20 +54,20 @@ pub(crate) async fn resolve(
         let finding = match recipient {
             Recipient::ChannelId(_) if !may_look => missing(&["channels:read", "groups:read"]),
             Recipient::ChannelId(id) => from_option(directory.conversation(&ChannelId::new(id)).await)
-                .map_or_else(|finding| finding, |channel| Finding::Channel(channel.as_ref().clone())),
+                .map_or_else(|finding| finding, |channel| RecipientState::Channel(channel.as_ref().clone())),
             Recipient::ChannelName(_) if !has("channels:read") => missing(&["channels:read"]),
             Recipient::ChannelName(name) => match &by_name {
                 Ok(found) => match found.iter().find(|channel| channel.name == *name) {
-                    Some(channel) => Finding::Channel(channel.clone()),
-                    None => Finding::Absent,
+                    Some(channel) => RecipientState::Channel(channel.clone()),
+                    None => RecipientState::Absent,
                 },
-                Err(error) => Finding::Failed(error.clone()),
+                Err(error) => RecipientState::Failed(error.clone()),
             },
             Recipient::User(id) => person(slack.user_info(id).await),
             Recipient::Email(email) => person(slack.lookup_by_email(email).await),
             Recipient::Reviewer(_) => continue,
         };
-        if let Finding::Failed(error) = &finding
+        if let RecipientState::Failed(error) = &finding
             && let Retry::After(wait) = error.retry()
         {
             tokio::time::sleep(wait).await;
@@ -91,19 +92,19 @@ async fn channels_by_name(
     if names.is_empty() || !may_list { Ok(Vec::new()) } else { directory.channels_by_name(&names).await }
 }
 
-fn from_option<T>(found: Result<Option<T>, SlackError>) -> Result<T, Finding> {
+fn from_option<T>(found: Result<Option<T>, SlackError>) -> Result<T, RecipientState> {
     match found {
         Ok(Some(found)) => Ok(found),
-        Ok(None) => Err(Finding::Absent),
+        Ok(None) => Err(RecipientState::Absent),
         Err(error) => match Lookup::<T>::from_option(Err(error.clone())) {
-            Ok(Lookup::MissingScope(scopes)) => Err(Finding::MissingScope(scopes)),
-            _ => Err(Finding::Failed(error)),
+            Ok(Lookup::MissingScope(scopes)) => Err(RecipientState::MissingScope(scopes)),
+            _ => Err(RecipientState::Failed(error)),
         },
     }
 }
 
-fn person(found: Result<Option<SlackProfile>, SlackError>) -> Finding {
-    from_option(found).map_or_else(|finding| finding, |profile| Finding::Person(Box::new(profile)))
+fn person(found: Result<Option<SlackProfile>, SlackError>) -> RecipientState {
+    from_option(found).map_or_else(|finding| finding, |profile| RecipientState::Person(Box::new(profile)))
 }
 
 /// What stands against posting to a recipient: cause and remedy, as halves of one sentence.
@@ -123,14 +124,14 @@ const fn obstacle(exit: Exit, cause: &'static str, remedy: &'static str) -> Obst
 /// What stands against posting there, or should be known; `None` if nothing, or if it could not be looked at.
 pub(crate) fn obstacle_of(resolved: &Resolved) -> Option<Obstacle> {
     match &resolved.finding {
-        Finding::Channel(channel) => channel_obstacle(channel),
-        Finding::Person(profile) if profile.deleted => Some(obstacle(
+        RecipientState::Channel(channel) => channel_obstacle(channel),
+        RecipientState::Person(profile) if profile.deleted => Some(obstacle(
             Exit::Configuration,
             "this recipient is deactivated in Slack",
             "take it out of the configuration",
         )),
-        Finding::Person(_) => None,
-        Finding::Absent => Some(match &resolved.recipient {
+        RecipientState::Person(_) => None,
+        RecipientState::Absent => Some(match &resolved.recipient {
             Recipient::ChannelName(_) => obstacle(
                 Exit::Configuration,
                 "Slack knows no public channel of this name",
@@ -147,7 +148,7 @@ pub(crate) fn obstacle_of(resolved: &Resolved) -> Option<Obstacle> {
                 "correct it in the configuration, or invite the person",
             ),
         }),
-        Finding::MissingScope(_) | Finding::Failed(_) => None,
+        RecipientState::MissingScope(_) | RecipientState::Failed(_) => None,
     }
 }
 
@@ -188,27 +189,31 @@ pub(super) fn item(resolved: &Resolved, bot: &str) -> Item {
         return make(id, found.exit, "", found.cause, remedy).of(subject);
     }
     match &resolved.finding {
-        Finding::Channel(channel) if channel.is_member == Some(true) => {
+        RecipientState::Channel(channel) if channel.is_member == Some(true) => {
             Item::ok(id, format!("the channel {}, and the bot is in it", channel.id.as_str()))
         }
-        Finding::Channel(channel) => {
+        RecipientState::Channel(channel) => {
             let cause =
                 format!("Slack does not say whether the bot is in the channel {}", channel.id.as_str());
             let remedy = format!("if it is not, type in the channel: /invite @{bot}");
             Item::not_looked_at(id, Exit::Credentials, cause, remedy)
         }
-        Finding::Person(profile) if profile.is_restricted || profile.is_ultra_restricted => {
+        RecipientState::Person(profile) if profile.is_restricted || profile.is_ultra_restricted => {
             let cause = "this recipient is a guest, who sees only some channels of the workspace";
             Item::warning(id, Exit::Configuration, "", cause, "name a full member, unless that is meant")
         }
-        Finding::Person(profile) => Item::ok(id, format!("the active account {}", profile.id.as_str())),
-        Finding::MissingScope(scopes) => {
+        RecipientState::Person(profile) => {
+            Item::ok(id, format!("the active account {}", profile.id.as_str()))
+        }
+        RecipientState::MissingScope(scopes) => {
             let scopes = scopes.join(" or ");
             let cause = format!("the token lacks a scope that would show it: {scopes}");
             Item::not_looked_at(id, Exit::Credentials, cause, super::scopes::SCOPE_REMEDY)
         }
-        Finding::Absent => Item::not_looked_at(id, Exit::Configuration, "it was not found", "correct it"),
-        Finding::Failed(error) => slack_failure(id, error, false),
+        RecipientState::Absent => {
+            Item::not_looked_at(id, Exit::Configuration, "it was not found", "correct it")
+        }
+        RecipientState::Failed(error) => slack_failure(id, error, false),
     }
     .of(subject)
 }
@@ -243,7 +248,7 @@ mod tests {
         let of = |change: fn(&mut Conversation)| {
             let mut channel = channel();
             change(&mut channel);
-            shown(Finding::Channel(channel))
+            shown(RecipientState::Channel(channel))
         };
         let lines = [
             of(|_| {}),
@@ -251,9 +256,9 @@ mod tests {
             of(|channel| channel.is_member = Some(false)),
             of(|channel| channel.is_member = None),
             of(|channel| channel.is_ext_shared = true),
-            shown(Finding::Absent),
-            shown(Finding::MissingScope(vec!["channels:read".to_owned()])),
-            shown(Finding::Failed(SlackError::status(Method::ConversationsInfo, 503))),
+            shown(RecipientState::Absent),
+            shown(RecipientState::MissingScope(vec!["channels:read".to_owned()])),
+            shown(RecipientState::Failed(SlackError::status(Method::ConversationsInfo, 503))),
         ];
         insta::assert_debug_snapshot!(lines, @r#"
         [
@@ -271,8 +276,8 @@ mod tests {
 
     #[test]
     fn what_cannot_be_looked_at_is_never_ok() {
-        let failed = Finding::Failed(SlackError::status(Method::UsersInfo, 503));
-        for finding in [Finding::MissingScope(vec!["users:read".to_owned()]), failed] {
+        let failed = RecipientState::Failed(SlackError::status(Method::UsersInfo, 503));
+        for finding in [RecipientState::MissingScope(vec!["users:read".to_owned()]), failed] {
             let resolved = Resolved { recipient: Recipient::parse("U0BOB").unwrap(), finding };
             assert_eq!(item(&resolved, "b").status, Status::Warning);
         }

@@ -154,7 +154,7 @@ async fn unreachable_people(
     }
     let mut items = Vec::new();
     for resolved in resolved {
-        let recipients::Finding::Person(profile) = &resolved.finding else { continue };
+        let recipients::RecipientState::Person(profile) = &resolved.finding else { continue };
         if profile.deleted {
             continue;
         }

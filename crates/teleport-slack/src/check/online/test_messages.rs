@@ -6,7 +6,7 @@ use slack_client::PostMessage;
 use slack_client::error::SlackError;
 
 use super::failure::slack_failure;
-use super::recipients::{Finding, Resolved};
+use super::recipients::{RecipientState, Resolved};
 use crate::check::report::{Item, ItemId};
 
 /// Posts to each recipient that was found, and removes the message.
@@ -17,9 +17,9 @@ pub(super) async fn items(slack: &slack_client::Client, recipients: &[Resolved])
     let mut items = Vec::new();
     for resolved in recipients {
         let destination = match &resolved.finding {
-            Finding::Channel(channel) => channel.id.as_str().to_owned(),
-            Finding::Person(profile) => profile.id.as_str().to_owned(),
-            Finding::Absent | Finding::MissingScope(_) | Finding::Failed(_) => continue,
+            RecipientState::Channel(channel) => channel.id.as_str().to_owned(),
+            RecipientState::Person(profile) => profile.id.as_str().to_owned(),
+            RecipientState::Absent | RecipientState::MissingScope(_) | RecipientState::Failed(_) => continue,
         };
         let post = PostMessage { channel: &destination, message: &message, thread_ts: None, metadata: None };
         let outcome = match slack.post_message(post).await {
