@@ -30,6 +30,27 @@ test('an approval turns the message, names the reviewer in the thread and the au
   await close();
 });
 
+test('a request leaves nothing of its form to the next one or to another user', async () => {
+  const { page, close } = await openDemo(browser);
+  await untilLive(page);
+  const chosen = () => page.locator('#compose input:checked').count();
+  const choose = async (name) => {
+    await sitDown(page, name);
+    await page.locator('#compose input[name=role]').first().setChecked(true, { force: true });
+    assert.equal(await chosen(), 1);
+  };
+  const row = await ask(page, uniqueReason('first'));
+  await row.waitFor();
+  await page.waitForFunction(() => document.querySelectorAll('#compose input:checked').length === 0);
+  await page.locator('#compose .run').click();
+  await untilText(page.locator('#compose-error'), 'Choose at least one role.');
+  await choose('alice');
+  await choose('erin');
+  await sitDown(page, 'alice');
+  assert.equal(await chosen(), 0, 'what was chosen for erin');
+  await close();
+});
+
 test('a denial turns the message', async () => {
   const { page, close } = await openDemo(browser);
   await untilLive(page);

@@ -125,15 +125,23 @@ impl Permissions {
     }
 
     /// The shell commands, each without the file's name, that take away what others may do too much and nothing else:
-    /// changing the file, and everything if it is a secret.
+    /// changing the file, and reading it if it is a secret.
     pub fn remedies(&self, is_secret: bool) -> Vec<String> {
+        let has = |bit: u32| self.mode & bit != 0;
+        let others = match (is_secret && has(0o004), has(0o002)) {
+            (false, false) => None,
+            (true, false) => Some("o-r"),
+            (false, true) => Some("o-w"),
+            (true, true) => Some("o-rw"),
+        };
         let Some(acl) = &self.acl else {
-            return vec![format!("chmod {}", if is_secret { "g-w,o-rwx" } else { "go-w" })];
+            let group = has(0o020).then_some("g-w");
+            let bits: Vec<_> = group.into_iter().chain(others).collect();
+            return if bits.is_empty() { Vec::new() } else { vec![format!("chmod {}", bits.join(","))] };
         };
         // Without `-n` the mask would be computed again, and rights that it takes away would come back.
         let list = (!acl.writers.is_empty()).then(|| format!("setfacl -n -m {}", acl.writers.join(",")));
-        let (bits, others) = if is_secret { (0o006, "chmod o-rwx") } else { (0o002, "chmod o-w") };
-        list.into_iter().chain((self.mode & bits != 0).then(|| others.to_owned())).collect()
+        list.into_iter().chain(others.map(|bits| format!("chmod {bits}"))).collect()
     }
 }
 
@@ -156,6 +164,23 @@ mod tests {
             let permissions = Permissions::of_mode(mode);
             let found = (permissions.others_can_read(), permissions.others_can_write());
             assert_eq!(found, (read, change), "{mode:o}");
+        }
+    }
+
+    #[test]
+    fn a_remedy_names_only_the_bits_that_are_set_and_harm() {
+        for (mode, of_secret, of_other) in [
+            (0o640, "", ""),
+            (0o751, "", ""),
+            (0o644, "chmod o-r", ""),
+            (0o660, "chmod g-w", "chmod g-w"),
+            (0o602, "chmod o-w", "chmod o-w"),
+            (0o646, "chmod o-rw", "chmod o-w"),
+            (0o777, "chmod g-w,o-rw", "chmod g-w,o-w"),
+        ] {
+            let permissions = Permissions::of_mode(mode);
+            let remedies = [true, false].map(|is_secret| permissions.remedies(is_secret).join(" "));
+            assert_eq!(remedies, [of_secret, of_other], "{mode:o}");
         }
     }
 

@@ -18,6 +18,7 @@ pub mod objects;
 pub mod directory;
 pub mod history;
 pub mod lookup;
+pub mod manifest;
 pub mod usergroups;
 pub mod validation;
 mod cache;

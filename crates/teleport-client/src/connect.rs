@@ -108,7 +108,7 @@ pub enum ConnectErrorKind {
     UnexpectedCertificate,
     /// The server does not want our certificate.
     #[error(
-        "it refuses our certificate, which is expired, revoked or from another cluster; sign a new one with \
+        "it refuses the daemon's certificate, which is expired, revoked or from another cluster; sign a new one with \
          `tctl auth sign`, or check that tbot renews it"
     )]
     ClientCertificateRejected,

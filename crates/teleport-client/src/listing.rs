@@ -5,7 +5,6 @@
 
 use std::time::Duration;
 
-use access_core::domain::backoff::Backoff;
 use access_core::domain::error_chain::seconds;
 use access_core::domain::ids::RequestId;
 use access_core::domain::request::AccessRequest;
@@ -17,9 +16,6 @@ use super::error::{ErrorKind, TeleportError};
 use super::observer::List;
 use super::plugin_data::Fields;
 use super::visibility::Visibility;
-
-/// The pauses before a list is made again.
-const RETRY_BACKOFF: Backoff = Backoff { first: Duration::from_millis(500), cap: Duration::from_secs(60) };
 
 /// A step of listing.
 #[derive(Debug)]
@@ -122,7 +118,7 @@ async fn records(client: &Client, sink: &Sender<ListStep>, failures: &mut u32) -
 /// Logs each time that a list failed; returns how long to wait before the next.
 fn log_failure(client: &Client, what: List, error: &TeleportError, failures: u32) -> Duration {
     client.observer().list_failed(what, error);
-    let wait = RETRY_BACKOFF.delay(failures, fastrand::u64(..));
+    let wait = client.timings().list_retry.delay(failures, fastrand::u64(..));
     let (what, effect, retry_in_s) = (what.name(), effect(what), seconds(wait));
     match error.kind() {
         ErrorKind::Retry | ErrorKind::Conflict | ErrorKind::NotFound => {

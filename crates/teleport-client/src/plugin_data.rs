@@ -6,7 +6,6 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use access_core::domain::backoff::Backoff;
 use access_core::domain::ids::RequestId;
 use teleport_proto::auth::{PluginDataFilter, PluginDataUpdateParams, PluginDataV3, StringEntry};
 
@@ -24,9 +23,6 @@ const REVISION_KEY: &str = "x_rev";
 
 /// How often a contended write is tried.
 const MAX_ATTEMPTS: u32 = 10;
-
-/// The pauses between these tries.
-const RETRY_BACKOFF: Backoff = Backoff { first: Duration::from_millis(25), cap: Duration::from_millis(500) };
 
 /// The fields of a record. A field never holds the empty text: to Teleport that means its absence.
 pub type Fields = BTreeMap<String, String>;
@@ -104,7 +100,7 @@ pub async fn modify_record(
 ) -> Result<Modified, TeleportError> {
     for attempt in 0..MAX_ATTEMPTS {
         if attempt > 0 {
-            tokio::time::sleep(RETRY_BACKOFF.delay(attempt, fastrand::u64(..))).await;
+            tokio::time::sleep(client.timings().contended.delay(attempt, fastrand::u64(..))).await;
         }
         let stored = client.get_with_revision(id).await?;
         let current = without_revision(stored.clone());

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-/// The most that each kind of call may take. Each is also the number of seconds that its error names.
+use access_core::domain::backoff::Backoff;
+
+/// The most that each kind of call may take, which is also the number of seconds that its error names, and the pauses between
+/// tries.
 #[derive(Clone, Copy, Debug)]
 pub struct CallTimings {
     /// An attempt to connect: name, TCP and TLS together.
@@ -18,6 +21,10 @@ pub struct CallTimings {
     pub list: Duration,
     /// The list of requests with all its pages. The watcher reports changes meanwhile.
     pub all_requests: Duration,
+    /// Before a write that lost to another writer is tried again.
+    pub contended: Backoff,
+    /// Before a list that failed or was not complete is made again.
+    pub list_retry: Backoff,
 }
 
 impl Default for CallTimings {
@@ -29,6 +36,8 @@ impl Default for CallTimings {
             watch: Duration::from_secs(30),
             list: Duration::from_secs(60),
             all_requests: Duration::from_secs(600),
+            contended: Backoff { first: Duration::from_millis(25), cap: Duration::from_millis(500) },
+            list_retry: Backoff { first: Duration::from_millis(500), cap: Duration::from_secs(60) },
         }
     }
 }

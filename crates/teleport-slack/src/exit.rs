@@ -45,6 +45,11 @@ impl ExitError {
         self.exit
     }
 
+    /// The error and its causes on one line.
+    pub fn line(&self) -> String {
+        chain(&*self.error)
+    }
+
     /// Logs why the daemon ends. `print` stays silent then if the log goes to standard error.
     pub fn logged(self, log_is_stderr: bool) -> Self {
         error!("The daemon ends: {}", chain(&*self.error));

@@ -6,12 +6,13 @@
 use std::path::PathBuf;
 
 use jiff::Timestamp;
+use tokio::sync::watch;
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info, warn};
 
 use crate::check::expiry::{human_duration, notices_due};
-use crate::config::ConfiguredIdentityError;
+use crate::config::{ConfiguredIdentityError, Sensitivity};
 use crate::observe::file_watch::{FileChange, FileTimings, FileWatch};
 use crate::observe::metrics::Metrics;
 use access_core::domain::error_chain::chain;
@@ -52,14 +53,21 @@ impl Reloader {
         Self { client, metrics, source, current, files, timings, log_once: LogOnce::default() }
     }
 
-    /// Looks at the files now and then after each [`FileTimings::poll`], until the stop.
-    pub async fn run(mut self, stop: CancellationToken) {
+    /// Looks at the files now and then after each [`FileTimings::poll`], until the stop; and at once when the configuration
+    /// was read again, at the files that it names then.
+    pub async fn run(mut self, mut configured: watch::Receiver<Credentials>, stop: CancellationToken) {
         let looking = async {
             let mut ticks = tokio::time::interval(self.timings.poll);
             ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
             loop {
-                ticks.tick().await;
-                self.check(Timestamp::now()).await;
+                tokio::select! {
+                    _ = ticks.tick() => self.check(Timestamp::now()).await,
+                    Ok(()) = configured.changed() => {
+                        self.source = configured.borrow_and_update().clone();
+                        self.files = FileWatch::new(files(&self.source), self.timings.retry);
+                        self.reload(Timestamp::now(), true).await;
+                    }
+                }
             }
         };
         stop.run_until_cancelled(looking).await;
@@ -92,7 +100,7 @@ impl Reloader {
                 warn!(
                     certificate_until = %self.current.not_after(),
                     "The certificate files changed but cannot be used, so the identity in use stays: {cause}; \
-                     they are tried again every few seconds"
+                     the daemon tries them again every few seconds"
                 );
             }
             Err(cause) => debug!("The certificate files cannot be used yet: {cause}"),
@@ -160,12 +168,14 @@ impl Reloader {
     }
 }
 
-fn files(source: &Credentials) -> Vec<PathBuf> {
+fn files(source: &Credentials) -> Vec<(PathBuf, Sensitivity)> {
     match source {
-        Credentials::Identity(file) => vec![file.clone()],
-        Credentials::Files { client_key, client_crt, root_cas } => {
-            [client_key, client_crt, root_cas].map(PathBuf::clone).into()
-        }
+        Credentials::Identity(file) => vec![(file.clone(), Sensitivity::Secret)],
+        Credentials::Files { client_key, client_crt, root_cas } => vec![
+            (client_key.clone(), Sensitivity::Secret),
+            (client_crt.clone(), Sensitivity::Integrity),
+            (root_cas.clone(), Sensitivity::Integrity),
+        ],
     }
 }
 

@@ -6,38 +6,61 @@
 pub mod identity_reloader;
 mod installation;
 mod preflight;
+pub mod reload;
 mod review;
+mod running;
 mod startup;
 pub mod timings;
 pub(crate) mod token_reloader;
+mod transport;
 
+use std::path::PathBuf;
+use std::pin::pin;
 use std::sync::Arc;
 
 use tokio::sync::{mpsc, watch};
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, DropGuard};
 use tracing::info;
 
 use crate::app::identity_reloader::Reloader;
-use crate::app::review::ReviewBuilder;
+use crate::app::reload::ReloadRequests;
+use crate::app::review::{Review, ReviewBuilder};
+use crate::app::running::{DiagnosticsTask, Running};
 use crate::app::timings::Timings;
 use crate::causes::Cause;
-use crate::config::{Config, slack_setting};
-use crate::controller::{Context, Controller, ReviewHandles};
+use crate::config::{Config, Loaded, slack_setting};
+use crate::controller::{Context, Controller, Enqueued, Handle, ReviewHandles, Settings};
 use crate::exit::ExitError;
-use crate::http::diagnostics::Diagnostics;
 use crate::observe::health::Stage;
 use crate::observe::metrics::Metrics;
 use crate::supervise::clock::Clock;
-use crate::supervise::tasks::Tasks;
+use crate::supervise::tasks::{Task, Tasks};
+use access_core::domain::secret::Secret;
 use slack_client::directory::Directory;
 use slack_client::history::Author;
 use slack_client::objects::AuthTest;
 use slack_client::{self, ClientOptions};
+use teleport_client::Credentials;
 use teleport_client::Pong;
 use teleport_client::watcher::Watcher;
 
 /// Updates that wait for the controller; the watcher coalesces what does not fit.
 const UPDATES_CAPACITY: usize = 256;
+
+/// What the daemon is started with, beside its configuration.
+#[derive(Clone, Debug)]
+pub struct AppOptions {
+    /// Where the configuration is, to read it again.
+    pub path: PathBuf,
+    /// How long to wait.
+    pub timings: Timings,
+    /// Callbacks may be listened for without TLS, behind a proxy that does it.
+    pub insecure_no_tls: bool,
+    /// Counts what happens.
+    pub metrics: Metrics,
+    /// Asks to read the configuration again.
+    pub reloads: ReloadRequests,
+}
 
 /// A daemon whose both sides have answered.
 #[derive(Debug)]
@@ -46,47 +69,72 @@ pub struct App {
     ready: watch::Receiver<bool>,
 }
 
+/// How an attempt to start ended.
+enum Attempt {
+    Started(App),
+    /// Another configuration is to be used.
+    Superseded(Box<Loaded>),
+    Stopped,
+}
+
 impl App {
-    /// Connects both sides and starts the tasks. A side that is merely away is waited for.
+    /// Connects both sides and starts the tasks. A side that is merely away is waited for. If the configuration changes
+    /// meanwhile, the start begins again with the new one.
     ///
     /// Returns `None` if stopped meanwhile.
     ///
     /// # Errors
     /// What no waiting fixes (`causes`): files that cannot be used, a server that is too old, a wrong address. The
     /// failure's text names the thing and the remedy.
-    ///
-    /// `insecure_no_tls`: callbacks may be listened for without TLS, behind a proxy that does it. `metrics` count what this
-    /// configuration can have ([`Metrics::of`]).
     pub async fn start(
-        config: &Config,
-        timings: Timings,
-        insecure_no_tls: bool,
-        metrics: Metrics,
+        mut loaded: Loaded,
+        options: AppOptions,
         stop: CancellationToken,
     ) -> Result<Option<Self>, ExitError> {
-        tokio::select! {
-            () = stop.cancelled() => Ok(None),
-            app = Self::connect(config, timings, insecure_no_tls, metrics, &stop) => app.map(Some),
+        loop {
+            match Self::attempt(&loaded, &options, &stop).await? {
+                Attempt::Started(app) => return Ok(Some(app)),
+                Attempt::Superseded(new) => loaded = *new,
+                Attempt::Stopped => return Ok(None),
+            }
         }
     }
 
-    async fn connect(
-        config: &Config,
-        timings: Timings,
-        insecure_no_tls: bool,
-        metrics: Metrics,
+    async fn attempt(
+        loaded: &Loaded,
+        options: &AppOptions,
         stop: &CancellationToken,
-    ) -> Result<Self, ExitError> {
-        if let Some(review) = &config.review {
-            review::check_tls(review, insecure_no_tls).await?;
+    ) -> Result<Attempt, ExitError> {
+        if let Some(review) = &loaded.config.review {
+            review::check_tls(review, options.insecure_no_tls).await?;
         }
+        options.metrics.apply_scope(loaded.config.review.as_ref().into());
+        let until = stop.child_token();
         let mut builder =
-            AppBuilder { config, timings, metrics, tasks: Tasks::new(stop.clone()), stop: stop.clone() };
-        builder.start_diagnostics().await?;
-        let (teleport, pong) = builder.connect_teleport().await?;
-        let (slack, auth) = builder.connect_slack().await?;
-        let review = builder.start_review((&slack, &auth), (&teleport, &pong)).await?;
-        Ok(builder.start_notifying((slack, auth), (teleport, pong), review))
+            AppBuilder { loaded, options, tasks: Tasks::new(until.clone()), stop: until.clone() };
+        let new = {
+            let mut connecting = pin!(builder.connect());
+            let outcome = tokio::select! {
+                () = stop.cancelled() => return Ok(Attempt::Stopped),
+                parts = connecting.as_mut() => Ok(parts?),
+                new = next_configuration(loaded, options) => Err(new),
+            };
+            match outcome {
+                Ok(parts) => Err(parts),
+                Err(new) => Ok(new),
+            }
+        };
+        match new {
+            Err(parts) => Ok(Attempt::Started(builder.start_notifying(parts))),
+            Ok(new) => {
+                until.cancel();
+                // So that its listeners are free again.
+                builder.tasks.run().await.map_err(|error| ExitError::from_cause(Cause::Bug, error))?;
+                info!("The new configuration is in use: the start begins again with it");
+                options.reloads.succeeded();
+                Ok(Attempt::Superseded(Box::new(new)))
+            }
+        }
     }
 
     /// Turns true when everything that Teleport listed at first was taken in.
@@ -104,132 +152,190 @@ impl App {
     }
 }
 
+/// Waits for another configuration that is valid while the daemon starts.
+async fn next_configuration(loaded: &Loaded, options: &AppOptions) -> Loaded {
+    loop {
+        options.reloads.next().await;
+        let judged = match reload::read(&options.path).await {
+            Ok(new) => match &new.config.review {
+                Some(review) if new.config != loaded.config => {
+                    let judged = review::check_tls(review, options.insecure_no_tls).await;
+                    judged.map(|()| new).map_err(|error| vec![error.line()])
+                }
+                _ => Ok(new),
+            },
+            Err(causes) => Err(causes),
+        };
+        match judged {
+            Ok(new) if new.config == loaded.config => options.reloads.succeeded(),
+            Ok(new) => {
+                reload::log_warnings(&options.path, &new, &loaded.warnings);
+                return new;
+            }
+            Err(causes) => options.reloads.refused(&causes),
+        }
+    }
+}
+
 /// What the parts of the daemon are started with, and the tasks started so far.
 struct AppBuilder<'a> {
-    config: &'a Config,
-    timings: Timings,
-    metrics: Metrics,
+    loaded: &'a Loaded,
+    options: &'a AppOptions,
     tasks: Tasks,
     stop: CancellationToken,
 }
 
+/// What the start connected and built.
+struct Parts {
+    builder: ReviewBuilder,
+    pong: Pong,
+    enqueued: Enqueued,
+    credentials: watch::Sender<Credentials>,
+    bot_token: watch::Sender<Secret>,
+    diagnostics: Option<DropGuard>,
+    review: Option<(Review, ReviewHandles)>,
+}
+
 impl AppBuilder<'_> {
+    fn config(&self) -> &Config {
+        &self.loaded.config
+    }
+
+    async fn connect(&mut self) -> Result<Parts, ExitError> {
+        let AppOptions { path, timings, reloads, .. } = self.options.clone();
+        let watching = reloads.watch_file(path, self.config().clone(), timings.secret_files);
+        self.tasks.add(Task::endless("configuration file", &self.stop, watching));
+        let diagnostics = self.start_diagnostics().await?;
+        let (teleport, pong, credentials) = self.connect_teleport().await?;
+        let (slack, auth, bot_token) = self.connect_slack().await?;
+        let (controller, enqueued) = Handle::new();
+        let builder = ReviewBuilder {
+            timings,
+            slack,
+            auth,
+            teleport,
+            cluster: pong.cluster_name.clone(),
+            controller,
+            metrics: self.options.metrics.clone(),
+            stop: self.stop.clone(),
+        };
+        let mut review = None;
+        if let Some(config) = &self.loaded.config.review {
+            let (running, handles, tasks) = builder.start(config).await?;
+            tasks.into_iter().for_each(|task| self.tasks.add(task));
+            review = Some((running, handles));
+        }
+        Ok(Parts { builder, pong, enqueued, credentials, bot_token, diagnostics, review })
+    }
+
     /// From the beginning, to show what the start waits for.
-    async fn start_diagnostics(&mut self) -> Result<(), ExitError> {
-        let Some(address) = self.config.diagnostics else { return Ok(()) };
-        let bound =
-            Diagnostics::bind(address).await.map_err(|error| ExitError::from_cause(error.cause(), error))?;
-        let serving = bound.run(self.metrics.clone(), self.stop.clone(), self.timings.shutdown.listeners);
-        self.tasks.start("diagnostics", serving);
-        Ok(())
+    async fn start_diagnostics(&mut self) -> Result<Option<DropGuard>, ExitError> {
+        let Some(address) = self.config().diagnostics else { return Ok(None) };
+        let drain = self.options.timings.shutdown.listeners;
+        let listening = DiagnosticsTask::bind(address, &self.options.metrics, drain, &self.stop).await?;
+        self.tasks.add(listening.task);
+        Ok(Some(listening.guard))
     }
 
     /// Waits until Teleport answers, and keeps the identity current.
-    async fn connect_teleport(&mut self) -> Result<(teleport_client::Client, Pong), ExitError> {
-        let settings = &self.config.teleport;
-        let identity = startup::wait_for_identity(&settings.credentials, self.timings.startup).await?;
+    async fn connect_teleport(
+        &mut self,
+    ) -> Result<(teleport_client::Client, Pong, watch::Sender<Credentials>), ExitError> {
+        let (settings, timings) = (&self.loaded.config.teleport, self.options.timings);
+        let metrics = &self.options.metrics;
+        let identity = startup::wait_for_identity(&settings.credentials, timings.startup).await?;
         info!(user = identity.user(), certificate_until = %identity.not_after(), "Identity loaded");
-        let teleport = teleport_client::Client::with_timings(
-            &settings.addr,
-            &identity,
-            Arc::new(self.metrics.clone()),
-            self.timings.teleport,
-        );
+        let observer = Arc::new(metrics.clone());
+        let teleport =
+            teleport_client::Client::with_timings(&settings.addr, &identity, observer, timings.teleport);
         // From the beginning, because the certificate may be renewed while Teleport or Slack is waited for.
-        let (credentials, files) = (settings.credentials.clone(), self.timings.identity_files);
-        let reloader = Reloader::new(teleport.clone(), credentials, identity, self.metrics.clone(), files);
-        self.tasks.start("identity", reloader.run(self.stop.clone()));
-        let pong = startup::wait_for_teleport(&teleport, self.timings.startup).await?;
-        self.metrics.stage_reached(Stage::Slack);
+        let (credentials, configured) = watch::channel(settings.credentials.clone());
+        let source = settings.credentials.clone();
+        let reloader =
+            Reloader::new(teleport.clone(), source, identity, metrics.clone(), timings.identity_files);
+        self.tasks.start("identity", reloader.run(configured, self.stop.clone()));
+        let pong = startup::wait_for_teleport(&teleport, timings.startup).await?;
+        metrics.stage_reached(Stage::Slack);
         info!(cluster = %pong.cluster_name, version = %pong.server_version, enterprise = pong.enterprise, "Teleport answers");
-        Ok((teleport, pong))
+        Ok((teleport, pong, credentials))
     }
 
     /// Waits until Slack answers, and keeps the bot token current.
-    async fn connect_slack(&mut self) -> Result<(slack_client::Client, AuthTest), ExitError> {
-        let settings = &self.config.slack;
+    async fn connect_slack(
+        &mut self,
+    ) -> Result<(slack_client::Client, AuthTest, watch::Sender<Secret>), ExitError> {
+        let (settings, timings) = (&self.loaded.config.slack, self.options.timings);
+        let metrics = &self.options.metrics;
         let slack = slack_client::Client::new(ClientOptions {
             api_url: settings.api_url.as_str().to_owned(),
-            message_timeout: self.timings.controller.claim.call,
-            observer: Arc::new(self.metrics.clone()),
+            message_timeout: timings.controller.claim.call,
+            observer: Arc::new(metrics.clone()),
             setting_names: slack_setting,
             ..ClientOptions::new(settings.token.clone())
         })
         .map_err(|error| ExitError::from_cause(Cause::Environment, error))?;
         // From the beginning, because a new token may be what the start waits for.
         let (known_tx, known) = watch::channel(None);
+        let (bot_token, configured) = watch::channel(settings.token.clone());
         let renewing = token_reloader::keep_bot_token_current(
             slack.clone(),
-            settings.token.clone(),
+            configured,
             known,
-            self.metrics.clone(),
-            self.timings,
+            metrics.clone(),
+            timings,
         );
-        let stop = self.stop.clone();
-        self.tasks.start("bot token", async move {
-            stop.run_until_cancelled(renewing).await.unwrap_or_default();
-        });
-        let auth = startup::wait_for_slack(&slack, &self.config.rules(), self.timings.startup).await?;
+        self.tasks.add(Task::endless("bot token", &self.stop, renewing));
+        let auth = startup::wait_for_slack(&slack, &self.config().rules(), timings.startup).await?;
         known_tx.send_replace(Some(auth.clone()));
         info!(team = %auth.team, bot = %auth.user_id, "Slack answers");
-        Ok((slack, auth))
+        Ok((slack, auth, bot_token))
     }
 
-    /// Starts deciding in Slack, if the configuration has it.
-    async fn start_review(
-        &mut self,
-        (slack, auth): (&slack_client::Client, &AuthTest),
-        (teleport, pong): (&teleport_client::Client, &Pong),
-    ) -> Result<Option<ReviewHandles>, ExitError> {
-        let Some(config) = &self.config.review else { return Ok(None) };
-        let builder = ReviewBuilder {
-            config,
-            timings: &self.timings,
-            slack,
-            auth,
-            teleport,
-            cluster: &pong.cluster_name,
-            metrics: &self.metrics,
-            stop: &self.stop,
-        };
-        builder.start(&mut self.tasks).await.map(Some)
-    }
-
-    /// Starts the watch on Teleport, and the controller that notifies of what it brings.
-    fn start_notifying(
-        mut self,
-        (slack, auth): (slack_client::Client, AuthTest),
-        (teleport, pong): (teleport_client::Client, Pong),
-        review: Option<ReviewHandles>,
-    ) -> App {
-        self.metrics.stage_reached(Stage::List);
+    /// Starts the watch on Teleport, the controller that notifies of what it brings, and the reloads.
+    fn start_notifying(mut self, parts: Parts) -> App {
+        let Parts { builder, pong, enqueued, credentials, bot_token, diagnostics, review } = parts;
+        let AppOptions { path, timings, insecure_no_tls, metrics, reloads } = self.options.clone();
+        metrics.stage_reached(Stage::List);
         let (ready_tx, ready) = watch::channel(false);
         let (updates_tx, updates) = mpsc::channel(UPDATES_CAPACITY);
-        let watcher = Watcher::new(teleport.clone(), self.timings.watcher);
+        let watcher = Watcher::new(builder.teleport.clone(), timings.watcher);
         self.tasks.start("watcher", watcher.run(updates_tx, self.stop.clone()));
-        let (directory, rules) = (Directory::new(slack.clone()), self.config.rules());
+        let (directory, rules) = (Directory::new(builder.slack.clone()), self.config().rules());
+        let (review, handles) = review.unzip();
+        let (settings, current) = watch::channel(Settings { rules: rules.clone(), review: handles });
         let context = Context {
-            teleport,
-            slack: slack.clone(),
-            author: Author::from(&auth),
+            teleport: builder.teleport.clone(),
+            slack: builder.slack.clone(),
+            author: Author::from(&builder.auth),
             directory: directory.clone(),
-            rules: rules.clone(),
+            settings: current,
+            enqueued,
             is_enterprise: pong.enterprise,
             web_proxy: pong.web_proxy,
             cluster: pong.cluster_name,
-            review,
-            metrics: self.metrics,
+            metrics,
             clock: Clock::system(),
-            timings: self.timings.controller,
+            timings: timings.controller,
         };
-        let stop = self.stop.clone();
-        self.tasks.start("recipient check", async move {
-            let checking = preflight::check_recipients(&slack, &directory, &auth, &rules);
-            if stop.run_until_cancelled(checking).await.is_some() {
-                stop.cancelled().await;
-            }
-        });
         self.tasks.start("controller", Controller::new(context, ready_tx).run(updates, self.stop.clone()));
+        let mut running = Running {
+            path,
+            insecure_no_tls,
+            requests: reloads,
+            config: self.loaded.config.clone(),
+            warnings: self.loaded.warnings.clone(),
+            starter: self.tasks.starter(),
+            builder,
+            directory,
+            credentials,
+            bot_token,
+            settings,
+            review,
+            diagnostics,
+            checking: None,
+        };
+        self.tasks.add(running.check_recipients(rules));
+        self.tasks.start("reload", running.run(self.stop.clone()));
         App { tasks: self.tasks, ready }
     }
 }

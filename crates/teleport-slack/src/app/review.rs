@@ -1,6 +1,7 @@
 //! Sets up deciding in Slack: which app this is, how interactions arrive, and the task that handles them.
 //!
-//! `interactions/handler.rs` handles an interaction; the configuration's `[review]` says who may decide what.
+//! What one configuration makes of it is a [`Version`]; a reload makes another. `interactions/handler.rs` handles an
+//! interaction; the configuration's `[review]` says who may decide what; `transport.rs` receives interactions.
 
 use std::sync::Arc;
 
@@ -14,17 +15,18 @@ use tracing::{info, warn};
 use super::installation::{check_same_app, fetch_installation};
 use super::preflight;
 use super::timings::Timings;
-use super::token_reloader;
+use super::transport::{Transport, TransportContext};
 use crate::causes::Cause;
 use crate::check::{self, certificates};
-use crate::config::{HttpConfig, ReviewConfig, ReviewTransport, TokenKind};
+use crate::config::{ReviewConfig, ReviewTransport};
 use crate::controller::{Handle, ReviewHandles};
 use crate::exit::ExitError;
-use crate::http::{self, ListenError, Listener};
+use crate::http::{self, ListenError};
+use crate::interactions::current_handler::CurrentHandler;
 use crate::interactions::facts::FactsLoader;
 use crate::interactions::handler::InteractionHandler;
 use crate::interactions::other_cluster::Clusters;
-use crate::interactions::receiver::{InteractionReceiver, Received};
+use crate::interactions::receiver::InteractionReceiver;
 use crate::interactions::respond::Responder;
 use crate::observe::metrics::Metrics;
 use crate::review::resolver::{InProgress, Resolver};
@@ -32,10 +34,8 @@ use crate::review::review_support::ReviewSupport;
 use crate::review::users::UserLookup;
 use crate::review::voters::VoterLoader;
 use crate::supervise::job_queue::run_jobs;
-use crate::supervise::tasks::Tasks;
-use access_core::domain::secret::Secret;
+use crate::supervise::tasks::Task;
 use slack_client::objects::AuthTest;
-use slack_client::socket_mode::SocketMode;
 
 /// Interactions that wait to be handled; beyond this Slack shows the user that it failed.
 const INTERACTIONS_CAPACITY: usize = 256;
@@ -67,116 +67,58 @@ pub(crate) async fn check_tls(config: &ReviewConfig, insecure_no_tls: bool) -> R
     }
 }
 
-/// What deciding in Slack is started with.
-pub(crate) struct ReviewBuilder<'a> {
-    pub(crate) config: &'a ReviewConfig,
-    pub(crate) timings: &'a Timings,
-    pub(crate) slack: &'a slack_client::Client,
-    pub(crate) auth: &'a AuthTest,
-    pub(crate) teleport: &'a teleport_client::Client,
+/// What deciding in Slack is built from, whatever the configuration says about it.
+#[derive(Clone)]
+pub(crate) struct ReviewBuilder {
+    pub(crate) timings: Timings,
+    pub(crate) slack: slack_client::Client,
+    pub(crate) auth: AuthTest,
+    pub(crate) teleport: teleport_client::Client,
     /// Teleport's name.
-    pub(crate) cluster: &'a str,
-    pub(crate) metrics: &'a Metrics,
-    pub(crate) stop: &'a CancellationToken,
+    pub(crate) cluster: String,
+    pub(crate) controller: Handle,
+    pub(crate) metrics: Metrics,
+    pub(crate) stop: CancellationToken,
 }
 
-impl ReviewBuilder<'_> {
-    /// Starts the tasks and returns what the controller needs.
+/// What goes on while configurations come and go.
+pub(crate) struct Review {
+    installation: AppInstallation,
+    responder: Responder,
+    receiver: Arc<InteractionReceiver>,
+    in_progress: Arc<InProgress>,
+    /// Handles the next interaction.
+    handler: latest::Sender<Arc<InteractionHandler>>,
+    /// How interactions arrive; `None` while deciding in Slack is off.
+    transport: Option<Transport>,
+}
+
+/// What one configuration makes of deciding in Slack.
+pub(crate) struct Version {
+    pub(crate) handles: ReviewHandles,
+    handler: Arc<InteractionHandler>,
+    tasks: Vec<Task>,
+    /// Receives interactions in the place of the transport before; `None` if that stays.
+    transport: Option<Transport>,
+}
+
+impl ReviewBuilder {
+    /// Builds everything for a configuration. Nothing runs before the tasks are started.
     ///
     /// # Errors
     /// If Slack does not say which app this is, or the address for callbacks cannot be had.
-    pub(crate) async fn start(self, tasks: &mut Tasks) -> Result<ReviewHandles, ExitError> {
-        let installation = fetch_installation(self.slack, self.auth, self.timings.startup).await?;
-        if let ReviewTransport::SocketMode { app_token } = &self.config.transport {
+    pub(crate) async fn start(
+        &self,
+        config: &ReviewConfig,
+    ) -> Result<(Review, ReviewHandles, Vec<Task>), ExitError> {
+        let installation = fetch_installation(&self.slack, &self.auth, self.timings.startup).await?;
+        if let ReviewTransport::SocketMode { app_token } = &config.transport {
             check_same_app(&installation, app_token)?;
         }
-        let rules = Arc::new(self.config.rules.clone());
-        log_review_mode(self.config, &rules);
-        let review_support = self.start_review_support(&rules, tasks).await;
-        preflight::log_missing_review_scopes(self.auth, &rules);
-        let users = self.start_user_lookup(tasks);
-        let resolver = Arc::new(Resolver {
-            teleport: self.teleport.clone(),
-            voters: VoterLoader::new(
-                self.slack.clone(),
-                installation.clone(),
-                Arc::clone(&users),
-                Arc::clone(&rules),
-                self.timings.review,
-            ),
-            rules: Arc::clone(&rules),
-            in_progress: InProgress::default(),
-        });
-        let (controller, enqueued) = Handle::new();
-        let handles = ReviewHandles {
-            rules: Arc::clone(&rules),
-            setting: self.config.mode,
-            can_submit: review_support.subscribe(),
-            resolver: Arc::clone(&resolver),
-            enqueued,
-            users,
-        };
+        log_review_mode(config, &config.rules);
         let responder = Responder::new(self.slack.clone());
-        let interactions = self.start_receiver(&installation, &responder, tasks).await?;
-        let handler = InteractionHandler {
-            teleport: self.teleport.clone(),
-            slack: self.slack.clone(),
-            responder,
-            facts: FactsLoader {
-                teleport: self.teleport.clone(),
-                installation: installation.clone(),
-                clusters: Clusters::new(self.cluster),
-                resolver: Arc::clone(&resolver),
-            },
-            installation,
-            resolver,
-            rules,
-            setting: self.config.mode,
-            review_support,
-            controller,
-            metrics: self.metrics.clone(),
-        };
-        let handling = run_jobs(interactions, self.stop.clone(), Arc::new(handler), self.timings.shutdown);
-        tasks.start("interactions", handling);
-        Ok(handles)
-    }
-
-    /// Checks what this Teleport and the plugin's roles allow, now and periodically.
-    async fn start_review_support(&self, rules: &Rules, tasks: &mut Tasks) -> Arc<ReviewSupport> {
-        let (setting, timings) = (self.config.mode, self.timings.review);
-        let review_support =
-            Arc::new(ReviewSupport::new(self.teleport.clone(), setting, rules.0.len(), timings));
-        if setting != ModeSetting::Resolver {
-            // Before the first message, so that none gets buttons that lead nowhere.
-            review_support.check().await;
-            let (review_support, stop) = (Arc::clone(&review_support), self.stop.clone());
-            tasks.start("review support", async move { review_support.check_periodically(&stop).await });
-        }
-        let support = Arc::clone(&review_support);
-        let watching = self.until_stopped(async move { support.watch_permission().await });
-        tasks.start("right to decide", watching);
-        let support = Arc::clone(&review_support);
-        let minding = self.until_stopped(async move { support.mind_second_factor().await });
-        tasks.start("second factor", minding);
-        review_support
-    }
-
-    /// Reads Teleport's users when they are needed.
-    fn start_user_lookup(&self, tasks: &mut Tasks) -> Arc<UserLookup> {
-        let users =
-            Arc::new(UserLookup::new(self.teleport.clone(), self.config.user_mapping(), self.timings.review));
-        let (refreshed, stop) = (Arc::clone(&users), self.stop.clone());
-        tasks.start("users", async move { refreshed.refresh_on_demand(&stop).await });
-        users
-    }
-
-    /// Receives interactions, over Socket Mode or as callbacks, and returns where they arrive.
-    async fn start_receiver(
-        &self,
-        installation: &AppInstallation,
-        responder: &Responder,
-        tasks: &mut Tasks,
-    ) -> Result<mpsc::Receiver<Received>, ExitError> {
+        let in_progress = Arc::new(InProgress::default());
+        let (handles, handler, mut tasks) = self.build(config, &installation, &responder, &in_progress).await;
         let (interactions_tx, interactions) = mpsc::channel(INTERACTIONS_CAPACITY);
         let receiver = Arc::new(InteractionReceiver::new(
             interactions_tx,
@@ -185,85 +127,166 @@ impl ReviewBuilder<'_> {
             self.metrics.clone(),
             self.stop.clone(),
         ));
-        match &self.config.transport {
-            ReviewTransport::SocketMode { app_token } => {
-                self.start_socket_mode(app_token, installation, receiver, tasks);
-            }
-            ReviewTransport::Http { signing_secret, listener } => {
-                self.start_listener(signing_secret, listener, receiver, tasks).await?;
-            }
-        }
-        Ok(interactions)
+        let (transport, receiving) = Transport::open(
+            self.transport(),
+            config.transport.clone(),
+            &installation,
+            Arc::clone(&receiver),
+            None,
+        )
+        .await?;
+        tasks.extend(receiving);
+        let handler = latest::Sender::new(handler);
+        let current = CurrentHandler(handler.subscribe());
+        let handling = run_jobs(interactions, self.stop.clone(), current, self.timings.shutdown);
+        tasks.push(Task::new("interactions", &self.stop, handling));
+        let transport = Some(transport);
+        Ok((Review { installation, responder, receiver, in_progress, handler, transport }, handles, tasks))
     }
 
-    fn start_socket_mode(
+    fn transport(&self) -> TransportContext<'_> {
+        let Self { timings, slack, metrics, stop, .. } = self;
+        TransportContext { timings, slack, metrics, stop }
+    }
+
+    /// What judges and handles by this configuration, and the tasks that it needs. They end with it.
+    async fn build(
         &self,
-        app_token: &Secret,
+        config: &ReviewConfig,
         installation: &AppInstallation,
-        receiver: Arc<InteractionReceiver>,
-        tasks: &mut Tasks,
-    ) {
-        let token = latest::Sender::new(app_token.clone());
-        let app_id = installation.app_id.clone();
-        let socket = SocketMode::new(self.slack.clone(), token.subscribe(), app_id, self.timings.socket_mode);
-        let renewing = token_reloader::keep_secret_current(TokenKind::App, token, self.timings.secret_files);
-        tasks.start("app-level token", self.until_stopped(renewing));
-        let counting = report_connections(socket.connections(), self.metrics.clone());
-        tasks.start("socket mode connections", self.until_stopped(counting));
-        let handler = move |envelope| {
-            let receiver = Arc::clone(&receiver);
-            async move { receiver.receive_envelope(&envelope).await }
+        responder: &Responder,
+        in_progress: &Arc<InProgress>,
+    ) -> (ReviewHandles, Arc<InteractionHandler>, Vec<Task>) {
+        let until = self.stop.child_token();
+        let mut tasks = Vec::new();
+        let rules = Arc::new(config.rules.clone());
+        let review_support = self.review_support(config.mode, &rules, &until, &mut tasks).await;
+        preflight::log_missing_review_scopes(&self.auth, &rules);
+        let users =
+            Arc::new(UserLookup::new(self.teleport.clone(), config.user_mapping(), self.timings.review));
+        let (refreshed, ends) = (Arc::clone(&users), until.clone());
+        let refreshing = async move { refreshed.refresh_on_demand(&ends).await };
+        tasks.push(Task::new("users", &until, refreshing));
+        let voters = VoterLoader::new(
+            self.slack.clone(),
+            installation.clone(),
+            Arc::clone(&users),
+            Arc::clone(&rules),
+            self.timings.review,
+        );
+        let resolver = Arc::new(Resolver {
+            teleport: self.teleport.clone(),
+            voters,
+            rules: Arc::clone(&rules),
+            in_progress: Arc::clone(in_progress),
+            tasks: until.drop_guard(),
+        });
+        let handles = ReviewHandles {
+            rules: Arc::clone(&rules),
+            setting: config.mode,
+            can_submit: review_support.subscribe(),
+            resolver: Arc::clone(&resolver),
+            users,
         };
-        tasks.start("socket mode", socket.run(handler, self.stop.clone()));
+        let handler = InteractionHandler {
+            teleport: self.teleport.clone(),
+            slack: self.slack.clone(),
+            responder: responder.clone(),
+            facts: FactsLoader {
+                teleport: self.teleport.clone(),
+                installation: installation.clone(),
+                clusters: Clusters::new(&self.cluster),
+                resolver: Arc::clone(&resolver),
+            },
+            installation: installation.clone(),
+            resolver,
+            rules,
+            setting: config.mode,
+            review_support,
+            controller: self.controller.clone(),
+            metrics: self.metrics.clone(),
+        };
+        (handles, Arc::new(handler), tasks)
     }
 
-    async fn start_listener(
+    /// Checks what this Teleport and the plugin's roles allow, now and periodically.
+    async fn review_support(
         &self,
-        signing_secret: &Secret,
-        listener: &HttpConfig,
-        receiver: Arc<InteractionReceiver>,
-        tasks: &mut Tasks,
-    ) -> Result<(), ExitError> {
-        let files = self.timings.listener_files;
-        let bound = Listener::bind(listener.listen_addr, listener.tls.as_ref(), files).await;
-        let bound = bound.map_err(|error| ExitError::from_cause(error.cause(), error))?;
-        let renewed = latest::Sender::new(signing_secret.clone());
-        let secret = renewed.subscribe();
-        let renewing =
-            token_reloader::keep_secret_current(TokenKind::Signing, renewed, self.timings.secret_files);
-        tasks.start("signing secret", self.until_stopped(renewing));
-        let handler = move |headers, body: bytes::Bytes| {
-            let (receiver, secret) = (Arc::clone(&receiver), secret.borrow().clone());
-            async move { receiver.receive_callback(&secret, &headers, &body) }
-        };
-        let listening = bound.run(handler, self.stop.clone(), self.timings.shutdown.listeners);
-        tasks.start("callbacks", listening);
-        Ok(())
-    }
-
-    fn until_stopped(
-        &self,
-        task: impl Future<Output = ()> + Send + 'static,
-    ) -> impl Future<Output = ()> + Send + 'static {
-        let stop = self.stop.clone();
-        async move {
-            stop.run_until_cancelled(task).await;
+        setting: ModeSetting,
+        rules: &Rules,
+        until: &CancellationToken,
+        tasks: &mut Vec<Task>,
+    ) -> Arc<ReviewSupport> {
+        let timings = self.timings.review;
+        let review_support =
+            Arc::new(ReviewSupport::new(self.teleport.clone(), setting, rules.0.len(), timings));
+        if setting != ModeSetting::Resolver {
+            // Before the first message, so that none gets buttons that lead nowhere.
+            review_support.check().await;
+            let (review_support, ends) = (Arc::clone(&review_support), until.clone());
+            let checking = async move { review_support.check_periodically(&ends).await };
+            tasks.push(Task::new("review support", until, checking));
         }
+        let support = Arc::clone(&review_support);
+        tasks.push(Task::endless("right to decide", until, async move { support.watch_permission().await }));
+        let support = Arc::clone(&review_support);
+        tasks.push(Task::endless("second factor", until, async move { support.mind_second_factor().await }));
+        review_support
     }
 }
 
-/// Reports how many connections are open for interactions. Does not end.
-async fn report_connections(mut connections: latest::Receiver<usize>, metrics: Metrics) {
-    loop {
-        metrics.socket_mode_connections(*connections.borrow_and_update());
-        if connections.changed().await.is_err() {
-            // The connections ended for good, as they do at the stop.
-            std::future::pending::<()>().await;
+impl Review {
+    /// Builds what another configuration makes of deciding in Slack. Nothing of it is in use yet.
+    ///
+    /// # Errors
+    /// If the app-level token is another app's, or the address for callbacks cannot be had.
+    pub(crate) async fn prepare(
+        &self,
+        builder: &ReviewBuilder,
+        config: &ReviewConfig,
+    ) -> Result<Version, ExitError> {
+        if let ReviewTransport::SocketMode { app_token } = &config.transport {
+            check_same_app(&self.installation, app_token)?;
         }
+        let mut receiving = Vec::new();
+        let mut transport = None;
+        if !self.transport.as_ref().is_some_and(|current| current.serves(&config.transport)) {
+            let receiver = Arc::clone(&self.receiver);
+            let opened = Transport::open(
+                builder.transport(),
+                config.transport.clone(),
+                &self.installation,
+                receiver,
+                self.transport.as_ref(),
+            )
+            .await?;
+            (transport, receiving) = (Some(opened.0), opened.1);
+        }
+        let (handles, handler, mut tasks) =
+            builder.build(config, &self.installation, &self.responder, &self.in_progress).await;
+        tasks.extend(receiving);
+        Ok(Version { handles, handler, tasks, transport })
+    }
+
+    /// Lets the next interaction go by `version`. Returns the tasks to start.
+    pub(crate) fn adopt(&mut self, config: &ReviewConfig, version: Version) -> (ReviewHandles, Vec<Task>) {
+        if let Some(opened) = version.transport {
+            // What the one before has accepted it finishes.
+            self.transport = Some(opened);
+        } else if let Some(transport) = &mut self.transport {
+            transport.adopt(&config.transport);
+        }
+        self.handler.send_replace(version.handler);
+        (version.handles, version.tasks)
+    }
+
+    /// Deciding in Slack is off from now on: no interaction arrives any more.
+    pub(crate) fn switch_off(&mut self) {
+        self.transport = None;
     }
 }
 
-fn log_review_mode(config: &ReviewConfig, rules: &Rules) {
+pub(super) fn log_review_mode(config: &ReviewConfig, rules: &Rules) {
     let rules = rules.0.len();
     if config.is_legacy {
         warn!(

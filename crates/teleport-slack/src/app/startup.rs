@@ -26,7 +26,7 @@ use teleport_client::identity::{Identity, IdentityError};
 const TRIES_PER_LINE: u64 = 10;
 
 /// Reads the identity. One that has expired or is not valid yet is waited for: it is about to be renewed, or the
-/// clock to be set.
+/// clock to be set. What cannot be used after that may be half written, and is waited for as well.
 pub(crate) async fn wait_for_identity(source: &Credentials, backoff: Backoff) -> Result<Identity, ExitError> {
     let mut retry = StartupRetry::new(backoff);
     loop {
@@ -39,6 +39,7 @@ pub(crate) async fn wait_for_identity(source: &Credentials, backoff: Backoff) ->
         };
         let cause = match &error {
             IdentityError::Expired { .. } | IdentityError::NotYetValid { .. } => Cause::Certificate,
+            _ if retry.has_waited() => Cause::Certificate,
             _ => Cause::UnreadableFile,
         };
         let error = ConfiguredIdentityError(error);
@@ -67,7 +68,7 @@ pub(crate) async fn wait_for_teleport(
         let cause = cause_of(&error);
         let what = match cause {
             Cause::Permissions | Cause::Certificate => {
-                "Teleport does not let the plugin in, which is waited for"
+                "Teleport does not let the plugin in, so the daemon waits"
             }
             _ => "Teleport does not answer",
         };
@@ -97,7 +98,7 @@ pub(crate) async fn wait_for_slack(
             preflight::warn_missing_scopes(&auth, rules);
             return Ok(auth);
         };
-        let words = format!("{missing}; this is waited for");
+        let words = format!("{missing}; the daemon waits for it");
         let pause = retry.next_delay(Cause::Scope, missing, &words)?;
         tokio::time::sleep(pause).await;
     }
@@ -107,11 +108,11 @@ pub(crate) async fn wait_for_slack(
 ///
 /// # Errors
 /// A question that is refused, with `refused` as its cause, if that ends the start.
-pub(crate) async fn call_slack<T>(
+pub(crate) async fn call_slack<T, F: Future<Output = Result<T, SlackError>>>(
     slack: &slack_client::Client,
     refused: Cause,
     backoff: Backoff,
-    ask: impl AsyncFn() -> Result<T, SlackError>,
+    ask: impl Fn() -> F,
 ) -> Result<T, ExitError> {
     let mut retry = StartupRetry::new(backoff);
     let mut token_status = slack.token_status();
@@ -127,8 +128,10 @@ pub(crate) async fn call_slack<T>(
         }
         let with_remedy = error.with_remedy(slack_setting).to_string();
         let (cause, what) = match error.retry() {
-            Retry::NeedsOperator => (Cause::Scope, "Slack refuses what is needed, which is waited for"),
-            Retry::Never => (refused, "Slack refuses what is needed, which is waited for"),
+            Retry::NeedsOperator => {
+                (Cause::Scope, "Slack refuses what the daemon needs, so the daemon waits")
+            }
+            Retry::Never => (refused, "Slack refuses what the daemon needs, so the daemon waits"),
             Retry::After(delay) => {
                 retry.log_wait(delay, &with_remedy);
                 tokio::time::sleep(delay).await;
@@ -155,6 +158,11 @@ pub(crate) struct StartupRetry {
 impl StartupRetry {
     fn new(backoff: Backoff) -> Self {
         Self { backoff, failures: 0, log_once: LogOnce::default() }
+    }
+
+    /// Whether something was waited for.
+    fn has_waited(&self) -> bool {
+        self.failures > 0
     }
 
     /// Logs that Slack asks to wait, which the text says in `words`.
@@ -204,7 +212,7 @@ mod tests {
         let options = ClientOptions::new(Secret::new("xoxb-1"));
         let slack = slack_client::Client::new(options).unwrap();
         let asked = Cell::new(0);
-        let ask = async || {
+        let ask = || async {
             asked.set(asked.get() + 1);
             match asked.get() {
                 12 => Ok(()),

@@ -116,6 +116,8 @@ impl Timings {
             values.review.support_check,
             values.socket_mode.ping,
             values.watcher.probe_after,
+            values.review.recheck,
+            controller.lookup_recheck,
             controller.unresolved,
             controller.resync,
             controller.after_panic,
@@ -135,8 +137,8 @@ impl Timings {
         self.0.controller.drain.max(clicks + replies).max(receivers) + log
     }
 
-    fn backoffs(values: &TimingValues) -> [Backoff; 13] {
-        let TimingValues { controller, watcher, startup, token_probe, socket_mode, .. } = *values;
+    fn backoffs(values: &TimingValues) -> [Backoff; 15] {
+        let TimingValues { controller, watcher, startup, token_probe, socket_mode, teleport, .. } = *values;
         [
             controller.transient,
             controller.ambiguous,
@@ -151,6 +153,8 @@ impl Timings {
             startup,
             token_probe,
             socket_mode.backoff,
+            teleport.contended,
+            teleport.list_retry,
         ]
     }
 }
@@ -197,7 +201,7 @@ mod tests {
             |values| values.review.groups_max_age = values.review.voters_max_age,
             "verdicts read it twice",
         );
-        let zeros: [fn(&mut TimingValues); 10] = [
+        let zeros: [fn(&mut TimingValues); 13] = [
             |values| values.identity_files.poll = Duration::ZERO,
             |values| values.secret_files.retry = Duration::ZERO,
             |values| values.listener_files.retry = Duration::ZERO,
@@ -206,6 +210,9 @@ mod tests {
             |values| values.controller.after_panic = Duration::ZERO,
             |values| values.review.permission_poll = Duration::ZERO,
             |values| values.review.support_check = Duration::ZERO,
+            |values| values.review.recheck = Duration::ZERO,
+            |values| values.controller.lookup_recheck = Duration::ZERO,
+            |values| values.teleport.list_retry.first = Duration::ZERO,
             |values| values.socket_mode.ping = Duration::ZERO,
             |values| values.socket_mode.backoff.first = Duration::ZERO,
         ];

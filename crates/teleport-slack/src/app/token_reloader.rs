@@ -13,7 +13,7 @@ use tokio::time::sleep;
 use tracing::{error, info, warn};
 
 use crate::app::timings::Timings;
-use crate::config::{TokenKind, reread, slack_setting};
+use crate::config::{Sensitivity, TokenKind, reread, slack_setting};
 use crate::observe::file_watch::{FileChange, FileTimings, FileWatch};
 use crate::observe::metrics::Metrics;
 use access_core::domain::secret::Secret;
@@ -26,27 +26,45 @@ const FILE: &str = "file";
 /// Whose token it was when the daemon started; a new one must be of the same bot.
 pub(crate) type KnownBot = latest::Receiver<Option<AuthTest>>;
 
+/// A secret as the configuration has it, which a reload replaces: the secret, and its file if it has one.
+pub(crate) type Configured = latest::Receiver<Secret>;
+
 /// Keeps the bot token as new as its file, and says when Slack refuses it. Does not end.
 pub(crate) async fn keep_bot_token_current(
     slack: slack_client::Client,
-    token: Secret,
+    configured: Configured,
     known: KnownBot,
     metrics: Metrics,
     timings: Timings,
 ) {
-    let reporting = report_token_state(slack.clone(), token.clone(), metrics, timings.token_probe);
+    let reporting = report_token_state(slack.clone(), configured.clone(), metrics, timings.token_probe);
     let user = SecretConsumer::Client { slack, known };
-    tokio::join!(watch_file(user, token, timings.secret_files), reporting);
+    tokio::join!(watch_files(user, configured, timings.secret_files), reporting);
 }
 
 /// Keeps a secret that is merely passed on as new as its file. Does not end.
 pub(crate) async fn keep_secret_current(
     kind: TokenKind,
+    configured: Configured,
     secret: latest::Sender<Secret>,
     timings: FileTimings,
 ) {
     let first = secret.borrow().clone();
-    watch_file(SecretConsumer::Receiver { kind, first: first.clone(), secret }, first, timings).await;
+    watch_files(SecretConsumer::Receiver { kind, first, secret }, configured, timings).await;
+}
+
+/// Whether `new` may take the place of the bot token in use.
+///
+/// # Errors
+/// Why not, with what helps.
+pub(crate) async fn judge_bot_token(
+    slack: &slack_client::Client,
+    known: Option<&AuthTest>,
+    new: &Secret,
+) -> Result<(), String> {
+    let found = slack.try_token(new).await;
+    let is_refused = slack.token_status().borrow().rejection.is_some();
+    check_same_bot(known, &found, is_refused)
 }
 
 /// Who uses a secret.
@@ -72,9 +90,8 @@ impl SecretConsumer {
     async fn adopt(&self, new: &Secret) -> Result<(), String> {
         match self {
             Self::Client { slack, known } => {
-                let found = slack.try_token(new).await;
-                let is_refused = slack.token_status().borrow().rejection.is_some();
-                check_same_bot(known.borrow().as_ref(), &found, is_refused)?;
+                let known = known.borrow().clone();
+                judge_bot_token(slack, known.as_ref(), new).await?;
                 slack.use_token(new).map_err(|error| error.to_string())
             }
             Self::Receiver { kind: TokenKind::App, first, .. } if app_id_of(new) != app_id_of(first) => {
@@ -125,11 +142,12 @@ pub(crate) fn app_id_of(token: &Secret) -> Option<&str> {
 }
 
 /// Says once that Slack refuses the token, and that it takes it again.
-async fn report_token_state(slack: slack_client::Client, token: Secret, metrics: Metrics, probe: Backoff) {
-    let remedy = match token.file() {
-        Some(file) => format!("a new one in {} is taken up within seconds, without a restart", file.display()),
-        None => "the token stands in the configuration itself, so a new one needs a restart; name a file that holds it in slack.token to do without".to_owned(),
-    };
+async fn report_token_state(
+    slack: slack_client::Client,
+    configured: Configured,
+    metrics: Metrics,
+    probe: Backoff,
+) {
     let mut status = slack.token_status();
     loop {
         let Ok(why) = status.wait_for(|status| status.rejection.is_some()).await.map(|s| s.rejection.clone())
@@ -137,8 +155,13 @@ async fn report_token_state(slack: slack_client::Client, token: Secret, metrics:
             return pending().await;
         };
         let why = why.unwrap_or_default();
+        let place = match configured.borrow().file() {
+            Some(file) => file.display().to_string(),
+            None => "the configuration".to_owned(),
+        };
+        let remedy = format!("a new one in {place} is used within seconds, without a restart");
         metrics.bot_token_rejected(true);
-        error!("Slack refuses the bot token, so nothing can be shown: {why}; {remedy}");
+        error!("Slack refuses the bot token, so the daemon can show nothing: {why}; {remedy}");
         let mut failures = 0;
         while status.borrow_and_update().rejection.is_some() {
             failures += 1;
@@ -152,11 +175,22 @@ async fn report_token_state(slack: slack_client::Client, token: Secret, metrics:
     }
 }
 
+/// Watches the file of the secret that is configured at the time. Does not end.
+async fn watch_files(user: SecretConsumer, mut configured: Configured, timings: FileTimings) {
+    loop {
+        let secret = configured.borrow_and_update().clone();
+        tokio::select! {
+            () = watch_file(&user, secret, timings) => {}
+            Ok(()) = configured.changed() => {}
+        }
+    }
+}
+
 /// Watches the file of a secret and never returns; without a file it only waits.
-async fn watch_file(user: SecretConsumer, secret: Secret, timings: FileTimings) {
+async fn watch_file(user: &SecretConsumer, secret: Secret, timings: FileTimings) {
     let (kind, file) = (user.kind(), secret.file().map(Path::to_owned));
     let Some(file) = file else { return pending().await };
-    let mut files = FileWatch::new(vec![file.clone()], timings.retry);
+    let mut files = FileWatch::new(vec![(file.clone(), Sensitivity::Secret)], timings.retry);
     let mut current = secret;
     // Why the file cannot be used.
     let mut log_once = LogOnce::default();
@@ -195,7 +229,7 @@ async fn watch_file(user: SecretConsumer, secret: Secret, timings: FileTimings) 
                 Err(why) => format!("A new {} was found in {shown} and is not used: {why}", kind.name()),
             },
             Err(why) => format!(
-                "The file {shown} changed and holds no usable {}, so the one in use stays: {why}; it is looked at every few seconds",
+                "The file {shown} changed and holds no usable {}, so the one in use stays: {why}; the daemon reads it again every few seconds",
                 kind.name()
             ),
         };

@@ -161,7 +161,7 @@ mod tests {
             line: Some(3),
             key: "slack.token".to_owned(),
             cause: "the file \"/run/open\" can be read by others".to_owned(),
-            remedy: "run chmod g-w,o-rwx \"/run/open\"".to_owned(),
+            remedy: "run chmod o-r \"/run/open\"".to_owned(),
             topic: Topic::Access,
         };
         let config = Diagnostic { line: None, key: String::new(), ..open.clone() };

@@ -6,6 +6,7 @@ pub mod check;
 pub mod configure;
 #[cfg(feature = "demo")]
 pub mod demo;
+pub mod manifest;
 pub mod start;
 pub mod version;
 
@@ -25,6 +26,7 @@ use crate::secret_shape::secret_in;
     version = version::LINE,
     after_help = "Examples:\n  \
         teleport-slack configure > teleport-slack.toml    write a configuration to fill in\n  \
+        teleport-slack manifest -c teleport-slack.toml    print the Slack app to create for it\n  \
         teleport-slack check                              look at the configuration, Teleport and Slack\n  \
         teleport-slack check --offline                    look at the configuration and its files only\n  \
         teleport-slack start                              run with /etc/teleport-slack.toml\n  \
@@ -41,7 +43,7 @@ struct Cli {
 enum Command {
     /// Print a commented configuration file to start from.
     #[command(after_help = "Example:\n  teleport-slack configure > teleport-slack.toml\n  \
-        sudo mv teleport-slack.toml /etc && sudo chmod 0600 /etc/teleport-slack.toml")]
+        sudo install -m 0640 -g teleport-slack teleport-slack.toml /etc/")]
     Configure,
     /// Look at everything that the daemon needs, and say of each thing whether it is well. Changes nothing.
     #[command(
@@ -50,6 +52,9 @@ enum Command {
         78 wrong configuration."
     )]
     Check(check::Args),
+    /// Print the manifest of a Slack app with the scopes that the configuration needs.
+    #[command(after_help = manifest::HELP)]
+    Manifest(manifest::Args),
     /// Run until stopped: watch Teleport, post to Slack.
     Start(start::Args),
     /// Print the version.
@@ -80,6 +85,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             Err(failure) => Err(failure),
         },
         Command::Configure => configure::run(),
+        Command::Manifest(args) => manifest::run(args),
         Command::Start(args) => start::run(args),
         Command::Version => version::run(),
         #[cfg(feature = "demo")]
@@ -107,7 +113,7 @@ fn reject_secrets(arguments: &[OsString]) -> Result<(), ExitError> {
                  lines; write it into the configuration file, or into a file that is named there",
                 kind.description()
             );
-            return Err(ExitError::new(Exit::Configuration, words));
+            return Err(ExitError::new(Exit::Usage, words));
         }
     }
     Ok(())

@@ -10,11 +10,12 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info, warn};
 
-use crate::app::App;
+use crate::app::reload::{ReloadCause, ReloadRequests};
 use crate::app::timings::Timings;
+use crate::app::{App, AppOptions};
 use crate::causes::Cause;
 use crate::check;
-use crate::config::{self, Loaded};
+use crate::config::{self, Config, Loaded};
 use crate::exit::ExitError;
 use crate::observe::metrics::Metrics;
 use crate::observe::service_status::ServiceStatus;
@@ -74,6 +75,7 @@ async fn serve_notified(
     notifier: Notifier,
     unusable: Option<NotifyError>,
 ) -> Result<(), ExitError> {
+    let mut reload_requested = false;
     let (loaded, log) = {
         let args = args.clone();
         // A file may lie on a drive that hangs, or be a pipe without a writer.
@@ -82,8 +84,9 @@ async fn serve_notified(
             tokio::select! {
                 read = &mut reading => break read.map_err(|error| ExitError::from_cause(Cause::Environment, error))??,
                 request = signals.next() => match request {
-                    // The log is opened in a moment.
+                    // The log is opened in a moment; the configuration may have been read already.
                     SignalAction::ReopenLog(_) => {}
+                    SignalAction::Reload(_) => reload_requested = true,
                     SignalAction::Stop(_) | SignalAction::StopNow(_) => return Ok(()),
                 },
             }
@@ -93,7 +96,11 @@ async fn serve_notified(
     if let Some(error) = unusable {
         warn!("No notifications: {}", chain(&error));
     }
-    let done = run_with_signals(&args, &loaded, &log, &mut signals, notifier).await;
+    let options = app_options(&args, Timings::default(), &loaded.config);
+    if reload_requested {
+        options.reloads.request(ReloadCause::Signal);
+    }
+    let done = run_with_signals(&args, loaded, options, &log, &mut signals, notifier).await;
     done.map_err(|failure| failure.logged(log.is_stderr()))
 }
 
@@ -104,26 +111,39 @@ fn load(args: &Args) -> Result<(Loaded, Log), ExitError> {
     Ok((loaded, log))
 }
 
+/// What the daemon runs with, by the command line.
+pub fn app_options(args: &Args, timings: Timings, config: &Config) -> AppOptions {
+    let metrics = Metrics::of(config, timings.unready_after);
+    let reloads = ReloadRequests::new(metrics.health().reload());
+    let (path, insecure_no_tls) = (args.config.clone(), args.insecure_no_tls);
+    AppOptions { path, timings, insecure_no_tls, metrics, reloads }
+}
+
 /// Works, and does meanwhile what signals ask for.
 async fn run_with_signals(
     args: &Args,
-    loaded: &Loaded,
+    loaded: Loaded,
+    options: AppOptions,
     log: &Log,
     signals: &mut Signals,
     notifier: Notifier,
 ) -> Result<(), ExitError> {
     let _pid_file = args.pid_file.as_deref().map(create_pid_file).transpose()?;
     let stop = CancellationToken::new();
-    let timings = Timings::default();
-    let metrics = Metrics::of(&loaded.config, timings.unready_after);
-    let mut service = ServiceStatus::new(notifier, watchdog(), metrics.clone());
-    let mut daemon = pin!(run_daemon(args, loaded, timings, metrics, stop.clone()));
+    let mut service = ServiceStatus::new(notifier, watchdog(), options.metrics.clone());
+    let reloads = options.reloads.clone();
+    let mut daemon = pin!(run_daemon(loaded, options, stop.clone()));
     loop {
         tokio::select! {
             done = &mut daemon => return done,
             () = service.until_tick() => service.tick(Instant::now(), Timestamp::now()),
             request = signals.next() => match request {
-                SignalAction::ReopenLog(signal) => reopen_log(log, signal),
+                SignalAction::ReopenLog(signal) => reopen_log(log, signal, NOTHING_ELSE),
+                SignalAction::Reload(signal) => {
+                    // Before anything else: a service manager waits for the answer from now on.
+                    reloads.request(ReloadCause::Signal);
+                    reopen_log(log, signal, "the configuration is read again");
+                }
                 SignalAction::Stop(signal) => {
                     service.stopping();
                     info!("Stopping: {signal} received; a second signal ends at once");
@@ -154,22 +174,22 @@ fn create_pid_file(path: &Path) -> Result<PidFile, ExitError> {
     })
 }
 
+/// What a signal that only reopens the log does beside that.
+const NOTHING_ELSE: &str = "nothing else was done: SIGHUP also reads the configuration again";
+
 /// Reopens the log file, and logs it: in the new file, if it can be opened.
-fn reopen_log(log: &Log, signal: &'static str) {
+fn reopen_log(log: &Log, signal: &'static str, rest: &'static str) {
     let reopening = log.reopener();
     // On a drive that hangs it takes its time, and a signal to stop must still be heard.
-    tokio::task::spawn_blocking(move || {
-        const REST: &str = "nothing else was taken up: a changed configuration needs a restart, and renewed certificates and token files are noticed without a signal";
-        match reopening.reopen() {
-            Ok(Some(path)) => {
-                info!("{signal} received: the log file {} was reopened; {REST}", path.display())
-            }
-            Ok(None) => {
-                info!("{signal} received: the log is no file, so there was nothing to reopen; {REST}")
-            }
-            Err(error) => {
-                error!("{signal} received, but the log stays where it was: {}; {REST}", chain(&error))
-            }
+    tokio::task::spawn_blocking(move || match reopening.reopen() {
+        Ok(Some(path)) => {
+            info!("{signal} received: the log file {} was reopened; {rest}", path.display())
+        }
+        Ok(None) => {
+            info!("{signal} received: the log is no file, so there was nothing to reopen; {rest}")
+        }
+        Err(error) => {
+            error!("{signal} received, but the log stays where it was: {}; {rest}", chain(&error))
         }
     });
 }
@@ -179,21 +199,17 @@ fn reopen_log(log: &Log, signal: &'static str) {
 /// # Errors
 /// What ends the daemon.
 pub async fn run_daemon(
-    args: &Args,
-    loaded: &Loaded,
-    timings: Timings,
-    metrics: Metrics,
+    loaded: Loaded,
+    options: AppOptions,
     stop: CancellationToken,
 ) -> Result<(), ExitError> {
     info!("Starting Teleport Access Slack {}", env!("CARGO_PKG_VERSION"));
-    debug!(process = std::process::id(), file = %args.config.display(), "The configuration is read");
+    debug!(process = std::process::id(), file = %options.path.display(), "The configuration is read");
     for warning in &loaded.warnings {
-        warn!(file = %args.config.display(), "Configuration: {warning}");
+        warn!(file = %options.path.display(), "Configuration: {warning}");
     }
     check::log(&check::at_start(&loaded.config));
-    if let Some(app) =
-        App::start(&loaded.config, timings, args.insecure_no_tls, metrics, stop.clone()).await?
-    {
+    if let Some(app) = App::start(loaded, options, stop.clone()).await? {
         app.run().await?;
     }
     if stop.is_cancelled() {

@@ -1,6 +1,6 @@
 //! The configuration file: read, checked as a whole, and valid from then on.
 //!
-//! [`load`] reads a file, [`parse`] a text; both give a [`Config`] that holds no invalid value, or every mistake
+//! [`load`] reads a file (before there are tokens, [`load_without_secrets`]), [`parse`] a text; all give a [`Config`] that holds no invalid value, or every mistake
 //! at once, each with its line and its remedy. The way through the files: `schema.rs` lists the keys, `raw.rs`
 //! reads the TOML as it is written, `validate.rs` gives it meaning. What each key does is in
 //! `docs/configuration.md`; `example.toml` is what `teleport-slack configure` prints.
@@ -37,12 +37,14 @@ use teleport_client::{Credentials, TeleportAddr};
 pub use self::address::ApiUrl;
 pub use self::http::{HttpConfig, TlsFiles};
 pub use self::log::{LogConfig, LogFormat, LogOutput, Severity};
+pub(crate) use self::modes::{Sensitivity, open_to_others};
 pub use self::report::{Diagnostic, Diagnostics, Topic};
 pub use self::review::{ReviewConfig, ReviewTransport};
 pub(crate) use self::setting_names::{ConfiguredIdentityError, slack_setting};
 use self::source::Source;
 pub use self::source::{ReadTokenFile, TokenFile, read_token_file};
 pub use self::token::{TokenKind, reread};
+use access_core::domain::error_chain::chain;
 use access_core::domain::secret::Secret;
 use client_base::files;
 
@@ -239,6 +241,14 @@ pub enum ConfigError {
     },
 }
 
+impl ConfigError {
+    /// Each mistake on a line of its own: `FILE:LINE: KEY: cause; remedy`.
+    pub fn lines(&self) -> Vec<String> {
+        let Self::Invalid { path, findings } = self else { return vec![chain(self)] };
+        findings.as_slice().iter().map(|finding| finding.in_file(path)).collect()
+    }
+}
+
 struct Shown<'a> {
     path: &'a Path,
     findings: &'a Diagnostics,
@@ -255,11 +265,21 @@ pub fn load(path: &Path) -> Result<Loaded, ConfigError> {
     examine(path)?.into_loaded(path)
 }
 
+/// The same before there are tokens and a signing secret: their keys may hold anything, no file that they name is read, and
+/// the secrets of the result are empty. That `[review]` has one key or the other says how clicks arrive.
+pub fn load_without_secrets(path: &Path) -> Result<Loaded, ConfigError> {
+    examine_file(path, true)?.into_loaded(path)
+}
+
 /// Reads what there is of a configuration file, and of the token files it names.
 ///
 /// # Errors
 /// If the file cannot be read as text. What is wrong in it is part of the value.
 pub fn examine(path: &Path) -> Result<Examined, ConfigError> {
+    examine_file(path, false)
+}
+
+fn examine_file(path: &Path, without_secrets: bool) -> Result<Examined, ConfigError> {
     let owned = || path.to_owned();
     let (bytes, permissions) = files::read(path, MAX_FILE).map_err(|source| match source.kind() {
         io::ErrorKind::NotFound => ConfigError::Missing { path: owned() },
@@ -271,14 +291,15 @@ pub fn examine(path: &Path) -> Result<Examined, ConfigError> {
         let (good, _) = error.as_bytes().split_at(error.utf8_error().valid_up_to());
         ConfigError::NotText { path: owned(), line: good.iter().filter(|byte| **byte == b'\n').count() + 1 }
     })?;
-    Ok(validate::examine(
-        &text,
-        &Source { path, permissions, read: &read_token_file, permissions_of: &files::permissions },
-    ))
+    let (read, permissions_of) = (&read_token_file, &files::permissions);
+    Ok(validate::examine(&text, &Source { path, permissions, read, without_secrets, permissions_of }))
 }
 
 /// Checks a configuration text as if it stood in the file `path`; nothing but `read` touches the disk.
 pub fn parse(text: &str, path: &Path, read: ReadTokenFile<'_>) -> Result<Loaded, ConfigError> {
-    validate::examine(text, &Source { path, permissions: None, read, permissions_of: &|_| None })
-        .into_loaded(path)
+    validate::examine(
+        text,
+        &Source { path, permissions: None, read, without_secrets: false, permissions_of: &|_| None },
+    )
+    .into_loaded(path)
 }

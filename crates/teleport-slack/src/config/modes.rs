@@ -9,7 +9,7 @@ use client_base::files::Permissions;
 
 /// What a file holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Sensitivity {
+pub(crate) enum Sensitivity {
     /// A token, a signing secret or a private key: others may not even read it.
     Secret,
     /// What is public, but decides which servers the daemon trusts or who may decide: others may not change it.
@@ -53,8 +53,13 @@ pub(super) fn checked_path(
     path
 }
 
-/// The remedy takes away what is too much and nothing else: how the daemon's user gets in stays.
-fn open_to_others(held: Sensitivity, path: &Path, permissions: &Permissions) -> Option<(String, String)> {
+/// What others may do too much to the file, and the remedy. The remedy takes away that and nothing else: how the daemon's
+/// user gets in stays.
+pub(crate) fn open_to_others(
+    held: Sensitivity,
+    path: &Path,
+    permissions: &Permissions,
+) -> Option<(String, String)> {
     let is_secret = held == Sensitivity::Secret;
     let what = match (is_secret && permissions.others_can_read(), permissions.others_can_write()) {
         (false, false) => return None,

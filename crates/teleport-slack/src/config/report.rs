@@ -3,6 +3,7 @@
 //! Nothing here knows the keys; see `schema.rs` for those and `validate.rs` for the rules.
 
 use std::fmt;
+use std::path::Path;
 
 use crate::secret_shape::may_be_shown;
 use access_core::domain::text;
@@ -38,6 +39,15 @@ pub enum Topic {
     NamedFile,
     /// What others may do to a file.
     Access,
+}
+
+impl Diagnostic {
+    /// On one line, with the file: `/etc/teleport-slack.toml:3: teleport.auth_server: …`.
+    pub(super) fn in_file(&self, path: &Path) -> String {
+        let line = self.line.map_or_else(String::new, |line| format!("{line}:"));
+        let key = if self.key.is_empty() { String::new() } else { format!(" {}:", self.key) };
+        format!("{}:{line}{key} {}; {}", path.display(), self.cause, self.remedy)
+    }
 }
 
 impl fmt::Display for Diagnostic {

@@ -121,8 +121,7 @@ pub(super) fn review(
     }
     let here = Some(enabled.line);
     if matches!(id_trait, Field::Absent) && !email_match && mapping.explicit.is_empty() {
-        let cause =
-            "no user could be recognized: no way from a Slack person to a Teleport user is configured";
+        let cause = "no user could be recognized: no link from a Slack user to a Teleport user is configured";
         let remedy = "add slack_user_id_trait, [review.users], or allow_email_username_match = true";
         report.error(here, "review", cause, remedy);
     }

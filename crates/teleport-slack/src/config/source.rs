@@ -33,6 +33,8 @@ pub(super) struct Source<'a> {
     pub(super) permissions: Option<Permissions>,
     /// How token files are read.
     pub(super) read: ReadTokenFile<'a>,
+    /// Whether tokens and secrets may be missing or wrong, and are not read: the caller uses none.
+    pub(super) without_secrets: bool,
     /// The permissions of other files, if they are there.
     pub(super) permissions_of: &'a dyn Fn(&Path) -> Option<Permissions>,
 }

@@ -490,6 +490,7 @@ fn each_wrong_token_gets_its_own_answer() {
         "api-token",
         "",
         "./token",
+        "bot.tok",
         "$TOKEN",
         "xoxb-a b",
         "/run/nothing",
@@ -504,15 +505,16 @@ fn each_wrong_token_gets_its_own_answer() {
     "xapp-1": /etc/slack.toml:5: slack.token: this is an app-level token (xapp-…); that one belongs to review.app_token | use the "Bot User OAuth Token" (xoxb-…) from "OAuth & Permissions" in your Slack app's settings
     "xoxe.xoxb-1": /etc/slack.toml:5: slack.token: this is a token that rotates (xoxe.…), which is not supported | rotation cannot be turned off again: make a Slack app without it and use its xoxb-… token
     "xoxe-1": /etc/slack.toml:5: slack.token: this is a token that rotates (xoxe.…), which is not supported | rotation cannot be turned off again: make a Slack app without it and use its xoxb-… token
-    "api-token": /etc/slack.toml:5: slack.token: this is not a bot token; those start with xoxb- | use the "Bot User OAuth Token" (xoxb-…) from "OAuth & Permissions" in your Slack app's settings
+    "api-token": /etc/slack.toml:5: slack.token: this is not a bot token; those start with xoxb- | use the "Bot User OAuth Token" (xoxb-…) from "OAuth & Permissions" in your Slack app's settings, or the absolute path of a file that holds it
     "": /etc/slack.toml:5: slack.token: this is empty | use the "Bot User OAuth Token" (xoxb-…) from "OAuth & Permissions" in your Slack app's settings
     "./token": /etc/slack.toml:5: slack.token: this is not a token | a file that holds it must be named by its absolute path
+    "bot.tok": /etc/slack.toml:5: slack.token: this is not a token | a file that holds it must be named by its absolute path
     "$TOKEN": /etc/slack.toml:5: slack.token: this is the name of a variable; variables are not filled in | use the "Bot User OAuth Token" (xoxb-…) from "OAuth & Permissions" in your Slack app's settings
     "xoxb-a b": /etc/slack.toml:5: slack.token: this has spaces, line breaks or other characters that no token has | copy it again; it is a single line of letters, digits and hyphens
     "/run/nothing": /etc/slack.toml:5: slack.token: cannot read the file "/run/nothing": entity not found | create the file, or write the value itself here
     "/run/denied": /etc/slack.toml:5: slack.token: cannot read the file "/run/denied": permission denied | let the user that runs teleport-slack read it
-    "/run/empty": /etc/slack.toml:5: slack.token: the file "/run/empty" is empty | use the "Bot User OAuth Token" (xoxb-…) from "OAuth & Permissions" in your Slack app's settings
-    "/run/user": /etc/slack.toml:5: slack.token: the file "/run/user" is a user token (xoxp-…) | use the "Bot User OAuth Token" (xoxb-…) from "OAuth & Permissions" in your Slack app's settings
+    "/run/empty": /etc/slack.toml:5: slack.token: the file "/run/empty" is empty | write the "Bot User OAuth Token" (xoxb-…) from "OAuth & Permissions" in your Slack app's settings into this file
+    "/run/user": /etc/slack.toml:5: slack.token: the file "/run/user" is a user token (xoxp-…) | write the "Bot User OAuth Token" (xoxb-…) from "OAuth & Permissions" in your Slack app's settings into this file
     "/run/two": /etc/slack.toml:5: slack.token: the file "/run/two" has spaces, line breaks or other characters that no token has | copy it again; it is a single line of letters, digits and hyphens
     "#);
 }
@@ -520,7 +522,7 @@ fn each_wrong_token_gets_its_own_answer() {
 #[test]
 fn tokens_that_others_can_read_are_warned_of() {
     let text = with("").replace("xoxb-1", "/run/open");
-    insta::assert_snapshot!(warnings(&text), @r#"5 slack.token: the file "/run/open" can be read by others; run chmod g-w,o-rwx "/run/open""#);
+    insta::assert_snapshot!(warnings(&text), @r#"5 slack.token: the file "/run/open" can be read by others; run chmod o-r "/run/open""#);
 }
 
 #[test]
@@ -545,7 +547,7 @@ fn review_settings_that_contradict_are_refused() {
     ];
     insta::assert_snapshot!(cases.map(|text| mistakes(&text)).join("\n\n"), @r#"
     the configuration is not valid:
-      /etc/slack.toml:8: review: no user could be recognized: no way from a Slack person to a Teleport user is configured
+      /etc/slack.toml:8: review: no user could be recognized: no link from a Slack user to a Teleport user is configured
           add slack_user_id_trait, [review.users], or allow_email_username_match = true
       /etc/slack.toml:8: review: there is no way for clicks to arrive
           add app_token (Socket Mode), or signing_secret and [http] (callbacks)
@@ -567,7 +569,7 @@ fn review_settings_that_contradict_are_refused() {
     the configuration is not valid:
       /etc/slack.toml:7: slack.secret: the same setting is in line 10 as `review.signing_secret`
           keep one of them
-      /etc/slack.toml:9: review: no user could be recognized: no way from a Slack person to a Teleport user is configured
+      /etc/slack.toml:9: review: no user could be recognized: no link from a Slack user to a Teleport user is configured
           add slack_user_id_trait, [review.users], or allow_email_username_match = true
       /etc/slack.toml:12: http.https_key_file: the certificate to this key is missing
           add https_cert_file

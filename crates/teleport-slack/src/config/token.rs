@@ -41,7 +41,7 @@ impl TokenKind {
 pub fn reread(kind: TokenKind, path: &Path) -> Result<Secret, String> {
     let file = read_token_file(path).map_err(|error| format!("it cannot be read: {error}"))?;
     let text = file.text.expose().trim();
-    check(kind, text).map_err(|(cause, remedy)| format!("it {cause}; {remedy}"))?;
+    check(kind, text, true).map_err(|(cause, remedy)| format!("it {cause}; {remedy}"))?;
     Ok(Secret::from_file(text, path))
 }
 
@@ -52,6 +52,9 @@ pub(super) fn resolve(
     source: &Source<'_>,
     report: &mut Report,
 ) -> Option<Secret> {
+    if source.without_secrets {
+        return Some(Secret::new(""));
+    }
     let line = Some(entry.line);
     let (text, place) = if entry.value.starts_with('/') {
         let path = PathBuf::from(&entry.value);
@@ -66,6 +69,7 @@ pub(super) fn resolve(
                     io::ErrorKind::NotFound => "create the file, or write the value itself here",
                     io::ErrorKind::PermissionDenied => "let the user that runs teleport-slack read it",
                     io::ErrorKind::InvalidData => "it must hold one line of text: the value and nothing else",
+                    io::ErrorKind::IsADirectory | io::ErrorKind::InvalidInput => "name a regular file",
                     _ => "check the path",
                 };
                 let cause = format!("cannot read the file {shown}: {error}");
@@ -87,7 +91,7 @@ pub(super) fn resolve(
         report.error(line, &entry.key, "this is a relative path of a file", remedy);
         return None;
     }
-    match check(kind, &text) {
+    match check(kind, &text, !place.is_empty()) {
         Ok(()) if place.is_empty() => Some(Secret::new(text)),
         Ok(()) => Some(Secret::from_file(text, Path::new(&entry.value))),
         Err((cause, remedy)) => {
@@ -113,19 +117,21 @@ fn file_beside(text: &str, source: &Source<'_>) -> Option<PathBuf> {
 }
 
 const WANT_BOT: &str =
-    "use the \"Bot User OAuth Token\" (xoxb-…) from \"OAuth & Permissions\" in your Slack app's settings";
-const WANT_APP: &str = "use an \"App-Level Token\" (xapp-…) with the scope connections:write from \"Basic \
-                        Information\" in your Slack app's settings";
-const WANT_SIGNING: &str =
-    "use the \"Signing Secret\" from \"Basic Information\" in your Slack app's settings";
+    "the \"Bot User OAuth Token\" (xoxb-…) from \"OAuth & Permissions\" in your Slack app's settings";
+const WANT_APP: &str = "an \"App-Level Token\" (xapp-…) with the scope connections:write from \"Basic Information\" \
+                        in your Slack app's settings";
+const WANT_SIGNING: &str = "the \"Signing Secret\" from \"Basic Information\" in your Slack app's settings";
 
-/// Completes "this …" or "the file … …" with what is wrong.
-fn check(kind: TokenKind, text: &str) -> Result<(), (&'static str, &'static str)> {
+/// Completes "this …" or "the file … …" with what is wrong, and says the remedy. Of a text in a file it says where to write
+/// the right one.
+fn check(kind: TokenKind, text: &str, is_in_file: bool) -> Result<(), (&'static str, String)> {
     let want = match kind {
         TokenKind::Bot => WANT_BOT,
         TokenKind::App => WANT_APP,
         TokenKind::Signing => WANT_SIGNING,
     };
+    let want = if is_in_file { format!("write {want} into this file") } else { format!("use {want}") };
+    let or_file = if is_in_file { "" } else { ", or the absolute path of a file that holds it" };
     if text.is_empty() {
         return Err(("is empty", want));
     }
@@ -139,14 +145,17 @@ fn check(kind: TokenKind, text: &str) -> Result<(), (&'static str, &'static str)
         return Err(("is a secret of another kind", want));
     }
     match (kind, prefix(text)) {
+        (_, Prefix::None) if looks_like_a_file(text) => {
+            let remedy = "a file that holds it must be named by its absolute path".to_owned();
+            return Err(("is not a token", if is_in_file { want } else { remedy }));
+        }
         (TokenKind::Bot, Prefix::Bot)
         | (TokenKind::App, Prefix::App)
         | (TokenKind::Signing, Prefix::None) => {}
         (TokenKind::Bot, Prefix::Rotating) => {
-            return Err((
-                "is a token that rotates (xoxe.…), which is not supported",
-                "rotation cannot be turned off again: make a Slack app without it and use its xoxb-… token",
-            ));
+            let remedy =
+                "rotation cannot be turned off again: make a Slack app without it and use its xoxb-… token";
+            return Err(("is a token that rotates (xoxe.…), which is not supported", remedy.to_owned()));
         }
         (TokenKind::Bot, Prefix::App) => {
             return Err(("is an app-level token (xapp-…); that one belongs to review.app_token", want));
@@ -155,21 +164,25 @@ fn check(kind: TokenKind, text: &str) -> Result<(), (&'static str, &'static str)
         (_, Prefix::User) => return Err(("is a user token (xoxp-…)", want)),
         (_, Prefix::App) => return Err(("is an app-level token (xapp-…)", want)),
         (_, Prefix::Rotating) => return Err(("is a token that rotates (xoxe.…)", want)),
-        (_, Prefix::None) if text.contains(['/', '\\']) => {
-            return Err(("is not a token", "a file that holds it must be named by its absolute path"));
+        (TokenKind::Bot, Prefix::None) => {
+            return Err(("is not a bot token; those start with xoxb-", want + or_file));
         }
-        (TokenKind::Bot, Prefix::None) => return Err(("is not a bot token; those start with xoxb-", want)),
         (TokenKind::App, Prefix::None) => {
-            return Err(("is not an app-level token; those start with xapp-", want));
+            return Err(("is not an app-level token; those start with xapp-", want + or_file));
         }
     }
     if !text.bytes().all(|byte| byte.is_ascii_graphic()) {
         return Err((
             "has spaces, line breaks or other characters that no token has",
-            "copy it again; it is a single line of letters, digits and hyphens",
+            "copy it again; it is a single line of letters, digits and hyphens".to_owned(),
         ));
     }
     Ok(())
+}
+
+/// Whether it has signs that no secret has and names of files do. The example's `...` is none.
+fn looks_like_a_file(text: &str) -> bool {
+    text.contains(['/', '\\']) || text.contains('.') && text.contains(char::is_alphanumeric)
 }
 
 enum Prefix {

@@ -41,8 +41,7 @@ impl MappingConfig {
         if !self.is_needed || may_lead {
             return None;
         }
-        let cause =
-            "no way from a Slack person leads to this Teleport user, so no user could decide as this one";
+        let cause = "no configured link leads from a Slack user to this Teleport user, so no click could count as theirs";
         let alike = self.explicit.values().find(|named| named.to_lowercase() == user.to_lowercase());
         let remedy = match alike {
             Some(named) => format!("write {}, as in [review.users]; capitals count", quote(named)),

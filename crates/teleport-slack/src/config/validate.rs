@@ -1,4 +1,4 @@
-//! From what was written to a [`Config`]: the rules for each key, all mistakes reported, none hiding another.
+//! From what was written to a `Config`: the rules for each key, all mistakes reported, none hiding another.
 //!
 //! `[review]` and `[http]` are in `review.rs` and `http.rs`. Nothing is opened here but token files; whether
 //! certificates exist and hosts answer is for the clients to find out.
@@ -19,6 +19,7 @@ use super::schema;
 use super::source::{Source, choice, listen_addr, path_of};
 use super::token::{self, TokenKind};
 use super::{Examined, Parts, SlackConfig};
+use access_core::domain::secret::Secret;
 
 /// All that can be read of a configuration, with every mistake and warning.
 pub(super) fn examine(text: &str, source: &Source<'_>) -> Examined {
@@ -150,6 +151,7 @@ fn slack(root: &mut TableReader<'_, '_>, source: &Source<'_>) -> (Option<SlackCo
     let line = table.line();
     let token = match table.secret("token") {
         Field::Bad => None,
+        Field::Absent if source.without_secrets => Some(Secret::new("")),
         Field::Absent => {
             let remedy =
                 "add the \"Bot User OAuth Token\" (xoxb-…), or the absolute path of a file that holds it";

@@ -23,6 +23,7 @@ mod channel_queue;
 mod channel_outcomes;
 mod start_order;
 mod handle;
+mod settings;
 mod lookup_order;
 mod work_queue;
 mod history_check;
@@ -37,10 +38,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use access_core::domain::ids::RequestId;
-use access_core::domain::recipients::Rules;
 use access_core::domain::request::{AccessRequest, RequestState};
 use access_core::domain::skew::Offset;
-use access_core::policy::{self, CanSubmitForUsers, ModeSetting};
+use access_core::policy::CanSubmitForUsers;
 use jiff::Timestamp;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinError;
@@ -53,6 +53,8 @@ pub use self::handle::{Enqueued, Handle};
 use self::lease::Holder;
 use self::pending_decision::ReviewContext;
 use self::reconciler::{Action, Reconciler};
+use self::settings::can_submit;
+pub use self::settings::{ReviewHandles, Settings};
 pub use self::timings::ControllerTimings;
 use crate::controller::executor::Executor;
 use crate::controller::lag::Lag;
@@ -64,8 +66,6 @@ use crate::observe::health::Stage;
 use crate::observe::log_once::SharedLogOnce;
 use crate::observe::metrics::Metrics;
 use crate::observe::skew::Side;
-use crate::review::resolver::Resolver;
-use crate::review::users::UserLookup;
 use crate::supervise::clock::{CLOCK_CHECK_INTERVAL, Clock, ClockPair};
 use crate::supervise::worker_pool::MAX_RECONCILES;
 use slack_client::TokenStatus;
@@ -90,39 +90,22 @@ pub struct Context {
     pub author: Author,
     /// Slack's users and channels, cached.
     pub directory: Directory,
-    /// Which recipients to notify.
-    pub rules: Rules,
+    /// What the configuration says; the next reconciles go by a new value.
+    pub settings: watch::Receiver<Settings>,
+    /// Requests with new votes.
+    pub enqueued: Enqueued,
     /// The name of the Teleport cluster, as messages show it.
     pub cluster: String,
     /// Whether requests can be reviewed in Teleport itself.
     pub is_enterprise: bool,
     /// The address of the web UI, if Teleport reports it.
     pub web_proxy: Option<String>,
-    /// Reviews in Slack, if they are on.
-    pub review: Option<ReviewHandles>,
     /// Counts what happens.
     pub metrics: Metrics,
     /// Gives the wall clock's time.
     pub clock: Clock,
     /// How long to wait.
     pub timings: ControllerTimings,
-}
-
-/// What the controller needs for reviews in Slack.
-#[derive(Debug)]
-pub struct ReviewHandles {
-    /// The rules of the configuration: `[[review.rule]]`.
-    pub rules: Arc<policy::Rules>,
-    /// Which call to Teleport applies a decision, as configured.
-    pub setting: ModeSetting,
-    /// Whether this Teleport takes reviews for users.
-    pub can_submit: watch::Receiver<CanSubmitForUsers>,
-    /// Evaluates votes and applies decisions.
-    pub resolver: Arc<Resolver>,
-    /// Requests with new votes.
-    pub enqueued: Enqueued,
-    /// Maps Slack users to Teleport users.
-    pub users: Arc<UserLookup>,
 }
 
 /// Keeps every request's messages up to date.
@@ -142,6 +125,7 @@ pub struct Controller {
     /// Requests whose turn it is in Slack.
     next_in_queue: mpsc::Receiver<RequestId>,
     lookup_updates: mpsc::Receiver<RequestId>,
+    settings: watch::Receiver<Settings>,
     can_submit: watch::Receiver<CanSubmitForUsers>,
     /// A time before everything that is due: first in the queue.
     started_at: Instant,
@@ -165,34 +149,20 @@ impl Controller {
             slack,
             author,
             directory,
-            rules,
+            mut settings,
+            enqueued: Enqueued(enqueued),
             cluster,
             is_enterprise,
             web_proxy,
-            review,
             metrics,
             clock,
             timings,
         } = context;
         let (lookup_updates_tx, news) = mpsc::channel(LOOKUP_UPDATES_CAPACITY);
+        let Settings { rules, review } = settings.borrow_and_update().clone();
         let users = review.as_ref().map(|review| Arc::clone(&review.users));
         let lookups = RecipientLookup::new(directory.clone(), users, lookup_updates_tx, &timings);
-        // Without reviews in Slack these receivers never yield.
-        let review = review.map(|r| {
-            let can_submit = r.can_submit.clone();
-            let review_context = ReviewContext {
-                rules: r.rules,
-                setting: r.setting,
-                can_submit,
-                resolver: r.resolver,
-                timings,
-            };
-            (review_context, r.can_submit, r.enqueued.0)
-        });
-        let (review, can_submit, enqueued) = match review {
-            Some((review_context, can_submit, enqueued)) => (Some(review_context), can_submit, enqueued),
-            None => (None, watch::channel(CanSubmitForUsers::default()).1, mpsc::channel(1).1),
-        };
+        let can_submit = can_submit(review.as_ref());
         let (mut token_status, admitted) = (slack.token_status(), teleport.readmissions());
         let recoveries = token_status.borrow_and_update().recoveries;
         let (called_tx, called) = mpsc::channel(NEXT_IN_QUEUE_CAPACITY);
@@ -207,8 +177,8 @@ impl Controller {
         );
         let reconciler = Reconciler {
             teleport,
-            executor,
-            start_order: Default::default(),
+            executor: Arc::new(executor),
+            start_order: Arc::default(),
             directory,
             recipient_lookup: lookups,
             rules,
@@ -216,7 +186,7 @@ impl Controller {
             is_enterprise,
             web_proxy,
             log_once,
-            review,
+            review: review.map(|review| ReviewContext::new(review, timings)),
             metrics,
             clock,
             timings,
@@ -234,6 +204,7 @@ impl Controller {
             enqueued,
             next_in_queue: called,
             lookup_updates: news,
+            settings,
             can_submit,
             started_at: Instant::now(),
             token_status,
@@ -270,6 +241,7 @@ impl Controller {
                 // The operations behind it wait.
                 Some(id) = self.next_in_queue.recv() => self.queue.enqueue_at(id, self.started_at),
                 Some(id) = self.lookup_updates.recv() => self.queue.enqueue_at(id, Instant::now()),
+                Ok(()) = self.settings.changed() => self.apply_settings(),
                 // Another mode renders other messages.
                 Ok(()) = self.can_submit.changed() => self.resync(),
                 Ok(()) = self.token_status.changed() => {
@@ -411,6 +383,7 @@ impl Controller {
             Ok((mut retry_state, action)) => {
                 if self.retry_when_done.remove(&id) {
                     retry_state.retry_now();
+                    retry_state.pending_lookups = None;
                     self.queue.enqueue_at(id.clone(), Instant::now());
                 }
                 self.reconciler.metrics.pending_operations_changed(retry_state.pending_operations());
@@ -456,6 +429,18 @@ impl Controller {
         }
     }
 
+    /// Lets every later reconcile go by the new settings; those in progress end by the old ones and begin again.
+    fn apply_settings(&mut self) {
+        let settings = self.settings.borrow_and_update().clone();
+        self.can_submit = can_submit(settings.review.as_ref());
+        self.reconciler = Arc::new(self.reconciler.with_settings(settings));
+        for retry_state in self.retry_states.values_mut() {
+            // They were for the recipients of before.
+            retry_state.pending_lookups = None;
+        }
+        self.retry_all_now();
+    }
+
     fn resync(&mut self) {
         let now = Instant::now();
         let known = self.current.keys().chain(self.retry_states.keys()).cloned();
@@ -468,8 +453,9 @@ impl Controller {
     fn retry_all_now(&mut self) {
         self.reconciler.executor.reset_breaker();
         for retry_state in self.retry_states.values_mut() {
-            self.reconciler.metrics.pending_operations_changed(-retry_state.pending_operations());
+            let before = retry_state.pending_operations();
             retry_state.retry_now();
+            self.reconciler.metrics.pending_operations_changed(retry_state.pending_operations() - before);
         }
         self.retry_when_done.extend(self.in_progress.keys().cloned());
         self.resync();

@@ -17,6 +17,7 @@ use tracing::{debug, error, info, warn};
 
 use super::reconcile_error::{ReconcileError, retry_policy};
 use super::retry_state::{DecisionRetry, RetryState, later};
+use super::settings::ReviewHandles;
 use super::timings::ControllerTimings;
 use crate::observe::log_once::SharedLogOnce;
 use crate::review::resolver::{ResolveError, ResolveResult, Resolver};
@@ -37,7 +38,7 @@ pub(super) enum PendingDecision {
 }
 
 /// What reviews in Slack need to be displayed and applied.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct ReviewContext {
     pub(super) rules: Arc<policy::Rules>,
     pub(super) setting: ModeSetting,
@@ -47,6 +48,11 @@ pub(super) struct ReviewContext {
 }
 
 impl ReviewContext {
+    pub(super) fn new(review: ReviewHandles, timings: ControllerTimings) -> Self {
+        let ReviewHandles { rules, setting, can_submit, resolver, users: _ } = review;
+        Self { rules, setting, can_submit, resolver, timings }
+    }
+
     pub(super) fn mode(&self) -> Option<Mode> {
         mode(self.setting, *self.can_submit.borrow(), &self.rules)
     }

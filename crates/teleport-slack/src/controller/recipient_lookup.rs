@@ -18,7 +18,7 @@ use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt, StreamExt, poll};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
-use tracing::{error, warn};
+use tracing::{error, info, warn};
 
 use super::lookup_order::LookupOrder;
 use super::timings::ControllerTimings;
@@ -113,6 +113,11 @@ impl RecipientLookup {
     ) -> Self {
         let ControllerTimings { lookup: backoff, unresolved, .. } = *timings;
         Self { directory, users, order: LookupOrder::default(), updates: news, backoff, unresolved }
+    }
+
+    /// The same with other links between users, or none.
+    pub(super) fn with_users(&self, users: Option<Arc<UserLookup>>) -> Self {
+        Self { users, ..self.clone() }
     }
 
     /// Starts look-ups of these recipients; the flag says whether the configuration names them. Cached results are
@@ -269,7 +274,7 @@ impl LookupError {
 
     /// Logs it. A missing user that the configuration names is an error, like a missing channel (`sender`): an operator must
     /// act, and until then messages are missing. A missing suggested reviewer is a warning, because an operator cannot fix a
-    /// requester's typo.
+    /// requester's typo. A wait that Slack asks for needs no user.
     pub(super) fn log(&self, delay: Duration, is_configured: bool) {
         let (recipient, retry_in_s) = (&self.recipient, delay.as_secs());
         let (words, is_error) = match &self.kind {
@@ -285,8 +290,12 @@ impl LookupError {
                 (format!("Cannot determine whether the recipient is the requester: {}", access_core::domain::error_chain::chain(error)), false)
             }
         };
+        let is_wait =
+            matches!(&self.kind, LookupErrorKind::Slack(error) if matches!(error.retry(), Retry::After(_)));
         if is_error {
             error!(%recipient, retry_in_s, "{words}");
+        } else if is_wait {
+            info!(%recipient, retry_in_s, "{words}");
         } else {
             warn!(%recipient, retry_in_s, "{words}");
         }

@@ -6,7 +6,8 @@ use std::collections::BTreeMap;
 
 use access_core::domain::ids::RequestId;
 use access_core::domain::recipients::{
-    self, Destination, Recipient, RecipientKey, RecipientList, ResolvedTo, Rules, UnnotifiedReviewers,
+    self, Destination, MAX_RECIPIENTS, Recipient, RecipientKey, RecipientList, ResolvedTo, Rules,
+    UnnotifiedReviewers,
 };
 use access_core::domain::request::AccessRequest;
 use access_core::plan::Unresolved;
@@ -109,10 +110,10 @@ impl RequestRecipients {
         }
         let RecipientList { recipients, omitted: left_out, .. } = &self.list;
         if recipients.is_empty() {
-            warn!(request = %id, "No recipients for this request: no recipient is configured for its roles; add `recipients` under [slack] or an entry in [role_to_recipients]");
+            log_no_recipients(id);
         }
         if *left_out > 0 {
-            warn!(request = %id, left_out, "The request has more recipients than teleport-slack notifies; the last suggested reviewers are left out");
+            warn!(request = %id, left_out, limit = MAX_RECIPIENTS, "The request has more recipients than teleport-slack notifies; it leaves out the last suggested reviewers");
         }
     }
 
@@ -152,6 +153,7 @@ impl RequestRecipients {
             match outcome {
                 Ok((recipient, found)) => {
                     retry_state.unresolved.remove(&recipient.key());
+                    retry_state.missing_reviewers.remove(&recipient.key());
                     if found == ResolvedTo::Requester {
                         retry_state.requester_keys.insert(recipient.key());
                     }
@@ -189,6 +191,7 @@ impl RequestRecipients {
             retry_state.unresolved.entry(key.clone()).or_insert(why);
         }
         if is_reviewer && is_missing(why) {
+            retry_state.missing_reviewers.insert(key.clone());
             // One line names all of them (`record_unnotified_reviewers`).
         } else if log_once.should_log(key.as_str(), &missing.cause()) {
             missing.log(delay, !is_reviewer);
@@ -203,11 +206,34 @@ impl RequestRecipients {
             return;
         }
         if let Some(known) = record.known.as_ref().filter(|_| !unnotified.is_empty()) {
-            warn!(request = %known.id, "Suggested reviewers could not be notified: {unnotified}; no active user of this Slack workspace has these names: correct them in Teleport, or link them under [review.users]");
+            log_unnotified(&known.id, &unnotified);
         }
         retry_state.unrecorded.push(Outcome::Unnotified(unnotified.clone()));
         record.unnotified = unnotified;
     }
+
+    /// Logs once that no user is notified, because the request has only suggested reviewers and all are missing. There is no
+    /// message that could name them, and no record.
+    pub(super) fn log_if_all_are_missing(&self, id: &RequestId, retry_state: &mut RetryState) {
+        let unnotified = self.unnotified_reviewers(retry_state);
+        let is_missing = |recipient: &Recipient| retry_state.missing_reviewers.contains(&recipient.key());
+        if unnotified == retry_state.logged_unnotified || !self.list.recipients.iter().all(is_missing) {
+            return;
+        }
+        if !self.list.recipients.is_empty() {
+            log_no_recipients(id);
+        }
+        log_unnotified(id, &unnotified);
+        retry_state.logged_unnotified = unnotified;
+    }
+}
+
+fn log_no_recipients(id: &RequestId) {
+    warn!(request = %id, "No recipients for this request: no recipient is configured for its roles; add `recipients` under [slack] or an entry in [role_to_recipients]");
+}
+
+fn log_unnotified(id: &RequestId, unnotified: &UnnotifiedReviewers) {
+    warn!(request = %id, "Suggested reviewers could not be notified: {unnotified}; no active user of this Slack workspace has these names: correct them in Teleport, or link them under [review.users]");
 }
 
 /// Whether there is no active user, as opposed to no answer.

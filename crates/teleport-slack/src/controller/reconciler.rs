@@ -26,6 +26,7 @@ use super::recipients::RequestRecipients;
 use super::reconcile_error::{ReconcileError, STAGE_READ, retry_policy};
 use super::refetch::{Presence, refetch_at, refetch_if_stale};
 use super::retry_state::{Observation, Observed, RetryState, later};
+use super::settings::Settings;
 use super::start_order::StartOrder;
 use super::timings::ControllerTimings;
 use crate::observe::log_once::SharedLogOnce;
@@ -38,14 +39,13 @@ use teleport_client::plugin_data::Fields;
 /// A reconcile ends after this many passes although there is more to do, so that a request that keeps changing does not
 /// starve the others. It is queued again at once.
 const MAX_PASSES: usize = 8;
-/// When to check for look-up results without a wake-up.
-const LOOKUP_RECHECK: Duration = Duration::from_secs(60);
 
 /// What every reconcile needs.
+#[derive(Clone)]
 pub(super) struct Reconciler {
     pub(super) teleport: teleport_client::Client,
-    pub(super) executor: Executor,
-    pub(super) start_order: StartOrder,
+    pub(super) executor: Arc<Executor>,
+    pub(super) start_order: Arc<StartOrder>,
     pub(super) directory: Directory,
     pub(super) recipient_lookup: RecipientLookup,
     pub(super) rules: Rules,
@@ -105,6 +105,14 @@ struct Targets {
 }
 
 impl Reconciler {
+    /// The same with other settings: what was learned and what is in progress is shared.
+    pub(super) fn with_settings(&self, Settings { rules, review }: Settings) -> Self {
+        let users = review.as_ref().map(|review| Arc::clone(&review.users));
+        let recipient_lookup = self.recipient_lookup.with_users(users);
+        let review = review.map(|review| ReviewContext::new(review, self.timings));
+        Self { rules, review, recipient_lookup, ..self.clone() }
+    }
+
     /// Brings Slack in line with Teleport for one request. Returns when to reconcile again.
     #[tracing::instrument(level = "debug", name = "reconcile", skip_all, fields(request = %id))]
     pub(super) async fn reconcile(
@@ -228,8 +236,12 @@ impl Reconciler {
             .resolve(listed, &self.recipient_lookup, &self.rules, &self.log_once, retry_state)
             .await;
         let destinations = recipients.destinations(&self.directory, &retry_state.resolved);
-        if is_all_known && listed.is_some() && !(record.deliveries.is_empty() && destinations.is_empty()) {
-            recipients.record_unnotified_reviewers(record, retry_state);
+        if is_all_known && listed.is_some() {
+            if record.deliveries.is_empty() && destinations.is_empty() {
+                recipients.log_if_all_are_missing(id, retry_state);
+            } else {
+                recipients.record_unnotified_reviewers(record, retry_state);
+            }
         }
         let kept = record.deliveries.iter().filter(|delivery| !delivery.is_unreachable);
         retry_state.messages = kept.map(|delivery| (delivery.channel.clone(), delivery.ts.clone())).collect();
@@ -320,7 +332,7 @@ impl Reconciler {
         }
         let now = self.clock.now();
         // Look-up results wake the request; until then others may run.
-        let lookup_check = (!targets.is_all_known).then(|| later(now, LOOKUP_RECHECK));
+        let lookup_check = (!targets.is_all_known).then(|| later(now, self.timings.lookup_recheck));
         let wanted = targets.recipients.users_to_resolve(&self.rules, retry_state, |_| true);
         let next = next_reconcile(plan.requeue_at, &wanted, &retry_state.retry_times(now));
         let next = next.into_iter().chain(decide_at).chain(lookup_check).min();

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use access_core::domain::ids::{ChannelId, MessageTs};
-use access_core::domain::recipients::RecipientKey;
+use access_core::domain::recipients::{RecipientKey, UnnotifiedReviewers};
 use access_core::domain::request::AccessRequest;
 use access_core::plan::{Skipped, Unresolved};
 use access_core::record::claim::Claim;
@@ -141,6 +141,11 @@ pub(super) struct RetryState {
     pub(super) requester_keys: BTreeSet<RecipientKey>,
     /// Recipients that the last look-up did not find, and why.
     pub(super) unresolved: BTreeMap<RecipientKey, Unresolved>,
+    /// Suggested reviewers without an active user in Slack. A requester named them, so no operator is to act: they count
+    /// neither as pending nor as stalled.
+    pub(super) missing_reviewers: BTreeSet<RecipientKey>,
+    /// Those that the log named although the request has no message.
+    pub(super) logged_unnotified: UnnotifiedReviewers,
     /// The messages that existed at the last reconcile and can be updated.
     pub(super) messages: Vec<(ChannelId, MessageTs)>,
     /// Whether warnings about the recipients were logged.
@@ -162,13 +167,15 @@ impl RetryState {
 
     /// Whether it can be forgotten without loss.
     pub(super) fn is_empty(&self) -> bool {
-        !self.is_lagging() && self.observed.is_none() && self.decision_retry.is_none()
+        !self.is_lagging()
+            && self.retry_at.is_empty()
+            && self.observed.is_none()
+            && self.decision_retry.is_none()
     }
 
     /// Whether something could not be applied or recorded yet.
     pub(super) fn is_lagging(&self) -> bool {
-        !self.retry_at.is_empty()
-            || !self.queued.is_empty()
+        self.waiting().next().is_some()
             || !self.unrecorded.is_empty()
             || self.failed_reconciles > 0
             || self.decision_retry.as_ref().is_some_and(|undecided| undecided.is_owed)
@@ -177,9 +184,9 @@ impl RetryState {
     /// Whether every recipient's operation failed, or nothing could be done at all. A recipient with an up-to-date message
     /// was reached; then failures at other recipients do not count.
     pub(super) fn is_stalled(&self) -> bool {
-        let waits =
-            |operation: &Operation| self.retry_at.contains_key(operation) || self.queued.contains(operation);
-        let fails = |operation: &Operation| waits(operation) && self.failures.contains_key(operation);
+        let fails = |operation: &Operation| {
+            self.failures.contains_key(operation) && self.waiting().any(|waiting| waiting == operation)
+        };
         let is_current = |(channel, ts): &(ChannelId, MessageTs)| {
             !fails(&Operation::Update(channel.clone(), ts.clone()))
                 && !fails(&Operation::Reply(channel.clone(), ts.clone()))
@@ -188,9 +195,15 @@ impl RetryState {
         self.failed_reconciles > 0 || has_failed && !self.messages.iter().any(is_current)
     }
 
-    /// Operations that wait to be tried again or for their turn.
+    /// How many operations wait to be tried again or for their turn.
     pub(super) fn pending_operations(&self) -> i64 {
-        i64::try_from(self.retry_at.len() + self.queued.len()).unwrap_or(i64::MAX)
+        i64::try_from(self.waiting().count()).unwrap_or(i64::MAX)
+    }
+
+    /// The operations that wait to be tried again or for their turn.
+    fn waiting(&self) -> impl Iterator<Item = &Operation> {
+        let is_missing = |operation: &Operation| matches!(operation, Operation::Post(key) if self.missing_reviewers.contains(key));
+        self.retry_at.keys().chain(&self.queued).filter(move |operation| !is_missing(operation))
     }
 
     /// The retry times by a wall clock that shows `now`. Setting that clock does not change the waits.
@@ -446,6 +459,24 @@ mod tests {
         assert!(!retry_state.is_stalled());
         retry_state.failed_reconciles = 1;
         assert!(retry_state.is_stalled(), "Teleport's record could not be read");
+    }
+
+    #[test]
+    fn a_suggested_reviewer_who_is_missing_is_neither_pending_nor_stalled() {
+        let post = |to: &str| Operation::Post(RecipientKey::new(to));
+        let failed = Deferred::failed(Duration::from_secs(600));
+        let mut retry_state = RetryState::default();
+        retry_state.missing_reviewers.insert(RecipientKey::new("nobody@example.com"));
+        retry_state.defer(post("nobody@example.com"), &failed);
+        assert_eq!(retry_state.pending_operations(), 0);
+        assert!(!retry_state.is_lagging() && !retry_state.is_stalled());
+        assert!(!retry_state.is_empty(), "the time of the next look-up is kept");
+        // The same of a recipient of the configuration is for an operator.
+        retry_state.defer(post("bob@example.com"), &failed);
+        assert_eq!(retry_state.pending_operations(), 1);
+        assert!(retry_state.is_lagging() && retry_state.is_stalled());
+        retry_state.missing_reviewers.clear();
+        assert_eq!(retry_state.pending_operations(), 2);
     }
 
     #[tokio::test(start_paused = true)]

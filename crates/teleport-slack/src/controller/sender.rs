@@ -350,6 +350,9 @@ impl SlackSender {
             debug!(request = %id, %destination, retry_in_s = again, "{}", error.with_remedy(slack_setting));
         } else if matches!(error.retry(), Retry::Never | Retry::NeedsOperator) {
             error!(request = %id, %destination, retry_in_s = again, "{}", error.with_remedy(slack_setting));
+        } else if matches!(error.retry(), Retry::After(_)) {
+            // The message comes later without an operator.
+            info!(request = %id, %destination, retry_in_s = again, "{}", error.with_remedy(slack_setting));
         } else {
             warn!(request = %id, %destination, retry_in_s = again, "{}", error.with_remedy(slack_setting));
         }

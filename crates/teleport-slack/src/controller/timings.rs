@@ -38,6 +38,8 @@ pub struct ControllerTimings {
     pub teleport_denied: Backoff,
     /// Something that a verdict depends on cannot be read, or the votes do not suffice after all.
     pub undecided: Backoff,
+    /// When to check for the results of look-ups without a wake-up.
+    pub lookup_recheck: Duration,
     /// After a look-up that found no user: a user who is not in Slack today may be tomorrow.
     pub unresolved: Duration,
     /// Every request is reconciled again this often although nothing woke it.
@@ -66,6 +68,7 @@ impl Default for ControllerTimings {
             teleport_unavailable: backoff(1, 20),
             teleport_denied: backoff(10, 300),
             undecided: backoff(5, 300),
+            lookup_recheck: seconds(60),
             unresolved: seconds(600),
             resync: seconds(600),
             after_panic: seconds(60),

@@ -15,7 +15,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::time::sleep;
 use tracing::{error, info};
 
-use crate::config::TlsFiles;
+use crate::config::{Sensitivity, TlsFiles};
 use crate::observe::file_watch::{FileChange, FileWatch};
 use access_core::domain::error_chain::chain;
 use client_base::certificate::CertificateFacts;
@@ -68,7 +68,9 @@ impl Certificates {
         files: TlsFiles,
         retry: Duration,
     ) -> Result<(Self, FileWatch), CertificateError> {
-        let watch = FileWatch::of_present(vec![files.key.clone(), files.cert.clone()], retry).await;
+        let watched =
+            vec![(files.key.clone(), Sensitivity::Secret), (files.cert.clone(), Sensitivity::Integrity)];
+        let watch = FileWatch::of_present(watched, retry).await;
         let config = load(&files).await?.config;
         Ok((Self { files, config: Mutex::new(config) }, watch))
     }

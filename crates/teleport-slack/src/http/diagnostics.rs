@@ -46,7 +46,7 @@ impl Diagnostics {
     ///
     /// An address that cannot be had.
     pub async fn bind(address: SocketAddr) -> Result<Self, ListenError> {
-        let (socket, address) = bind(address, "questions about health", "diagnostics.listen_addr").await?;
+        let (socket, address) = bind(address, "diagnostics", "diagnostics.listen_addr").await?;
         Ok(Self { socket, address })
     }
 

@@ -22,9 +22,11 @@ use tracing::{debug, warn};
 use crate::observe::log_once::SharedLogOnce;
 use crate::supervise::worker_pool::{WorkError, WorkerPool};
 
-/// Where callbacks are taken: at the root, as the plugins of the 0.x releases did, and at the path that
-/// `docs/slack-app.md` names.
-const PATHS: [&str; 2] = ["/", "/slack/interactivity"];
+/// The path of callbacks that documents and manifests name.
+pub const PATH: &str = "/slack/interactivity";
+
+/// Where callbacks are taken: there, and at the root, as the plugins of the 0.x releases did.
+const PATHS: [&str; 2] = ["/", PATH];
 
 /// The largest body read. Slack's are a few kilobytes, with a large message inside some tens.
 pub const MAX_BODY_BYTES: usize = 256 * 1024;

@@ -13,6 +13,7 @@ mod server;
 use std::future::Future;
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
+use std::os::fd::AsFd;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -45,6 +46,13 @@ pub struct Listener {
     address: SocketAddr,
     certificates: Option<(Certificates, FileWatch)>,
     file_poll: Duration,
+}
+
+/// The socket of a listener; the system closes it when all of its holders have dropped it.
+#[derive(Debug)]
+pub struct ListeningSocket {
+    socket: std::net::TcpListener,
+    address: SocketAddr,
 }
 
 /// Why a port cannot be listened on.
@@ -87,15 +95,55 @@ impl Listener {
     /// An address that cannot be had, or a key or certificate that cannot be used.
     pub async fn bind(
         address: SocketAddr,
-        tls: Option<&TlsFiles>,
+        tls: Option<TlsFiles>,
         files_timings: FileTimings,
     ) -> Result<Self, ListenError> {
-        let certificates = match tls {
-            Some(files) => Some(Certificates::load(files.clone(), files_timings.retry).await?),
-            None => None,
-        };
+        // The files first, so that a failure holds no address.
+        let certificates = Self::certificates(tls, files_timings).await?;
         let (socket, address) = bind(address, "Slack's callbacks", "http.listen_addr").await?;
         Ok(Self { socket, address, certificates, file_poll: files_timings.poll })
+    }
+
+    /// The same at an address at which another listener of this process listens, as its [`Listener::socket`] shows: the
+    /// other is to be stopped then.
+    ///
+    /// # Errors
+    ///
+    /// A key or certificate that cannot be used, or a socket that cannot be shared.
+    pub async fn take_over(
+        socket: &ListeningSocket,
+        tls: Option<TlsFiles>,
+        files_timings: FileTimings,
+    ) -> Result<Self, ListenError> {
+        let certificates = Self::certificates(tls, files_timings).await?;
+        let fail = |source| ListenError::Bind {
+            purpose: "Slack's callbacks",
+            address: socket.address,
+            key: "http.listen_addr",
+            source,
+        };
+        let shared = socket.socket.try_clone().and_then(TcpListener::from_std).map_err(fail)?;
+        Ok(Self { socket: shared, address: socket.address, certificates, file_poll: files_timings.poll })
+    }
+
+    /// The socket, to let another listener take it over without a moment in which nothing listens.
+    ///
+    /// # Errors
+    ///
+    /// If the system has no file descriptor to give.
+    pub fn socket(&self) -> io::Result<ListeningSocket> {
+        let socket = self.socket.as_fd().try_clone_to_owned()?.into();
+        Ok(ListeningSocket { socket, address: self.address })
+    }
+
+    async fn certificates(
+        tls: Option<TlsFiles>,
+        timings: FileTimings,
+    ) -> Result<Option<(Certificates, FileWatch)>, ListenError> {
+        match tls {
+            Some(files) => Ok(Some(Certificates::load(files, timings.retry).await?)),
+            None => Ok(None),
+        }
     }
 
     /// Where it listens; with the real port if port 0 was asked for.

@@ -5,7 +5,6 @@
 //! `access_core::policy` decides whether the user may; `handler` applies it.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use access_core::domain::request::AccessRequest;
 use access_core::interaction::{AppInstallation, OriginMismatch, check_message};
@@ -21,10 +20,9 @@ use crate::review::resolver::Resolver;
 use crate::review::voters::teleport_refusal;
 use teleport_client::error::TeleportError;
 
-/// How often to check again for what is not there yet, with a pause in between: a decision that Teleport did not confirm, or
-/// a message that was just posted.
+/// How often to check again, each time after `ReviewTimings::recheck`, for what is not there yet: a decision that Teleport
+/// did not confirm, or a message that was just posted.
 pub(crate) const MAX_ATTEMPTS: u32 = 3;
-pub(crate) const RETRY_PAUSE: Duration = Duration::from_millis(500);
 
 /// The facts of a verdict.
 pub(crate) struct DecisionFacts {
@@ -80,7 +78,7 @@ impl FactsLoader {
                 Err(OriginMismatch::Message) if retries < MAX_ATTEMPTS => retries += 1,
                 Err(mismatch) => return Ok(Err(self.clusters.refusal(mismatch, command))),
             }
-            tokio::time::sleep(RETRY_PAUSE).await;
+            tokio::time::sleep(self.resolver.voters.timings.recheck).await;
         }
     }
 }

@@ -9,7 +9,7 @@ use access_core::domain::decision::Decision;
 use access_core::domain::ids::RequestId;
 use access_core::domain::request::AccessRequest;
 use access_core::interaction::controls::ModalState;
-use access_core::interaction::{AppInstallation, Interaction, OriginMismatch, Sender, check_origin};
+use access_core::interaction::{AppInstallation, Interaction, OriginMismatch, check_origin};
 use access_core::policy::refusal::Refusal;
 use access_core::policy::{
     CanSubmitForUsers, Facts, Groups, Mode, ModeSetting, Reason, Resolution, Rules, Verdict, VoteResult,
@@ -24,8 +24,7 @@ use tokio::time::Instant;
 use tracing::{debug, info, warn};
 
 use super::command::{DecisionCommand, decision_command};
-use super::facts::{DecisionFacts, FactsLoader, MAX_ATTEMPTS, RETRY_PAUSE};
-use super::receiver::Received;
+use super::facts::{DecisionFacts, FactsLoader, MAX_ATTEMPTS};
 use super::refusals::{already_resolved, refusal_if_not_applied, refusal_if_resolved};
 use super::respond::Responder;
 use crate::config::slack_setting;
@@ -34,7 +33,6 @@ use crate::observe::metrics::{InteractionResult, Metrics};
 use crate::review::resolver::{ResolveError, ResolveResult, Resolver};
 use crate::review::review_support::ReviewSupport;
 use crate::review::voters::VoterSnapshot;
-use crate::supervise::job_queue::JobHandler;
 use teleport_client::decisions::{DecideError, SubmitReview};
 use teleport_client::error::ErrorKind;
 use teleport_client::plugin_data::modify_record;
@@ -87,7 +85,7 @@ impl From<Refusal> for Outcome {
 }
 
 impl InteractionHandler {
-    async fn handle_interaction(&self, interaction: Interaction) {
+    pub(super) async fn handle_interaction(&self, interaction: Interaction) {
         let began = Instant::now();
         let Some(command) = decision_command(interaction) else { return };
         if let Err(mismatch) = check_origin(&command.origin, &self.installation) {
@@ -333,7 +331,7 @@ impl InteractionHandler {
             match &written {
                 // It may be recorded: `add_vote` recognizes its own vote, so a second write finds out.
                 Err(error) if error.kind() == ErrorKind::Retry && may_be_in && failures < MAX_WRITES => {
-                    tokio::time::sleep(RETRY_PAUSE).await;
+                    tokio::time::sleep(self.resolver.voters.timings.recheck).await;
                 }
                 Ok(_) if let Some(VoteResult::NeedsAccounts(accounts)) = &counted => {
                     reads += 1;
@@ -462,35 +460,9 @@ impl InteractionHandler {
             {
                 return Some(request);
             }
-            tokio::time::sleep(RETRY_PAUSE).await;
+            tokio::time::sleep(self.resolver.voters.timings.recheck).await;
         }
         None
-    }
-}
-
-impl JobHandler<Received> for Arc<InteractionHandler> {
-    type ReplyTo = Option<Sender>;
-
-    fn reply_to(&self, incoming: &Received) -> Option<Sender> {
-        incoming.sender()
-    }
-
-    async fn handle(self, incoming: Received) {
-        match incoming {
-            Received::Interaction(interaction) => {
-                InteractionHandler::handle_interaction(&self, *interaction).await
-            }
-            Received::Unrecognized(sender) => {
-                self.metrics.interaction_ended(InteractionResult::Refused(&Refusal::UnknownOrigin));
-                self.responder.refuse(&sender, &Refusal::UnknownOrigin).await;
-            }
-        }
-    }
-
-    async fn on_aborted(self, sender: Option<Sender>) {
-        if let Some(sender) = sender {
-            self.responder.refuse(&sender, &Refusal::Interrupted).await;
-        }
     }
 }
 

@@ -5,6 +5,7 @@
 
 pub mod respond;
 pub(crate) mod command;
+pub mod current_handler;
 pub mod handler;
 pub mod other_cluster;
 pub mod receiver;

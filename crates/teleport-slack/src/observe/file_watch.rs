@@ -3,15 +3,17 @@
 //! Files are replaced in many ways: rewritten in place, renamed over, or swapped by a link as in Kubernetes. Times, lengths
 //! and inodes can stay the same when the contents change, and change when they stay the same. A program may still be
 //! writing, one file after the other, so contents count when two looks in a row see the same. What to do with them, and
-//! what to log, is the caller's.
+//! what to log, is the caller's. The watch itself warns of a file that others can read or change since the last look.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use client_base::files;
 use sha2::{Digest, Sha256};
 use tokio::time::Instant;
-use tracing::debug;
+use tracing::{debug, warn};
+
+use crate::config::{Sensitivity, open_to_others};
 
 /// The largest file that is compared. Keys, certificates and tokens are much smaller, and the code that uses the contents says
 /// so of one that is too large.
@@ -19,6 +21,8 @@ const MAX_FILE_BYTES: u64 = 1024 * 1024;
 
 /// For each file a digest of what it holds, or why it cannot be read.
 type Contents = Vec<Result<[u8; 32], String>>;
+/// For each file what others may do too much to it, with the remedy.
+type Openings = Vec<Option<String>>;
 
 /// How often to look at files.
 #[derive(Clone, Copy, Debug)]
@@ -32,8 +36,10 @@ pub struct FileTimings {
 /// Files that belong together, such as a certificate and its key.
 #[derive(Debug)]
 pub(crate) struct FileWatch {
-    files: Vec<PathBuf>,
+    files: Vec<(PathBuf, Sensitivity)>,
     retry_interval: Duration,
+    /// What the last look found; the configuration's warnings name what is open before the first.
+    open: Option<Openings>,
     in_use: Option<Contents>,
     /// What the last look found.
     last: Option<Contents>,
@@ -59,22 +65,28 @@ pub(crate) enum FileChange {
 impl FileWatch {
     /// What the caller uses is not known yet: the first contents are new. Contents that are not adopted are to be tried
     /// again after each `retry_interval`.
-    pub(crate) fn new(files: Vec<PathBuf>, retry_interval: Duration) -> Self {
-        Self { files, retry_interval, in_use: None, last: None, tried_at: None, was_tried: false }
+    pub(crate) fn new(files: Vec<(PathBuf, Sensitivity)>, retry_interval: Duration) -> Self {
+        let (open, in_use, last, tried_at) = (None, None, None, None);
+        Self { files, retry_interval, open, in_use, last, tried_at, was_tried: false }
     }
 
     /// The same, and the present contents count as in use. To be called before the caller reads them, so that what is
     /// written in between is found by the next looks.
-    pub(crate) async fn of_present(files: Vec<PathBuf>, retry_interval: Duration) -> Self {
+    pub(crate) async fn of_present(files: Vec<(PathBuf, Sensitivity)>, retry_interval: Duration) -> Self {
         let mut watch = Self::new(files, retry_interval);
-        watch.in_use = watch.read().await;
+        (watch.in_use, watch.open) = watch.read().await.unzip();
         watch
     }
 
     /// Reads all files. At most one look is in progress, because a network drive may hang.
     pub(crate) async fn look(&mut self) -> FileChange {
         match self.read().await {
-            Some(found) => self.observe(found, Instant::now()),
+            Some((found, open)) => {
+                for opened in self.newly_open(open) {
+                    warn!("The permissions of a file changed: {opened}");
+                }
+                self.observe(found, Instant::now())
+            }
             None => FileChange::Nothing,
         }
     }
@@ -85,15 +97,24 @@ impl FileWatch {
         (self.tried_at, self.was_tried) = (None, false);
     }
 
-    async fn read(&self) -> Option<Contents> {
-        let paths = self.files.clone();
-        let digest = |path: PathBuf| match files::read(&path, MAX_FILE_BYTES) {
-            Ok((bytes, _)) => Ok(Sha256::digest(bytes).into()),
-            Err(error) => Err(error.to_string()),
-        };
-        let read = tokio::task::spawn_blocking(move || paths.into_iter().map(digest).collect());
+    async fn read(&self) -> Option<(Contents, Openings)> {
+        let watched = self.files.clone();
+        let read = tokio::task::spawn_blocking(move || {
+            watched.iter().map(|(path, held)| read_file(path, *held)).unzip()
+        });
         // It panicked, which was printed, or the process ends.
         read.await.inspect_err(|_| debug!("The files {:?} could not be looked at", self.files)).ok()
+    }
+
+    /// What is open to others and was not at the last look.
+    fn newly_open(&mut self, found: Openings) -> Vec<String> {
+        let before = self.open.replace(found.clone()).unwrap_or_else(|| found.clone());
+        found
+            .into_iter()
+            .zip(before)
+            .filter(|(now, before)| now != before)
+            .filter_map(|(now, _)| now)
+            .collect()
     }
 
     fn observe(&mut self, found: Contents, now: Instant) -> FileChange {
@@ -116,6 +137,17 @@ impl FileWatch {
         };
         (self.tried_at, self.was_tried) = (Some(now), true);
         change
+    }
+}
+
+/// The digest of a file, and whether it is open to others. One that cannot be read is open to none.
+fn read_file(path: &Path, held: Sensitivity) -> (Result<[u8; 32], String>, Option<String>) {
+    match files::read(path, MAX_FILE_BYTES) {
+        Ok((bytes, permissions)) => {
+            let open = permissions.and_then(|found| open_to_others(held, path, &found));
+            (Ok(Sha256::digest(bytes).into()), open.map(|(cause, remedy)| format!("{cause}; {remedy}")))
+        }
+        Err(error) => (Err(error.to_string()), None),
     }
 }
 

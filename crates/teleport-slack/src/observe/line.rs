@@ -46,6 +46,8 @@ impl Fields {
         match (field.name(), value) {
             ("message", Value::String(text)) => self.message = text,
             ("message", other) => self.message = other.to_string(),
+            // The first line of its kind: there is nothing to say.
+            ("suppressed", Value::Number(count)) if count.as_u64() == Some(0) => {}
             (name, value) => match self.values.iter_mut().find(|(known, _)| *known == name) {
                 Some((_, old)) => *old = value,
                 None => self.values.push((name, value)),

@@ -74,6 +74,15 @@ impl Metrics {
         Self::with_scope(config.review.as_ref().into(), unready_after)
     }
 
+    /// Another configuration is in use. Series of the one before stay.
+    pub fn apply_scope(&self, scope: Scope) {
+        self.counters.add_series(scope);
+        self.health.update(|state| {
+            let sockets = state.sockets.take().unwrap_or_default();
+            state.sockets = scope.is_socket_mode().then_some(sockets);
+        });
+    }
+
     /// The state of the daemon, which decides whether it is ready.
     pub fn health(&self) -> &Health {
         &self.health

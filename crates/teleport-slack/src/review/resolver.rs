@@ -13,6 +13,7 @@ use access_core::policy::refusal::Refusal;
 use access_core::policy::{Resolution, Rules, Tally, VoteEvaluation, evaluate_votes, reevaluate};
 use access_core::record::Record;
 use parking_lot::Mutex;
+use tokio_util::sync::DropGuard;
 use tracing::{debug, warn};
 
 use super::voters::{VoterLoader, VoterSnapshot};
@@ -58,8 +59,10 @@ pub struct Resolver {
     pub voters: VoterLoader,
     /// The rules of the configuration: `[[review.rule]]`.
     pub rules: Arc<Rules>,
-    /// The requests whose decision is in progress.
-    pub in_progress: InProgress,
+    /// The requests whose decision is in progress; shared by the resolvers of all settings.
+    pub in_progress: Arc<InProgress>,
+    /// Ends the tasks that were started for these settings, when no reconcile and no interaction goes by them any more.
+    pub tasks: DropGuard,
 }
 
 /// One lock per request: a reconcile and interactions may reach the same decision at once, and each would set the state.

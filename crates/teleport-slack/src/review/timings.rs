@@ -13,6 +13,9 @@ pub struct ReviewTimings {
     pub support_timeout: Duration,
     /// How long reads for a verdict may take; after that nothing is decided.
     pub read_timeout: Duration,
+    /// Before a check again for what is not there yet: a decision that Teleport did not confirm, or a message that was just
+    /// posted.
+    pub recheck: Duration,
     /// How long a read of a voter counts as current, from the start of the call; also for user groups.
     pub voters_max_age: Duration,
     /// A user group that was asked for within this time is not asked for again. A verdict may be made and applied until
@@ -32,6 +35,7 @@ impl Default for ReviewTimings {
             support_check: seconds(600),
             support_timeout: seconds(10),
             read_timeout: seconds(10),
+            recheck: Duration::from_millis(500),
             voters_max_age: seconds(10),
             groups_max_age: seconds(8),
             users_max_age: seconds(60),

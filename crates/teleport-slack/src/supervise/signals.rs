@@ -19,8 +19,10 @@ pub enum SignalAction {
     Stop(&'static str),
     /// To stop at once, although something is in progress.
     StopNow(&'static str),
-    /// To reopen the log file. `SIGHUP` mostly; other programs take `SIGUSR1` and `SIGUSR2` for it, and these would end
-    /// the process otherwise.
+    /// To read the configuration again, and to reopen the log file.
+    Reload(&'static str),
+    /// To reopen the log file: other programs take `SIGUSR1` and `SIGUSR2` for it, and these would end the process
+    /// otherwise.
     ReopenLog(&'static str),
 }
 
@@ -61,7 +63,7 @@ impl Signals {
                 _ = self.terminate.recv() => "SIGTERM",
                 _ = self.interrupt.recv() => "SIGINT",
                 _ = self.quit.recv() => "SIGQUIT",
-                _ = self.hangup.recv() => return SignalAction::ReopenLog("SIGHUP"),
+                _ = self.hangup.recv() => return SignalAction::Reload("SIGHUP"),
                 _ = first.recv() => return SignalAction::ReopenLog("SIGUSR1"),
                 _ = second.recv() => return SignalAction::ReopenLog("SIGUSR2"),
             };

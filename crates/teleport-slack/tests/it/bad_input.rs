@@ -350,7 +350,7 @@ fn oversized_fields_are_truncated_and_counted() {
         }
         // The requester chooses the suggested reviewers, so their number is bounded.
         let line = bed.until_logged(&daemon, "has more recipients than teleport-slack notifies").await;
-        assert!(line.contains("left_out=4903") && line.contains(&id), "{line}");
+        assert!(line.contains("left_out=4903") && line.contains("limit=100") && line.contains(&id), "{line}");
         let other = bed.create_request();
         bed.until_status(&daemon, "U0BOB", &other, "⏳ PENDING").await;
 

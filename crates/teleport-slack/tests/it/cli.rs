@@ -72,7 +72,7 @@ fn every_form_of_help_exits_with_0() {
         (&["-h"], "Exit status:"),
         (&["help", "start"], "--insecure-no-tls"),
         (&["start", "--help"], "--insecure-no-tls"),
-        (&["help", "configure"], "chmod 0600"),
+        (&["help", "configure"], "install -m 0640"),
     ] {
         let output = run(asked);
         assert_eq!((output.status.code(), text(&output.stderr)), (Some(0), String::new()), "{asked:?}");

@@ -19,7 +19,7 @@ use teleport_client::identity::Identity;
 use teleport_client::listing::Completeness;
 use teleport_client::watcher::WatchUpdate;
 use teleport_slack::config;
-use teleport_slack::controller::{Context, Controller, ControllerTimings};
+use teleport_slack::controller::{Context, Controller, ControllerTimings, Handle, Settings};
 use teleport_slack::observe::metrics::{Format, Metrics};
 use teleport_slack::supervise::clock::Clock;
 use tokio::sync::{mpsc, watch};
@@ -182,11 +182,11 @@ impl InProcessController {
             slack: slack.clone(),
             author: Author::from(&auth),
             directory: Directory::new(slack),
-            rules: config.rules(),
+            settings: watch::channel(Settings { rules: config.rules(), review: None }).1,
+            enqueued: Handle::new().1,
             cluster: "local-site".to_owned(),
             is_enterprise: false,
             web_proxy: None,
-            review: None,
             metrics: metrics.clone(),
             clock,
             timings: ControllerTimings::default(),

@@ -7,6 +7,7 @@ use access_sim::slack::faults::{Fault, FaultRule};
 use access_sim::teleport::call_log::Method;
 use access_sim::teleport::certs::CertOptions;
 use access_sim::teleport::faults::WatchEnd;
+use access_sim::teleport::request::NewRequest;
 use jiff::{SignedDuration, Timestamp};
 
 use crate::harness::daemon::MetricValues;
@@ -210,7 +211,7 @@ fn a_taken_diagnostics_port_ends_the_start() {
         let config = format!("{TEAM_AND_BOB}[diagnostics]\nlisten_addr = \"{address}\"");
         let (status, log) = bed.run_to_exit(&bed.config(&config)).await;
         assert_eq!(status, Some(1), "{log}");
-        assert!(log.contains(&format!("cannot listen for questions about health on {address}")), "{log}");
+        assert!(log.contains(&format!("cannot listen for diagnostics on {address}")), "{log}");
         assert!(log.contains("diagnostics.listen_addr") && log.contains("in use"), "{log}");
         assert!(log.contains("another program") && log.contains("choose another port"), "{log}");
         assert_eq!(bed.slack.calls().len(), 0, "nothing was begun");
@@ -241,6 +242,72 @@ fn pending_operations_are_counted_and_have_a_time_while_there_are_some() {
         bed.until_status(&daemon, "C0TEAM", &id, "⏳ PENDING").await;
         metrics(|pending, since| pending == 0.0 && since.is_none()).await;
         daemon.stop().await;
+    });
+}
+
+/// The metrics as soon as so many operations are pending and no reconcile is in progress.
+async fn until_pending(daemon: &Daemon, pending: f64) -> MetricValues {
+    let poll = async || {
+        let metrics = daemon.metrics().await;
+        let is_wanted = metrics["active_reconciles"] == 0.0 && metrics["pending_operations"] == pending;
+        is_wanted.then_some(metrics)
+    };
+    poll_until("the metrics", daemon.log_changes(), poll).await
+}
+
+#[test]
+fn operations_that_wait_for_their_turn_are_counted_once_when_the_token_works_again() {
+    run_in_process(async {
+        let bed = TestBed::new().await;
+        let daemon = bed.start_with_diagnostics("recipients = [\"C0TEAM\"]").await;
+        let shown = bed.create_request();
+        bed.until_status(&daemon, "C0TEAM", &shown, "⏳ PENDING").await;
+        let limited = Fault::RateLimited { retry_after: 5 };
+        bed.slack.faults().add(FaultRule::new("chat.postMessage", limited).times(1));
+        let ids = [(); 3].map(|()| bed.create_request());
+        until_pending(&daemon, 3.0).await;
+        let token = bed.slack.token();
+        bed.slack.set_token("xoxb-2-other");
+        bed.approve(&shown);
+        bed.until_warned(&daemon, "Slack refuses the bot token").await;
+        bed.slack.set_token(&token);
+        bed.until_logged(&daemon, "Slack takes the bot token again").await;
+        for id in &ids {
+            bed.until_status(&daemon, "C0TEAM", id, "⏳ PENDING").await;
+        }
+        bed.until_status(&daemon, "C0TEAM", &shown, "✅ APPROVED (looks fine)").await;
+        until_pending(&daemon, 0.0).await;
+        daemon.stop().await;
+    });
+}
+
+#[test]
+fn a_suggested_reviewer_who_is_missing_is_for_no_operator_and_a_configured_recipient_is() {
+    run_in_process(async {
+        let bed = TestBed::new().await;
+        let daemon = bed.start_with_diagnostics("[role_to_recipients]\nadmin = \"gone@example.com\"").await;
+        let misspelled = NewRequest {
+            suggested_reviewers: vec!["nobody@example.com".to_owned()],
+            ..NewRequest::roles(&["dba"], "")
+        };
+        let id = bed.create_request_with(misspelled);
+        // No message can name the reviewer, so the log does.
+        for words in ["No recipients for this request", "could not be notified: nobody@example.com;"] {
+            let line = bed.until_warned(&daemon, words).await;
+            assert!(line.contains(&id), "{line}");
+        }
+        let times =
+            ["oldest_pending_operation_timestamp_seconds", "oldest_stalled_request_timestamp_seconds"];
+        let idle = until_pending(&daemon, 0.0).await;
+        assert!(times.iter().all(|time| !idle.contains_key(*time)), "{idle:?}");
+        // An operator can correct the name of this one.
+        bed.create_request_with(NewRequest::roles(&["admin"], ""));
+        let is_error = |line: &&str| line.contains(" ERROR ") && line.contains("recipient=gone@example.com");
+        bed.until(&daemon, "the error", || daemon.log().lines().find(is_error).map(drop)).await;
+        let waiting = until_pending(&daemon, 1.0).await;
+        assert!(times.iter().all(|time| waiting.contains_key(*time)), "{waiting:?}");
+        let log = daemon.stop().await;
+        assert_eq!(log.matches("could not be notified").count(), 1, "{log}");
     });
 }
 

@@ -47,7 +47,9 @@ fn a_pipe_in_place_of_any_file_is_an_error_at_once() {
         }
         for path in [at("pipe"), bed.dir.path().to_owned()] {
             let output = run_within_timeout(&["start", "-c", path.to_str().unwrap()]);
-            assert_eq!(output.status.code(), Some(78), "{}", String::from_utf8_lossy(&output.stderr));
+            let said = String::from_utf8(output.stderr).unwrap();
+            assert_eq!(output.status.code(), Some(78), "{said}");
+            assert!(said.contains("it must be a regular file"), "{said}");
         }
     });
 }
@@ -68,10 +70,10 @@ fn an_unusable_token_file_ends_the_start_with_77_until_it_is_fixed() {
         };
         let cases: [(Break<'_>, &str); 6] = [
             (&|_| {}, "create the file, or write the value itself here"),
-            (&|path| fs::create_dir(path).unwrap(), "check the path"),
-            (&|path| make_fifo(path), "check the path"),
-            (&|path| fs::write(path, "").unwrap(), "use the \"Bot User OAuth Token\" (xoxb-…)"),
-            (&|path| fs::write(path, "xapp-1-A-1").unwrap(), "use the \"Bot User OAuth Token\" (xoxb-…)"),
+            (&|path| fs::create_dir(path).unwrap(), "name a regular file"),
+            (&|path| make_fifo(path), "name a regular file"),
+            (&|path| fs::write(path, "").unwrap(), "write the \"Bot User OAuth Token\" (xoxb-…)"),
+            (&|path| fs::write(path, "xapp-1-A-1").unwrap(), "write the \"Bot User OAuth Token\" (xoxb-…)"),
             (&|path| fs::write(path, b"xoxb-\xff").unwrap(), "it must hold one line of text"),
         ];
         for (break_file, remedy) in cases {
@@ -105,11 +107,36 @@ fn a_private_key_that_others_can_read_is_logged_at_start() {
         fs::set_permissions(&key, fs::Permissions::from_mode(0o644)).unwrap();
         let daemon = bed.start(TEAM).await;
         let line = bed.until_logged(&daemon, "teleport.client_key: ").await;
-        assert!(
-            line.contains("WARN") && line.contains("can be read by others; run chmod g-w,o-rwx"),
-            "{line}"
-        );
+        assert!(line.contains("WARN") && line.contains("can be read by others; run chmod o-r "), "{line}");
         daemon.stop().await;
+    });
+}
+
+#[test]
+fn a_file_that_is_opened_to_others_while_the_daemon_runs_is_logged() {
+    run_in_process(async {
+        let bed = TestBed::new().await;
+        let token = bed.dir.path().join("token");
+        fs::write(&token, bed.slack.token()).unwrap();
+        fs::set_permissions(&token, fs::Permissions::from_mode(0o600)).unwrap();
+        let config = bed.config(TEAM).replace(&format!("{:?}", bed.slack.token()), &format!("{token:?}"));
+        let daemon = bed.launch(&config);
+        bed.until_logged(&daemon, "Ready").await;
+        for path in [bed.dir.path().join("auth.key"), token] {
+            let opened =
+                format!("The permissions of a file changed: the file {path:?} can be read by others");
+            assert!(!daemon.log().contains(&opened));
+            let mut modes = [0o600, 0o644].into_iter().cycle();
+            // The first look may come after the first change.
+            let logged = || {
+                let mode = modes.next().unwrap();
+                fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+                daemon.find_logged(&opened)
+            };
+            let line = bed.until(&daemon, "the file that was opened", logged).await;
+            assert!(line.contains("WARN") && line.contains(&format!("run chmod o-r {path:?}")), "{line}");
+        }
+        bed.stop_and_check_secrets(daemon).await;
     });
 }
 

@@ -95,6 +95,25 @@ fn a_start_during_an_outage_logs_what_it_could_not_check_and_works() {
 }
 
 #[test]
+fn a_recipient_is_checked_at_start_after_the_wait_that_slack_asks_for() {
+    run_in_process(async {
+        let bed = TestBed::new().await;
+        bed.slack.set_archived("C0TEAM", true);
+        bed.slack.set_archived("C0DBA", true);
+        let limited = Fault::RateLimited { retry_after: 1 };
+        for method in ["conversations.list", "conversations.info", "users.lookupByEmail"] {
+            bed.slack.faults().add(FaultRule::new(method, limited.clone()).times(1));
+        }
+        let daemon = bed.start(r#"recipients = ["team", "C0DBA", "gone@example.com"]"#).await;
+        for words in ["channel=#team", "channel=C0DBA", "recipient=gone@example.com"] {
+            bed.until_warned(&daemon, words).await;
+        }
+        let log = daemon.stop().await;
+        assert!(!log.contains("cannot be looked at when starting"), "{log}");
+    });
+}
+
+#[test]
 fn a_channel_given_by_id_and_by_name_gets_one_message_with_any_scopes() {
     run_in_process(async {
         let by_role = "recipients = [\"C0TEAM\"]\n[role_to_recipients]\n\"dba\" = [\"team\", \"C0DBA\"]";

@@ -61,7 +61,7 @@ fn an_expired_certificate_is_logged_and_replacing_it_is_enough() {
         let is_over = || (Timestamp::now() > end + SignedDuration::from_secs(1)).then_some(());
         bed.until(&daemon, "the second after the end", is_over).await;
         bed.teleport.restart().await.unwrap();
-        bed.until_logged(&daemon, "it refuses our certificate").await;
+        bed.until_logged(&daemon, "it refuses the daemon's certificate").await;
         let missed = bed.create_request();
 
         bed.sign(CertOptions::default());

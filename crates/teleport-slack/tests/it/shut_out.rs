@@ -84,7 +84,7 @@ fn a_plugin_that_is_shut_out_at_start_waits_and_logs_the_remedy() {
             let daemon = bed.launch(&bed.config_with_diagnostics(TEAM));
             let line = bed.until_warned(&daemon, words).await;
             assert!(
-                line.contains(" ERROR Teleport does not let the plugin in, which is waited for: "),
+                line.contains(" ERROR Teleport does not let the plugin in, so the daemon waits: "),
                 "{line}"
             );
             assert_eq!(daemon.get("/readyz").await.1, "not ready: Teleport has not answered yet\n");

@@ -116,7 +116,7 @@ async fn until_sighup_handled(pid: u32) {
 }
 
 const HUP: &str =
-    "SIGHUP received: the log is no file, so there was nothing to reopen; nothing else was taken up";
+    "SIGHUP received: the log is no file, so there was nothing to reopen; the configuration is read again";
 
 #[test]
 fn a_hangup_ends_the_daemon_at_no_stage_of_the_start() {
@@ -188,7 +188,7 @@ fn a_hangup_reopens_the_log_file() {
         std::fs::rename(&file, &rotated).unwrap();
         daemon.signal("HUP");
         let words =
-            format!("INFO  SIGHUP received: the log file {} was reopened; nothing else", file.display());
+            format!("INFO  SIGHUP received: the log file {} was reopened; the configuration", file.display());
         bed.until(&daemon, "the new file", || read(&file).contains(&words).then_some(())).await;
         // The log stays where it is if the daemon cannot create the file.
         std::fs::rename(&file, bed.dir.path().join("slack.log.2")).unwrap();

@@ -233,6 +233,7 @@ fn retry_after_is_obeyed_for_its_method_and_stops_no_other() {
         let limited = bed.create_request();
         let line = bed.until_logged(&daemon, "Slack asks to wait 3 s").await;
         assert!(line.contains("chat.postMessage") && line.contains("destination=C0TEAM"), "{line}");
+        assert!(line.contains(" INFO "), "no user need act: {line}");
         // More posts become due meanwhile, and work for other methods.
         let other = bed.create_request_with(NewRequest::roles(&["admin"], "meanwhile"));
         bed.approve(&before);
@@ -267,6 +268,7 @@ fn retry_after_is_obeyed_for_look_ups_too() {
         bed.until_status(&daemon, "C0TEAM", &first, "⏳ PENDING").await;
         let line = bed.until_logged(&daemon, "Slack asks to wait 2 s").await;
         assert!(line.contains(lookup) && line.contains("recipient=bob@example.com"), "{line}");
+        assert!(line.contains(" INFO "), "no user need act: {line}");
         let suggested_reviewers = vec![DAVE.to_owned(), "carol@example.com".to_owned()];
         let second =
             bed.create_request_with(NewRequest { suggested_reviewers, ..NewRequest::roles(&["dba"], "why") });
@@ -491,7 +493,7 @@ fn a_transient_fault_does_not_end_the_start_of_reviews() {
         let daemon =
             bed.launch_with_review(&bed.review_config(Transport::Http, "allow_email_username_match = true"));
         let line = bed.until_warned(&daemon, "bots.info failed: missing_scope").await;
-        assert!(line.contains(" ERROR ") && line.contains("which is waited for"), "{line}");
+        assert!(line.contains(" ERROR ") && line.contains("the daemon waits"), "{line}");
         bed.slack.faults().clear();
         bed.until_logged(&daemon, "Ready").await;
         daemon.stop().await;

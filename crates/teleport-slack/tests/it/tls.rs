@@ -182,6 +182,29 @@ fn an_expired_certificate_and_a_future_one_are_distinguished() {
 }
 
 #[test]
+fn files_that_are_half_written_while_the_daemon_waits_for_a_certificate_do_not_end_it() {
+    run_in_process(async {
+        let bed = TestBed::new().await;
+        let now = Timestamp::now();
+        let hour = SignedDuration::from_hours(1);
+        bed.sign(CertOptions {
+            not_before: Some(now - hour - hour),
+            not_after: Some(now - hour),
+            ..CertOptions::default()
+        });
+        let daemon = bed.launch(&bed.config(TEAM));
+        bed.until_logged(&daemon, "the certificate in ").await;
+        // As `tctl auth sign` leaves them for a moment.
+        std::fs::write(bed.dir.path().join("auth.crt"), "").unwrap();
+        let line = bed.until_logged(&daemon, "auth.crt holds no").await;
+        assert!(line.contains(" ERROR No identity for Teleport: "), "{line}");
+        bed.sign(CertOptions::default());
+        bed.until_logged(&daemon, "Ready").await;
+        daemon.stop().await;
+    });
+}
+
+#[test]
 fn another_clusters_server_and_another_clusters_identity_are_refused() {
     run_in_process(async {
         let bed = TestBed::new().await;
@@ -198,7 +221,7 @@ fn another_clusters_server_and_another_clusters_identity_are_refused() {
         let foreign = other.client(who, CertOptions::default()).unwrap();
         foreign.write_tls_files(bed.dir.path(), "auth").unwrap();
         std::fs::write(bed.dir.path().join("auth.cas"), bed.teleport.authorities().host_ca_pem()).unwrap();
-        let words = [addr.as_str(), "it refuses our certificate", "`tctl auth sign`"];
+        let words = [addr.as_str(), "it refuses the daemon's certificate", "`tctl auth sign`"];
         assert_waits(&bed, &words, renew).await;
     });
 }

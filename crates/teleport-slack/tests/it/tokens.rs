@@ -43,7 +43,7 @@ fn the_start_waits_on_a_refused_token_and_uses_a_new_one() {
         ] {
             assert!(line.contains(words), "{line}");
         }
-        let remedy = format!("a new one in {} is taken up within seconds, without a restart", file.display());
+        let remedy = format!("a new one in {} is used within seconds, without a restart", file.display());
         assert!(line.contains(&remedy) && !line.contains("4711"), "{line}");
         let answer = daemon.get("/readyz").await;
         let words = "not ready: Slack has not answered yet; Slack refuses the bot token\n";
@@ -60,7 +60,7 @@ fn the_start_waits_on_a_refused_token_and_uses_a_new_one() {
         let id = bed.create_request();
         bed.until_status(&daemon, "C0TEAM", &id, "⏳ PENDING").await;
         assert_eq!(daemon.get("/readyz").await.0, StatusCode::OK);
-        assert_eq!(daemon.times_logged("Slack refuses the bot token, so nothing can be shown"), 1);
+        assert_eq!(daemon.times_logged("Slack refuses the bot token, so the daemon can show nothing"), 1);
         daemon.stop().await;
     });
 }
@@ -75,7 +75,8 @@ fn a_revoked_token_is_replaced_without_help() {
         bed.until_logged(&daemon, "Ready").await;
         bed.slack.set_token("xoxb-2-new-4711");
         let id = bed.create_request();
-        let line = bed.until_warned(&daemon, "Slack refuses the bot token, so nothing can be shown").await;
+        let line =
+            bed.until_warned(&daemon, "Slack refuses the bot token, so the daemon can show nothing").await;
         assert!(line.contains(" ERROR ") && line.contains("invalid_auth"), "{line}");
         let answer = daemon.get("/readyz").await;
         assert_eq!(answer.1, "not ready: Slack refuses the bot token\n");
@@ -122,7 +123,7 @@ fn a_token_of_another_bot_is_not_used() {
 }
 
 #[test]
-fn a_token_in_the_configuration_itself_cannot_change_and_the_log_says_so() {
+fn a_refused_token_in_the_configuration_itself_is_tried_again() {
     run_in_process(async {
         let bed = TestBed::new().await;
         for (state, code) in [
@@ -134,7 +135,7 @@ fn a_token_in_the_configuration_itself_cannot_change_and_the_log_says_so() {
             let asked = calls(&bed, "auth.test");
             let daemon = bed.launch(&bed.config(TEAM));
             let line = bed.until_warned(&daemon, code).await;
-            let remedy = "stands in the configuration itself, so a new one needs a restart; name a file";
+            let remedy = "a new one in the configuration is used within seconds, without a restart";
             assert!(line.contains(" ERROR ") && line.contains(remedy), "{line}");
             // The daemon retries the same token with pauses, in case Slack accepts it again.
             bed.until(&daemon, "another try", || (calls(&bed, "auth.test") >= asked + 2).then_some(())).await;

@@ -3,6 +3,7 @@
 
 use std::collections::{HashSet, VecDeque};
 use std::hash::{Hash, Hasher};
+use std::rc::Rc;
 
 use super::*;
 use crate::record::Outcome;
@@ -687,12 +688,13 @@ const TWO_REPLICAS: FaultBudget =
 
 /// Tries everything; calls `check` for each state. Returns how many there were.
 fn explore(budget: FaultBudget, check: impl Fn(&ModelState)) -> usize {
-    let mut seen = HashSet::from([ModelState::new(budget)]);
-    let mut open: VecDeque<_> = seen.iter().cloned().collect();
+    let mut seen = HashSet::from([Rc::new(ModelState::new(budget))]);
+    let mut open: VecDeque<_> = seen.iter().map(Rc::clone).collect();
     while let Some(world) = open.pop_front() {
         check(&world);
         for next in world.next(budget) {
-            if seen.insert(next.clone()) {
+            let next = Rc::new(next);
+            if seen.insert(Rc::clone(&next)) {
                 open.push_back(next);
             }
         }

@@ -20,6 +20,7 @@ export function makeCompose({ person, done, failed }) {
   const preview = h('code.preview', { 'aria-label': 'The command' });
   const error = h('p.form-error', { id: 'compose-error', role: 'alert', hidden: true });
   const run = h('button.run', { type: 'submit' }, 'Run');
+  let filledInBy = null;
 
   form.append(
     h('h3', { id: 'compose-title' }, h('span.cmd', { 'aria-hidden': 'true' }, 'tsh request create'), h('span.hidden', {}, 'Request access')),
@@ -49,6 +50,13 @@ export function makeCompose({ person, done, failed }) {
     preview.replaceChildren(promptLine(person()), commandText(commandOf('request', body())));
   }
 
+  /** Leaves nothing of one request to the next, which may be another user's. */
+  function clear() {
+    for (const input of form.querySelectorAll('input:checked')) input.checked = false;
+    for (const field of [reason, resources, otherRole]) field.value = '';
+    duration.selectedIndex = 0;
+  }
+
   function fail(sentence, field) {
     error.textContent = sentence;
     error.hidden = false;
@@ -67,9 +75,7 @@ export function makeCompose({ person, done, failed }) {
     try {
       const request = readRequest((await act('request', asked)).request);
       done('request', asked, request);
-      reason.value = '';
-      resources.value = '';
-      otherRole.value = '';
+      clear();
       refresh();
     } catch (problem) {
       if (!(problem instanceof Refused)) throw problem;
@@ -90,6 +96,8 @@ export function makeCompose({ person, done, failed }) {
     /** Draws what this user may ask for; hidden for a user who may ask for nothing. */
     update(users) {
       const me = users.find((user) => user.name === person());
+      if (filledInBy !== null && filledInBy !== person()) clear();
+      filledInBy = person();
       form.hidden = !me || me.requestable.length === 0;
       if (form.hidden) return;
       options(roles, me.requestable, 'role');

@@ -76,6 +76,7 @@ pub(super) fn open(state: &mut State, arguments: &Arguments, _now: Moment) -> Re
             let users = check_users(state, &users)?;
             let group = users.len() > 1;
             state.require_scope(if group { "mpim:write" } else { "im:write" })?;
+            // Assumed: Slack documents the argument, and not what it answers then.
             if only_existing && state.direct_with(&users).is_none() {
                 return Err(ApiError::new("channel_not_found"));
             }

@@ -204,8 +204,8 @@ async fn an_expired_identity_is_replaced() {
 async fn the_reloader_checks_at_once_and_repeatedly_until_it_is_stopped() {
     let TestBed { sim, dir, reloader, .. } = TestBed::new().await;
     let mut renewals = reloader.client.identity_renewals();
-    let stop = CancellationToken::new();
-    let looking = reloader.run(stop.clone());
+    let (stop, source) = (CancellationToken::new(), reloader.source.clone());
+    let looking = reloader.run(watch::channel(source).1, stop.clone());
     let test = async {
         let second = sim.credentials(SECOND, CertOptions::default());
         second.write_tls_files(dir.path(), "auth").unwrap();

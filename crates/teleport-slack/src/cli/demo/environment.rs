@@ -12,8 +12,9 @@ use access_sim::teleport::{self, TeleportSim};
 use tokio_util::sync::CancellationToken;
 
 use super::sandbox;
-use crate::app::App;
+use crate::app::reload::ReloadRequests;
 use crate::app::timings::Timings;
+use crate::app::{App, AppOptions};
 use crate::config;
 use crate::exit::{Exit, ExitError};
 use crate::observe::metrics::Metrics;
@@ -137,10 +138,13 @@ impl Environment {
 
     /// The daemon, as `start` would run it with the files of this environment.
     pub(super) async fn run_daemon(&self, stop: CancellationToken) -> Result<(), ExitError> {
-        let loaded = config::load(&self.config_path())?;
+        let path = self.config_path();
+        let loaded = config::load(&path)?;
         let timings = Timings::default();
         let metrics = Metrics::of(&loaded.config, timings.unready_after);
-        match App::start(&loaded.config, timings, true, metrics, stop).await? {
+        let reloads = ReloadRequests::new(metrics.health().reload());
+        let options = AppOptions { path, timings, insecure_no_tls: true, metrics, reloads };
+        match App::start(loaded, options, stop).await? {
             Some(app) => app.run().await,
             None => Ok(()),
         }

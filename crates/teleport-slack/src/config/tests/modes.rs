@@ -139,7 +139,7 @@ fn an_access_control_list_is_read_and_only_its_writers_lose_that_right() {
         (
             "u:1001:r--,u:1002:r--,g::r--,m::r--,o::r--",
             "can be read by others",
-            "chmod o-rwx ",
+            "chmod o-r ",
             "user::rw-,user:1001:r--,user:1002:r--,group::r--,mask::r--,other::---",
         ),
     ] {

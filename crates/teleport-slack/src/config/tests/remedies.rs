@@ -107,6 +107,12 @@ fn of_paths() {
     let review = "[review]\nenabled = true\nslack_user_id_trait = \"t\"\nsigning_secret = \"signing\"\n";
     let error = loaded(&with(review)).unwrap_err().to_string();
     assert!(error.contains("this is a relative path of a file"), "{error}");
+    // Nor a name of one that is not there.
+    for name in ["secret.txt", "./secret"] {
+        let error =
+            loaded(&with(&review.replace("signing\"", &format!("{name}\"")))).unwrap_err().to_string();
+        assert!(error.contains("this is not a token") && error.contains("by its absolute path"), "{error}");
+    }
     // A log beside the configuration.
     let error = loaded(&with("[log]\noutput = \"slack.log\"\n")).unwrap_err().to_string();
     let literal = error.split(", or ").last().unwrap().split(" for a file").next().unwrap();

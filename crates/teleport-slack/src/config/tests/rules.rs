@@ -111,9 +111,9 @@ fn an_approver_who_can_never_decide_is_refused_with_what_to_write() {
     19: "#dba": this is a channel, and no channel decides; write the name of a Teleport user, or the id of a Slack user group (S…)
     19: "C012AB3CD": this is a channel, and no channel decides; write the name of a Teleport user, or the id of a Slack user group (S…)
     19: "bob,Carol@example.com": this looks like several in one; write ["bob", "Carol@example.com"]
-    19: "dave": no way from a Slack person leads to this Teleport user, so no user could decide as this one; add a line such as U012AB3CD = "dave" to [review.users]
-    19: "dave@example.com": no way from a Slack person leads to this Teleport user, so no user could decide as this one; add a line such as U012AB3CD = "dave@example.com" to [review.users], or allow_email_username_match = true to [review] if this is the address in Slack too
-    19: "carol@example.com": no way from a Slack person leads to this Teleport user, so no user could decide as this one; write "Carol@example.com", as in [review.users]; capitals count
+    19: "dave": no configured link leads from a Slack user to this Teleport user, so no click could count as theirs; add a line such as U012AB3CD = "dave" to [review.users]
+    19: "dave@example.com": no configured link leads from a Slack user to this Teleport user, so no click could count as theirs; add a line such as U012AB3CD = "dave@example.com" to [review.users], or allow_email_username_match = true to [review] if this is the address in Slack too
+    19: "carol@example.com": no configured link leads from a Slack user to this Teleport user, so no click could count as theirs; write "Carol@example.com", as in [review.users]; capitals count
     "##);
     // What the remedy says to write is accepted, if it says it in full.
     for approvers in [

@@ -14,9 +14,14 @@ async fn in_use() -> (TempDir, FileWatch) {
     let dir = tempfile::tempdir().unwrap();
     fs::write(dir.path().join("key"), "key 1").unwrap();
     fs::write(dir.path().join("crt"), "crt 1").unwrap();
-    let files = ["key", "crt"].map(|name| dir.path().join(name));
+    let files = watched(&dir);
     let watch = FileWatch::of_present(files.into(), RETRY_INTERVAL).await;
     (dir, watch)
+}
+
+fn watched(dir: &TempDir) -> [(PathBuf, Sensitivity); 2] {
+    [("key", Sensitivity::Secret), ("crt", Sensitivity::Integrity)]
+        .map(|(name, held)| (dir.path().join(name), held))
 }
 
 async fn looks<const N: usize>(watch: &mut FileWatch) -> [FileChange; N] {
@@ -78,7 +83,7 @@ async fn a_folder_swapped_by_a_link_is_one_change_of_all_its_files() {
     for name in ["key", "crt"] {
         symlink(format!("..data/{name}"), path(name)).unwrap();
     }
-    let mut watch = FileWatch::of_present(vec![path("key"), path("crt")], RETRY_INTERVAL).await;
+    let mut watch = FileWatch::of_present(watched(&dir).into(), RETRY_INTERVAL).await;
     assert_eq!(looks(&mut watch).await, [Nothing, Nothing]);
     symlink("..2", path("..data_tmp")).unwrap();
     fs::rename(path("..data_tmp"), path("..data")).unwrap();
@@ -123,7 +128,7 @@ async fn each_reason_for_not_reading_a_file_is_its_own() {
     let large = File::create(&path).unwrap();
     large.set_len(MAX_FILE_BYTES + 1).unwrap();
     assert_eq!(looks(&mut watch).await, [Nothing, New, Nothing]);
-    // The permissions alone say nothing.
+    // The permissions alone are no other contents.
     fs::write(&path, "crt 1").unwrap();
     fs::set_permissions(&path, Permissions::from_mode(0o640)).unwrap();
     assert_eq!(looks(&mut watch).await, [Restored, Nothing]);
@@ -152,7 +157,7 @@ async fn old_contents_that_come_back_after_others_were_adopted_are_new() {
 async fn contents_that_are_not_adopted_are_tried_again_after_the_interval() {
     let (dir, mut watch) = in_use().await;
     fs::write(dir.path().join("crt"), "crt 2").unwrap();
-    let found = watch.read().await.unwrap();
+    let (found, _) = watch.read().await.unwrap();
     let start = Instant::now();
     let mut look =
         |found: &Contents, after: u64| watch.observe(found.clone(), start + Duration::from_secs(after));
@@ -168,8 +173,47 @@ async fn contents_that_are_not_adopted_are_tried_again_after_the_interval() {
 #[tokio::test]
 async fn what_is_there_first_is_new_if_nothing_is_known_to_be_in_use() {
     let (dir, _) = in_use().await;
-    let mut watch = FileWatch::new(vec![dir.path().join("crt")], RETRY_INTERVAL);
+    let mut watch = FileWatch::new(vec![(dir.path().join("crt"), Sensitivity::Integrity)], RETRY_INTERVAL);
     assert_eq!(looks(&mut watch).await, [Nothing, New, Nothing]);
     watch.adopt();
     assert_eq!(looks(&mut watch).await, [Nothing, Nothing]);
+}
+
+#[tokio::test]
+async fn a_file_is_named_once_each_time_it_is_opened_to_others() {
+    let (dir, mut watch) = in_use().await;
+    let set = |name: &str, mode| {
+        fs::set_permissions(dir.path().join(name), Permissions::from_mode(mode)).unwrap();
+    };
+    let mut opened = async || {
+        let (_, open) = watch.read().await.unwrap();
+        let found = watch.newly_open(open);
+        assert!(watch.newly_open(watch.open.clone().unwrap()).is_empty(), "it is in the log");
+        found.into_iter().map(|text| text.rsplit_once(" run ").unwrap().1.to_owned()).collect::<Vec<_>>()
+    };
+    let chmod = |bits: &str, name: &str| format!("chmod {bits} {:?}", dir.path().join(name));
+    set("key", 0o600);
+    set("crt", 0o644);
+    assert_eq!(opened().await, [""; 0], "every user may read a certificate");
+    set("key", 0o644);
+    assert_eq!(opened().await, [chmod("o-r", "key")]);
+    set("crt", 0o664);
+    assert_eq!(opened().await, [chmod("g-w", "crt")], "the key is named already");
+    set("key", 0o640);
+    assert_eq!(opened().await, [""; 0]);
+    set("key", 0o646);
+    assert_eq!(opened().await, [chmod("o-rw", "key")]);
+}
+
+#[tokio::test]
+async fn what_is_open_before_the_first_look_is_left_to_the_configuration() {
+    let (dir, _) = in_use().await;
+    fs::set_permissions(dir.path().join("key"), Permissions::from_mode(0o644)).unwrap();
+    for mut watch in [
+        FileWatch::new(watched(&dir).into(), RETRY_INTERVAL),
+        FileWatch::of_present(watched(&dir).into(), RETRY_INTERVAL).await,
+    ] {
+        let (_, open) = watch.read().await.unwrap();
+        assert!(open.iter().flatten().count() == 1 && watch.newly_open(open).is_empty());
+    }
 }

@@ -48,6 +48,18 @@ fn a_text_line_reads_like_the_guides() {
 }
 
 #[test]
+fn a_line_with_nothing_left_out_before_it_says_nothing_of_that() {
+    let lines = || {
+        warn!(suppressed = 0_u64, retry_in_s = 1, "The first");
+        warn!(suppressed = 9_u64, retry_in_s = 1, "A later one");
+    };
+    insta::assert_snapshot!(text(lines), @r"
+    2026-11-22T16:00:00Z WARN  The first retry_in_s=1
+    2026-11-22T16:00:00Z WARN  A later one suppressed=9 retry_in_s=1
+    ");
+}
+
+#[test]
 fn the_fields_of_spans_belong_to_the_line() {
     let out = text(|| {
         let outer = info_span!("request", request = "8f77", phase = tracing::field::Empty).entered();

@@ -82,29 +82,34 @@ impl Counters {
             active_reconciles: Gauge::default(),
             pending_operations: Gauge::default(),
         };
+        counters.add_series(scope);
+        counters
+    }
+
+    /// Adds every series that this configuration can have and that is not there yet.
+    pub(super) fn add_series(&self, scope: Scope) {
         for operation in SlackOperation::ALL {
             let labels = |result| [("operation", operation.label()), ("result", result)];
-            counters.operations.init(slack_results().map(labels));
+            self.operations.init(slack_results().map(labels));
         }
         let found = [InDoubtResult::Found, InDoubtResult::NotFound];
-        counters.in_doubt_posts_resolved.init(found.map(|found| [("result", found.label())]));
-        counters.list_failures.init([List::Requests, List::Records].map(|list| [("list", list.name())]));
+        self.in_doubt_posts_resolved.init(found.map(|found| [("result", found.label())]));
+        self.list_failures.init([List::Requests, List::Records].map(|list| [("list", list.name())]));
         let results = [ReconcileResult::Success, ReconcileResult::Error, ReconcileResult::Panic];
-        counters.reconciles.init(results.map(|result| [("result", result.label())]));
+        self.reconciles.init(results.map(|result| [("result", result.label())]));
         let endings = InteractionResult::all().filter(|(_, reason)| scope.can_end_with(reason));
-        counters.interactions.init(endings.map(|(result, reason)| [("result", result), ("reason", reason)]));
+        self.interactions.init(endings.map(|(result, reason)| [("result", result), ("reason", reason)]));
         for method in scope.slack_methods() {
             let results = slack_results().chain(method.writes().then_some(IN_DOUBT));
             let method = ("method", method.as_str());
-            counters.slack_requests.init(results.map(|result| [method, ("result", result)]));
-            counters.slack_request_duration.init([[method]]);
+            self.slack_requests.init(results.map(|result| [method, ("result", result)]));
+            self.slack_request_duration.init([[method]]);
         }
         for call in scope.teleport_calls() {
             let method = ("method", call.name());
-            counters.teleport_requests.init(CallResult::all().map(|end| [method, ("code", end.name())]));
-            counters.teleport_request_duration.init([[method]]);
+            self.teleport_requests.init(CallResult::all().map(|end| [method, ("code", end.name())]));
+            self.teleport_request_duration.init([[method]]);
         }
-        counters
     }
 
     /// All metrics in the order of their names, which is that of the text.

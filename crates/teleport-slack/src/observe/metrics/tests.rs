@@ -89,6 +89,7 @@ fn parse_series(series: &str) -> (&str, Vec<(&str, Vec<&str>)>) {
     };
     let label = |label| -> (&str, Vec<&str>) {
         let (name, value): (&str, &str) = str::trim(label).split_once('=').unwrap();
+        let name = name.trim_end_matches('!');
         let values =
             value.trim_matches(|c| c == '~' || c == '"').split("\\|").flat_map(|values| values.split('|'));
         (name, values.collect())

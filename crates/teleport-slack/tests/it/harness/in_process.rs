@@ -16,11 +16,11 @@ use access_core::domain::backoff::Backoff;
 use access_core::record::claim::ClaimTimings;
 use parking_lot::Mutex;
 use teleport_client::watcher::WatcherTimings;
+use teleport_slack::app::reload::{ReloadCause, ReloadRequests};
 use teleport_slack::app::timings::{TimingValues, Timings};
 use teleport_slack::cli::start::{self, Args};
 use teleport_slack::controller::ControllerTimings;
 use teleport_slack::observe::file_watch::FileTimings;
-use teleport_slack::observe::metrics::Metrics;
 use teleport_slack::review::ReviewTimings;
 use teleport_slack::supervise::shutdown::ShutdownTimings;
 use teleport_slack::{config, observe};
@@ -104,14 +104,16 @@ fn timings() -> Timings {
 pub(super) struct InProcess {
     stop: CancellationToken,
     kill: CancellationToken,
+    reloads: ReloadRequests,
 }
 
 impl InProcess {
-    /// TERM: it ends in order. KILL: everything that it does is dropped where it stands.
+    /// HUP: it reads its configuration again. TERM: it ends in order. KILL: everything that it does is dropped where it stands.
     pub(super) fn signal(&self, name: &str) {
         match name {
             "TERM" => self.stop.cancel(),
             "KILL" => self.kill.cancel(),
+            "HUP" => self.reloads.request(ReloadCause::Signal),
             _ => panic!("SIG{name} needs a process: use run_test"),
         }
     }
@@ -138,7 +140,9 @@ pub(super) fn start(config: PathBuf, insecure_no_tls: bool, secret: &str) -> Dae
         .on_thread_stop(|| LOG.set(None))
         .build()
         .unwrap();
-    let in_process = InProcess { stop: CancellationToken::new(), kill: CancellationToken::new() };
+    let options = start::app_options(&args, timings(), &loaded.config);
+    let (stop, kill, reloads) = (CancellationToken::new(), CancellationToken::new(), options.reloads.clone());
+    let in_process = InProcess { stop, kill, reloads };
     let (stop, kill) = (in_process.stop.clone(), in_process.kill.clone());
     let (ended, status) = watch::channel(None);
     std::thread::spawn(move || {
@@ -147,7 +151,7 @@ pub(super) fn start(config: PathBuf, insecure_no_tls: bool, secret: &str) -> Dae
             tokio::select! {
                 biased;
                 () = kill.cancelled() => None,
-                done = start::run_daemon(&args, &loaded, timings(), Metrics::of(&loaded.config, timings().unready_after), stop) => Some(done),
+                done = start::run_daemon(loaded, options, stop) => Some(done),
             }
         });
         let status = match done {

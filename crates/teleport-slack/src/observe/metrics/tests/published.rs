@@ -1,4 +1,4 @@
-//! What is published about the metrics, against what there is: the documents and the alerts.
+//! What is published about the metrics, against what there is: the documents, the alerts and the dashboard.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{read_dir, read_to_string};
@@ -21,7 +21,7 @@ fn series_in(document: &str) -> impl Iterator<Item = &str> {
     let of_the_process = document.match_indices("process_").filter(move |(at, _)| is_word(*at));
     ours.chain(of_the_process).map(|(at, _)| {
         let rest = &document[at..];
-        let end = rest.find(|c: char| !c.is_ascii_lowercase() && c != '_').unwrap();
+        let end = rest.find(|c: char| !c.is_ascii_lowercase() && c != '_').unwrap_or(rest.len());
         &rest[..if rest[end..].starts_with('{') { rest.find('}').unwrap() + 1 } else { end }]
     })
 }
@@ -50,9 +50,12 @@ fn the_document_lists_every_name_and_all_that_is_published_asks_for_what_exists(
         }
     }
     let documents = files_in("docs", "md").chain([published("README.md")]);
+    let documents = documents.chain(files_in("deploy/prometheus", "yaml")).map(|path| {
+        let text = read_to_string(&path).unwrap();
+        (path, text)
+    });
     let mut asked_for = 0;
-    for path in documents.chain(files_in("deploy/prometheus", "yaml")) {
-        let document = read_to_string(&path).unwrap();
+    for (path, document) in documents.chain([(published(DASHBOARD), queries().join("\n"))]) {
         for series in series_in(&document) {
             let ((name, labels), page) = (parse_series(series), path.display());
             asked_for += 1;
@@ -73,6 +76,27 @@ fn the_document_lists_every_name_and_all_that_is_published_asks_for_what_exists(
     let document = read_to_string(published("docs/metrics.md")).unwrap();
     let documented: BTreeSet<_> = series_in(&document).map(|series| metric(parse_series(series).0)).collect();
     assert_eq!(documented, names.into_iter().map(metric).collect());
+}
+
+const DASHBOARD: &str = "deploy/grafana/teleport-slack.json";
+
+/// The queries of the dashboard.
+fn queries() -> Vec<String> {
+    let dashboard: serde_json::Value =
+        serde_json::from_str(&read_to_string(published(DASHBOARD)).unwrap()).unwrap();
+    let list = |value: &serde_json::Value| value.as_array().unwrap().clone();
+    let targets = list(&dashboard["panels"]).into_iter().flat_map(|panel| list(&panel["targets"]));
+    targets.map(|target| target["expr"].as_str().unwrap().to_owned()).collect()
+}
+
+#[test]
+fn each_query_of_the_dashboard_asks_for_a_metric_of_the_chosen_job() {
+    let queries = queries();
+    assert!(queries.len() > 20, "{queries:?}");
+    for query in queries {
+        let asked: Vec<_> = series_in(&query).filter(|series| series.contains('{')).collect();
+        assert!(!asked.is_empty() && asked.iter().all(|series| series.contains("job=~\"$job\"")), "{query}");
+    }
 }
 
 /// A rule of the file, by its keys: `alert`, `expr`, `for`, `severity` and the annotations.

@@ -1,0 +1,291 @@
+//! The parts of a running daemon that a configuration decides, and how a reload replaces them.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio::sync::watch;
+use tokio_util::sync::{CancellationToken, DropGuard};
+use tracing::{info, warn};
+
+use super::preflight;
+use super::reload::{self, ReloadCause, ReloadRequests};
+use super::review::{self, Review, ReviewBuilder};
+use super::token_reloader;
+use crate::check;
+use crate::config::{Config, ConfiguredIdentityError, Diagnostic, Loaded};
+use crate::controller::{ReviewHandles, Settings};
+use crate::exit::ExitError;
+use crate::http::diagnostics::Diagnostics;
+use crate::observe::metrics::Metrics;
+use crate::supervise::tasks::{Task, TaskStarter};
+use access_core::domain::error_chain::chain;
+use access_core::domain::recipients::Rules;
+use access_core::domain::secret::Secret;
+use slack_client::directory::Directory;
+use teleport_client::Credentials;
+use teleport_client::identity::{Identity, IdentityError};
+
+/// What a reload reads, judges and replaces.
+pub(super) struct Running {
+    pub(super) path: PathBuf,
+    pub(super) insecure_no_tls: bool,
+    pub(super) requests: ReloadRequests,
+    /// In use.
+    pub(super) config: Config,
+    pub(super) warnings: Vec<Diagnostic>,
+    pub(super) starter: TaskStarter,
+    pub(super) builder: ReviewBuilder,
+    pub(super) directory: Directory,
+    pub(super) credentials: watch::Sender<Credentials>,
+    pub(super) bot_token: watch::Sender<Secret>,
+    pub(super) settings: watch::Sender<Settings>,
+    pub(super) review: Option<Review>,
+    /// Ends the listener for diagnostics.
+    pub(super) diagnostics: Option<DropGuard>,
+    /// Ends the check of the recipients.
+    pub(super) checking: Option<DropGuard>,
+}
+
+/// Listens for diagnostics at an address, as a task that was not started.
+pub(super) struct DiagnosticsTask {
+    pub(super) task: Task,
+    pub(super) guard: DropGuard,
+}
+
+/// Everything of a new configuration that can fail, done; nothing of it is in use.
+struct Judged {
+    config: Config,
+    warnings: Vec<Diagnostic>,
+    review: Option<Reviewed>,
+    /// `None` if the listener stays as it is.
+    diagnostics: Option<Option<DiagnosticsTask>>,
+    /// What cannot change while the daemon runs.
+    needs_restart: Vec<&'static str>,
+}
+
+/// Deciding in Slack by the new configuration.
+enum Reviewed {
+    /// It was on before.
+    Changed(review::Version),
+    /// It was off since the start.
+    Begun(Review, ReviewHandles, Vec<Task>),
+}
+
+impl Running {
+    /// Reloads on request until the stop.
+    pub(super) async fn run(mut self, stop: CancellationToken) {
+        let reloading = async {
+            loop {
+                let cause = self.requests.next().await;
+                self.reload(cause).await;
+            }
+        };
+        stop.run_until_cancelled(reloading).await;
+    }
+
+    /// Looks up each configured recipient, and logs which cannot be notified.
+    pub(super) fn check_recipients(&mut self, rules: Rules) -> Task {
+        let until = self.builder.stop.child_token();
+        self.checking = Some(until.clone().drop_guard());
+        let (slack, auth) = (self.builder.slack.clone(), self.builder.auth.clone());
+        let directory = self.directory.clone();
+        Task::endless("recipient check", &until, async move {
+            preflight::check_recipients(&slack, &directory, &auth, &rules).await;
+            std::future::pending().await
+        })
+    }
+
+    async fn reload(&mut self, cause: ReloadCause) {
+        let judged = match reload::read(&self.path).await {
+            Ok(loaded) if cause == ReloadCause::FileChanged && loaded.config == self.config => {
+                return self.requests.succeeded();
+            }
+            Ok(loaded) => self.judge(loaded).await,
+            Err(causes) => Err(causes),
+        };
+        match judged {
+            Ok(judged) => {
+                self.adopt(judged).await;
+                self.requests.succeeded();
+            }
+            Err(causes) => self.requests.refused(&causes),
+        }
+    }
+
+    /// Tries everything of the new configuration that can fail.
+    ///
+    /// # Errors
+    /// Why it is refused, each cause on one line.
+    async fn judge(&self, loaded: Loaded) -> Result<Judged, Vec<String>> {
+        reload::log_warnings(&self.path, &loaded, &self.warnings);
+        let Loaded { mut config, warnings } = loaded;
+        let needs_restart = keep_fixed(&mut config, &self.config);
+        let mut causes = Vec::new();
+        if let Some(review) = &config.review {
+            let judged = review::check_tls(review, self.insecure_no_tls).await;
+            causes.extend(judged.err().map(|error| error.line()));
+        }
+        causes.extend(check_identity(config.teleport.credentials.clone()).await.err());
+        if config.slack.token.expose() != self.config.slack.token.expose() {
+            let (slack, known) = (&self.builder.slack, &self.builder.auth);
+            let judged = token_reloader::judge_bot_token(slack, Some(known), &config.slack.token).await;
+            causes.extend(judged.err().map(|why| format!("the bot token is not used: {why}")));
+        }
+        if !causes.is_empty() {
+            return Err(causes);
+        }
+        let one = |error: ExitError| vec![error.line()];
+        let diagnostics = if config.diagnostics == self.config.diagnostics {
+            None
+        } else {
+            Some(match config.diagnostics {
+                Some(address) => Some({
+                    let ReviewBuilder { metrics, timings, stop, .. } = &self.builder;
+                    let drain = timings.shutdown.listeners;
+                    DiagnosticsTask::bind(address, metrics, drain, stop).await.map_err(one)?
+                }),
+                None => None,
+            })
+        };
+        let review = match (&config.review, &self.review) {
+            (None, _) => None,
+            (Some(new), _) if self.config.review.as_ref() == Some(new) => None,
+            (Some(new), Some(review)) => {
+                Some(Reviewed::Changed(review.prepare(&self.builder, new).await.map_err(one)?))
+            }
+            (Some(new), None) => {
+                let (review, handles, tasks) = self.builder.start(new).await.map_err(one)?;
+                Some(Reviewed::Begun(review, handles, tasks))
+            }
+        };
+        Ok(Judged { config, warnings, review, diagnostics, needs_restart })
+    }
+
+    /// Puts the new whole in the place of the old one.
+    async fn adopt(&mut self, judged: Judged) {
+        let Judged { config, warnings, review, diagnostics, needs_restart } = judged;
+        let changed = changed_parts(&self.config, &config);
+        let known = check::at_start(&self.config);
+        let mut found = check::at_start(&config);
+        found.retain(|item| !known.contains(item));
+        check::log(&found);
+        let rules = config.rules();
+        let mut tasks = Vec::new();
+        self.builder.metrics.apply_scope(config.review.as_ref().into());
+        self.credentials.send_replace(config.teleport.credentials.clone());
+        if config.slack.token.expose() != self.config.slack.token.expose()
+            && let Err(error) = self.builder.slack.use_token(&config.slack.token)
+        {
+            warn!("The bot token is not used: {error}");
+        }
+        self.bot_token.send_replace(config.slack.token.clone());
+        let handles = match (&config.review, review, &mut self.review) {
+            (Some(new), Some(Reviewed::Changed(version)), Some(current)) => {
+                let (handles, more) = current.adopt(new, version);
+                review::log_review_mode(new, &new.rules);
+                tasks.extend(more);
+                Some(handles)
+            }
+            (Some(_), Some(Reviewed::Begun(review, handles, more)), _) => {
+                self.review = Some(review);
+                tasks.extend(more);
+                Some(handles)
+            }
+            (None, _, current) => {
+                current.iter_mut().for_each(Review::switch_off);
+                None
+            }
+            (Some(_), ..) => self.settings.borrow().review.clone(),
+        };
+        if let Some(listening) = diagnostics {
+            let (task, guard) = listening.map(|new| (new.task, new.guard)).unzip();
+            self.diagnostics = guard;
+            tasks.extend(task);
+        }
+        if rules != self.config.rules() {
+            tasks.push(self.check_recipients(rules.clone()));
+        }
+        if !changed.is_empty() {
+            self.settings.send_replace(Settings { rules, review: handles });
+        }
+        for task in tasks {
+            self.starter.start(task).await;
+        }
+        (self.config, self.warnings) = (config, warnings);
+        if changed.is_empty() {
+            info!("The configuration was read again; nothing in it changed");
+        } else {
+            info!(changed = changed.join(", "), "The new configuration is in use");
+        }
+        if !needs_restart.is_empty() {
+            warn!(
+                settings = needs_restart.join(", "),
+                "Restart the daemon for what cannot change while it runs"
+            );
+        }
+    }
+}
+
+impl DiagnosticsTask {
+    /// Takes the address.
+    ///
+    /// # Errors
+    /// An address that cannot be had.
+    pub(super) async fn bind(
+        address: SocketAddr,
+        metrics: &Metrics,
+        drain: Duration,
+        stop: &CancellationToken,
+    ) -> Result<Self, ExitError> {
+        let bound =
+            Diagnostics::bind(address).await.map_err(|error| ExitError::from_cause(error.cause(), error))?;
+        let until = stop.child_token();
+        let task = Task::new("diagnostics", &until, bound.run(metrics.clone(), until.clone(), drain));
+        Ok(Self { task, guard: until.drop_guard() })
+    }
+}
+
+/// Which parts differ, by the names of their tables.
+fn changed_parts(old: &Config, new: &Config) -> Vec<&'static str> {
+    let parts = [
+        ("teleport", old.teleport != new.teleport),
+        ("slack.token", old.slack.token.expose() != new.slack.token.expose()),
+        ("slack.recipients", old.slack.recipients != new.slack.recipients),
+        ("role_to_recipients", old.role_to_recipients != new.role_to_recipients),
+        ("review", old.review != new.review),
+        ("diagnostics", old.diagnostics != new.diagnostics),
+    ];
+    parts.into_iter().filter(|(_, differs)| *differs).map(|(name, _)| name).collect()
+}
+
+/// Keeps what cannot change while the daemon runs as it is, and returns its names if the new one differs.
+///
+/// Another address of Teleport may lead to another cluster, whose requests have nothing to do with those that are shown.
+fn keep_fixed(new: &mut Config, old: &Config) -> Vec<&'static str> {
+    let mut kept = Vec::new();
+    if new.teleport.addr != old.teleport.addr {
+        new.teleport.addr = old.teleport.addr.clone();
+        kept.push("teleport.addr");
+    }
+    if new.slack.api_url != old.slack.api_url {
+        new.slack.api_url = old.slack.api_url.clone();
+        kept.push("slack.api_url");
+    }
+    if new.log != old.log {
+        new.log = old.log.clone();
+        kept.push("log");
+    }
+    kept
+}
+
+/// Whether the files hold an identity. One that has expired or is not valid yet is waited for, as at the start.
+async fn check_identity(source: Credentials) -> Result<(), String> {
+    let read = tokio::task::spawn_blocking(move || Identity::load(&source, Timestamp::now())).await;
+    match read {
+        Ok(Ok(_) | Err(IdentityError::Expired { .. } | IdentityError::NotYetValid { .. })) => Ok(()),
+        Ok(Err(error)) => Err(chain(&ConfiguredIdentityError(error))),
+        Err(_) => Err("the identity could not be read".to_owned()),
+    }
+}

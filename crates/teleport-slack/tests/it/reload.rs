@@ -1,0 +1,225 @@
+//! The configuration changes while the daemon runs, with SIGHUP and without: the new whole counts for the next click and the
+//! next reconciliation, or nothing of it does.
+
+use std::path::PathBuf;
+
+use ::http::StatusCode;
+
+use crate::harness::deciding::*;
+use crate::harness::*;
+
+const TEAM: &str = r#"recipients = ["C0TEAM"]"#;
+const TEAM_AND_DBA: &str = r#"recipients = ["C0TEAM", "C0DBA"]"#;
+const IN_USE: &str = "The new configuration is in use";
+const REFUSED: &str = "The new configuration is refused, so the one before stays in use";
+
+/// Writes another configuration, sends SIGHUP, and waits until it is in use.
+async fn reload(bed: &TestBed, daemon: &Daemon, config: &str) {
+    let before = daemon.times_logged(IN_USE);
+    bed.write_config(config);
+    daemon.signal("HUP");
+    bed.until(daemon, IN_USE, || (daemon.times_logged(IN_USE) > before).then_some(())).await;
+}
+
+/// Writes the configuration as a rename does.
+fn replace_config(bed: &TestBed, config: &str) -> PathBuf {
+    let (new, path) = (bed.dir.path().join("new.toml"), bed.dir.path().join("teleport-slack.toml"));
+    std::fs::write(&new, config).unwrap();
+    std::fs::rename(&new, &path).unwrap();
+    path
+}
+
+#[test]
+fn a_click_after_a_reload_is_verified_with_the_new_signing_secret() {
+    run_in_process(async {
+        let (bed, daemon, id, message) = start_with_pending(Transport::Http, ANY_OF_THREE).await;
+        let new = "0123456789abcdef0123456789abcdef";
+        let config = bed.review_config(Transport::Http, ANY_OF_THREE);
+        let config = config.replace(&bed.slack.app().signing_secret, new);
+        bed.slack.set_app(|app| app.signing_secret = new.to_owned());
+        reload(&bed, &daemon, &config).await;
+        bed.assert_bob_can_approve(&daemon, &message, &id).await;
+        // The listener is the one of before.
+        assert_eq!(daemon.times_logged("Starting insecure HTTP server on"), 1);
+        daemon.stop().await;
+    });
+}
+
+#[test]
+fn a_click_after_a_reload_is_judged_by_the_new_rule() {
+    run_in_process(async {
+        let (bed, daemon, id, message) = start_with_pending(Transport::Socket, ANY_OF_THREE).await;
+        let opened = bed.slack.calls_of("apps.connections.open").len();
+        let without_bob = ANY_OF_THREE.replace("approvers = [\"bob@example.com\", ", "approvers = [");
+        reload(&bed, &daemon, &bed.review_config(Transport::Socket, &without_bob)).await;
+        let seen = bed.press("U0BOB", &message, "approve").await;
+        let reply = reply_text(&daemon, &seen).await;
+        assert!(reply.starts_with("You may not decide on role “dba” in Slack"), "{reply}");
+        bed.assert_untouched(&daemon, &id);
+        reload(&bed, &daemon, &bed.review_config(Transport::Socket, ANY_OF_THREE)).await;
+        bed.assert_bob_can_approve(&daemon, &message, &id).await;
+        assert_eq!(bed.slack.calls_of("apps.connections.open").len(), opened, "the connections stay");
+        daemon.stop().await;
+    });
+}
+
+#[test]
+fn a_click_after_a_reload_is_answered_with_the_new_token() {
+    run_in_process(async {
+        let (bed, daemon, id, message) = start_with_pending(Transport::Socket, ANY_OF_THREE).await;
+        bed.slack.set_token("xoxb-2-new-4711");
+        reload(&bed, &daemon, &bed.review_config(Transport::Socket, ANY_OF_THREE)).await;
+        bed.assert_bob_can_approve(&daemon, &message, &id).await;
+        bed.until_status(&daemon, "C0TEAM", &id, "✅ APPROVED").await;
+        let log = daemon.stop().await;
+        assert!(log.contains("slack.token") && !log.contains("4711"), "{log}");
+    });
+}
+
+#[test]
+fn open_requests_follow_new_recipients_and_a_new_user_map() {
+    run_in_process(async {
+        let bed = TestBed::new().await;
+        let daemon = bed.start(TEAM).await;
+        let id = bed.create_request();
+        bed.until_status(&daemon, "C0TEAM", &id, "⏳ PENDING").await;
+        reload(&bed, &daemon, &bed.config(&TEAM_AND_DBA.replace("C0DBA", "bob@example.com"))).await;
+        bed.until_status(&daemon, "U0BOB", &id, "⏳ PENDING").await;
+        // Without a signal: the file is replaced, and its contents count.
+        replace_config(&bed, &bed.config(TEAM_AND_DBA));
+        bed.until_status(&daemon, "C0DBA", &id, "⏳ PENDING").await;
+        assert_eq!(bed.messages_about("C0TEAM", &id).len(), 1);
+        daemon.stop().await;
+    });
+}
+
+#[test]
+fn a_refused_configuration_changes_nothing_and_is_reported() {
+    run_in_process(async {
+        let bed = TestBed::new().await;
+        let daemon = bed.start_with_diagnostics(TEAM).await;
+        let metrics = daemon.metrics().await;
+        assert_eq!(metrics["config_last_reload_successful"], 1.0);
+        let loaded_at = metrics["config_last_reload_success_timestamp_seconds"];
+        // A good part and two mistakes: nothing of it is taken up.
+        let wrong = bed.config_with_diagnostics(&format!("{TEAM_AND_DBA}\nrecipient = 3"));
+        let wrong = wrong.replace("client_key = \"auth.key\"", "client_key = 7");
+        bed.write_config(&wrong);
+        daemon.signal("HUP");
+        let lines = ["teleport-slack.toml:4: teleport.client_key", "slack.recipient"];
+        for words in lines {
+            let line = bed.until_logged(&daemon, words).await;
+            assert!(line.contains("ERROR") && line.contains(REFUSED), "{line}");
+        }
+        let metrics = daemon.metrics().await;
+        assert_eq!(metrics["config_last_reload_successful"], 0.0);
+        assert!((metrics["config_last_reload_success_timestamp_seconds"] - loaded_at).abs() < 1.0);
+        assert_eq!(daemon.get("/readyz").await, (StatusCode::OK, "ready\n".to_owned()));
+        let id = bed.create_request();
+        bed.until_status(&daemon, "C0TEAM", &id, "⏳ PENDING").await;
+        // The same refusal by another signal is not logged again, and a good one ends it.
+        let refused = daemon.times_logged(REFUSED);
+        reload(&bed, &daemon, &bed.config_with_diagnostics(TEAM_AND_DBA)).await;
+        bed.until_status(&daemon, "C0DBA", &id, "⏳ PENDING").await;
+        assert_eq!((refused, daemon.times_logged(REFUSED)), (2, 2));
+        assert_eq!(daemon.metrics().await["config_last_reload_successful"], 1.0);
+        daemon.stop().await;
+    });
+}
+
+#[test]
+fn a_good_configuration_with_a_bad_file_or_token_is_refused_as_a_whole() {
+    run_in_process(async {
+        let bed = TestBed::new().await;
+        let daemon = bed.start(TEAM).await;
+        let config = bed.config(TEAM_AND_DBA);
+        let cases = [
+            (config.replace("auth.key", "absent.key"), "absent.key"),
+            (config.replace(&bed.slack.token(), "xoxb-3-unknown-4711"), "the bot token is not used"),
+        ];
+        for (config, words) in cases {
+            bed.write_config(&config);
+            daemon.signal("HUP");
+            let line = bed.until_logged(&daemon, words).await;
+            assert!(line.contains(REFUSED), "{line}");
+        }
+        let id = bed.create_request();
+        bed.until_status(&daemon, "C0TEAM", &id, "⏳ PENDING").await;
+        // What cannot change while the daemon runs is named, and the rest is taken up.
+        let elsewhere = config.replace(&bed.teleport.addr().to_string(), "127.0.0.1:1");
+        let elsewhere = elsewhere.replace("severity = \"DEBUG\"", "severity = \"INFO\"");
+        reload(&bed, &daemon, &elsewhere).await;
+        let line = bed.until_logged(&daemon, "Restart the daemon for what cannot change").await;
+        assert!(line.contains("teleport.addr, log"), "{line}");
+        bed.until_status(&daemon, "C0DBA", &id, "⏳ PENDING").await;
+        let log = daemon.stop().await;
+        assert!(!log.contains("4711"), "{log}");
+    });
+}
+
+#[test]
+fn deciding_is_switched_off_and_on_and_moves_to_another_transport() {
+    run_in_process(async {
+        let (bed, daemon, id, message) = start_with_pending(Transport::Socket, ANY_OF_THREE).await;
+        let has_buttons = |wanted| {
+            let message = bed.message_about("C0TEAM", &id);
+            message.filter(|message| button_ids(message).is_empty() != wanted)
+        };
+        assert!(has_buttons(true).is_some());
+        reload(&bed, &daemon, &bed.config("recipients = [\"team\", \"bob@example.com\"]")).await;
+        bed.until(&daemon, "no buttons", || has_buttons(false)).await;
+        let sockets = bed.slack.sockets();
+        bed.until(&daemon, "no sockets", || (sockets.count() == 0).then_some(())).await;
+        bed.slack.set_socket_mode(false);
+        reload(&bed, &daemon, &bed.review_config(Transport::Http, ANY_OF_THREE)).await;
+        bed.slack.set_request_url(Some(&callback_url(&bed, &daemon).await));
+        bed.until(&daemon, "buttons", || has_buttons(true)).await;
+        bed.assert_bob_can_approve(&daemon, &message, &id).await;
+        daemon.stop().await;
+    });
+}
+
+#[test]
+fn a_listener_moves_to_its_new_address() {
+    run_in_process(async {
+        let bed = TestBed::new().await;
+        let daemon = bed.start_with_diagnostics(TEAM).await;
+        let first = daemon.find_logged("Serving health and metrics on ").unwrap();
+        let first = first.rsplit("http://").next().unwrap().trim().to_owned();
+        // An address that cannot be had changes nothing.
+        let elsewhere = bed.config(&format!("{TEAM_AND_DBA}\n[diagnostics]\nlisten_addr = \"192.0.2.1:9\""));
+        bed.write_config(&elsewhere);
+        daemon.signal("HUP");
+        bed.until_logged(&daemon, "192.0.2.1:9").await;
+        assert_eq!(daemon.get("/readyz").await.0, StatusCode::OK);
+        let moved = bed.config(&format!("{TEAM}\n[diagnostics]\nlisten_addr = \"127.0.0.2:0\""));
+        reload(&bed, &daemon, &moved).await;
+        let line = bed.until_logged(&daemon, "Serving health and metrics on http://127.0.0.2:").await;
+        let second = line.rsplit("http://").next().unwrap().trim().to_owned();
+        let (status, _) = http::get(&format!("http://{second}/readyz")).await;
+        assert_eq!(status, StatusCode::OK);
+        let closed = || std::net::TcpStream::connect(&first).is_err();
+        bed.until(&daemon, "the end of the first", || closed().then_some(())).await;
+        daemon.stop().await;
+    });
+}
+
+#[test]
+fn the_start_begins_again_with_a_configuration_that_came_meanwhile() {
+    run_in_process(async {
+        let bed = TestBed::new().await;
+        let good = bed.config_with_diagnostics(TEAM);
+        let daemon = bed.launch(&good.replace(&bed.slack.token(), "xoxb-wrong-4711"));
+        bed.until_warned(&daemon, "Slack refuses the bot token").await;
+        // A wrong one does not disturb what waits.
+        bed.write_config("nonsense");
+        daemon.signal("HUP");
+        bed.until_logged(&daemon, REFUSED).await;
+        reload(&bed, &daemon, &good).await;
+        bed.until_logged(&daemon, "Ready").await;
+        let id = bed.create_request();
+        bed.until_status(&daemon, "C0TEAM", &id, "⏳ PENDING").await;
+        let log = daemon.stop().await;
+        assert!(!log.contains("4711"), "{log}");
+    });
+}
