@@ -453,9 +453,7 @@ impl Controller {
     fn retry_all_now(&mut self) {
         self.reconciler.executor.reset_breaker();
         for retry_state in self.retry_states.values_mut() {
-            let before = retry_state.pending_operations();
-            retry_state.retry_now();
-            self.reconciler.metrics.pending_operations_changed(retry_state.pending_operations() - before);
+            self.reconciler.metrics.pending_operations_changed(retry_state.retry_now());
         }
         self.retry_when_done.extend(self.in_progress.keys().cloned());
         self.resync();

@@ -249,10 +249,13 @@ impl RetryState {
         self.observed = None;
     }
 
-    /// What failed may succeed now: nothing waits, but the failure counts stay.
-    pub(super) fn retry_now(&mut self) {
+    /// What failed may succeed now: nothing waits for a time, but the failure counts stay. Returns by how much this changes
+    /// the number of pending operations: those that wait for their turn still do.
+    pub(super) fn retry_now(&mut self) -> i64 {
+        let before = self.pending_operations();
         self.retry_at.clear();
         self.decision_retry.iter_mut().for_each(DecisionRetry::revive);
+        self.pending_operations() - before
     }
 
     /// How often the operation failed in a row.
@@ -459,6 +462,17 @@ mod tests {
         assert!(!retry_state.is_stalled());
         retry_state.failed_reconciles = 1;
         assert!(retry_state.is_stalled(), "Teleport's record could not be read");
+    }
+
+    #[test]
+    fn an_operation_that_waits_for_its_turn_stays_pending_when_others_are_retried() {
+        let post = |to: &str| Operation::Post(RecipientKey::new(to));
+        let mut retry_state = RetryState::default();
+        retry_state.defer(post("#a"), &Deferred::failed(Duration::from_secs(9)));
+        retry_state.defer(post("#b"), &Deferred::queued(Duration::from_secs(9)));
+        assert_eq!(retry_state.pending_operations(), 2);
+        assert_eq!(retry_state.retry_now(), -1);
+        assert_eq!(retry_state.pending_operations(), 1);
     }
 
     #[test]

@@ -256,32 +256,6 @@ async fn until_pending(daemon: &Daemon, pending: f64) -> MetricValues {
 }
 
 #[test]
-fn operations_that_wait_for_their_turn_are_counted_once_when_the_token_works_again() {
-    run_in_process(async {
-        let bed = TestBed::new().await;
-        let daemon = bed.start_with_diagnostics("recipients = [\"C0TEAM\"]").await;
-        let shown = bed.create_request();
-        bed.until_status(&daemon, "C0TEAM", &shown, "⏳ PENDING").await;
-        let limited = Fault::RateLimited { retry_after: 5 };
-        bed.slack.faults().add(FaultRule::new("chat.postMessage", limited).times(1));
-        let ids = [(); 3].map(|()| bed.create_request());
-        until_pending(&daemon, 3.0).await;
-        let token = bed.slack.token();
-        bed.slack.set_token("xoxb-2-other");
-        bed.approve(&shown);
-        bed.until_warned(&daemon, "Slack refuses the bot token").await;
-        bed.slack.set_token(&token);
-        bed.until_logged(&daemon, "Slack takes the bot token again").await;
-        for id in &ids {
-            bed.until_status(&daemon, "C0TEAM", id, "⏳ PENDING").await;
-        }
-        bed.until_status(&daemon, "C0TEAM", &shown, "✅ APPROVED (looks fine)").await;
-        until_pending(&daemon, 0.0).await;
-        daemon.stop().await;
-    });
-}
-
-#[test]
 fn a_suggested_reviewer_who_is_missing_is_for_no_operator_and_a_configured_recipient_is() {
     run_in_process(async {
         let bed = TestBed::new().await;

@@ -83,12 +83,12 @@ async fn several_faults_are_all_shown() {
     let folder = Folder::new().await;
     fs::remove_file(folder.path("auth.cas")).unwrap();
     let open = folder.write("token", "xoxb-1234", 0o644);
-    let config = TELEPORT.replace("auth.corp.net", "auth:x").replace("addr", "adress = 1\naddr")
+    let config = TELEPORT.replace("auth.corp.net", "auth:x").replace("addr", "addr2 = 1\naddr")
         + &SLACK.replace("xoxb-1234", &open)
         + "[role_to_recipients]\n\"*\" = \"a\"\n\"?*\" = \"b\"\n[log]\noutput = \"none/such.log\"\n";
     insta::assert_debug_snapshot!(folder.problems(&config), @r#"
     [
-        "✗ config-keys: teleport.adress: line 2 | there is no such key",
+        "✗ config-keys: teleport.addr2: line 2 | there is no such key",
         "✗ config-values: teleport.addr: line 3 | \"auth:x\" is no address: the port must be a number between 1 and 65535",
         "! file-access: slack.token: line 8 | the file \"DIR/token\" can be read by others",
         "✗ log-file: log.output | cannot open the log file DIR/none/such.log: No such file or directory (os error 2)",

@@ -38,7 +38,7 @@ fn what_is_written_twice_is_named_with_both_lines() {
 }
 
 #[test]
-fn the_proxys_ports_are_warned_of() {
+fn the_ports_of_a_proxy_are_warned_of() {
     for (addr, port) in
         [("teleport.corp.net:443", Some(443)), ("teleport.corp.net:3080", Some(3080)), ("a:3025", None)]
     {
