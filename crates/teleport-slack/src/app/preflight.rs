@@ -15,9 +15,6 @@ use crate::check::online::scopes::{self, Need, SCOPE_REMEDY};
 use crate::check::report::Status;
 use crate::config::slack_setting;
 
-/// How many waits in a row the check of one recipient obeys.
-const MAX_WAITS: u32 = 3;
-
 /// What the token lacks without which nothing works; `None` if nothing, or if Slack did not say.
 pub(crate) fn missing_scope(auth: &AuthTest) -> Option<String> {
     let Need { scope, costs, .. } = scopes::missing(auth.scopes.as_ref()?, vec![scopes::POST]).next()?;
@@ -71,7 +68,6 @@ pub(crate) async fn check_recipients(
             "Channels cannot be looked at when starting, because the Slack token lacks the scopes channels:read and groups:read; the log names those that cannot be posted to when there is something to post"
         );
     }
-<<<<<<< HEAD
     let mut is_list_logged = false;
     for resolved in &resolved {
         log_recipient(resolved, &mut is_list_logged);
@@ -106,60 +102,6 @@ fn log_recipient(resolved: &Resolved, is_list_logged: &mut bool) {
         {
             let scopes = scopes.join(", ");
             warn!(%recipient, "This recipient cannot be looked at when starting: the Slack token lacks a scope ({scopes}); {SCOPE_REMEDY}");
-=======
-    if !names.is_empty() && has("channels:read") {
-        self::check_channels_by_name(directory, &names).await;
-    }
-    for recipient in named {
-        let mut waits = MAX_WAITS;
-        loop {
-            let looked = match recipient {
-                Recipient::ChannelId(id) if may_look => check_channel(directory, id).await,
-                Recipient::User(id) => check_user(recipient, slack.user_info(id).await),
-                Recipient::Email(email) => check_user(recipient, slack.lookup_by_email(email).await),
-                Recipient::ChannelId(_) | Recipient::ChannelName(_) | Recipient::Reviewer(_) => Ok(()),
-            };
-            let Err(error) = looked else { break };
-            if !wait_if_asked(&error, &mut waits).await {
-                warn!(%recipient, "This recipient cannot be looked at when starting: {}", error.with_remedy(slack_setting));
-                break;
-            }
-        }
-    }
-}
-
-/// Waits if Slack asks for it and some `waits` are left: there may be more recipients than look-ups a minute. Returns whether
-/// to look again.
-async fn wait_if_asked(error: &SlackError, waits: &mut u32) -> bool {
-    let (Retry::After(wait), 1..) = (error.retry(), *waits) else { return false };
-    *waits -= 1;
-    tokio::time::sleep(wait).await;
-    true
-}
-
-/// Looks at the channels that are given by name, all at once.
-async fn check_channels_by_name(directory: &Directory, names: &BTreeSet<&str>) {
-    let mut waits = MAX_WAITS;
-    let found = loop {
-        let error = match directory.channels_by_name(names).await {
-            Ok(found) => break found,
-            Err(error) => error,
-        };
-        if !wait_if_asked(&error, &mut waits).await {
-            warn!(
-                "Channels given by name cannot be looked at when starting: {}",
-                error.with_remedy(slack_setting)
-            );
-            return;
-        }
-    };
-    for name in names {
-        match found.iter().find(|channel| channel.name == **name) {
-            Some(channel) => log_channel_problems(&format!("#{name}"), channel),
-            None => {
-                warn!(channel = %format!("#{name}"), "Slack knows no public channel of this name; correct it, or name a private channel by its id (C...) and invite the bot there");
-            }
->>>>>>> main
         }
         (None, _) => {}
     }

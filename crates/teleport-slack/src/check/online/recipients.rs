@@ -4,6 +4,7 @@
 //! post.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use access_core::domain::ids::ChannelId;
 use access_core::domain::recipients::{Recipient, Rules};
@@ -16,6 +17,9 @@ use slack_client::objects::{AuthTest, Conversation};
 use super::failure::slack_failure;
 use crate::causes::Exit;
 use crate::check::report::{Item, ItemId};
+
+/// How many waits in a row the look-up of one recipient obeys.
+const MAX_WAITS: u32 = 3;
 
 /// What is known of a recipient after one look.
 #[derive(Clone, Debug)]
@@ -36,7 +40,8 @@ pub(crate) struct Resolved {
     pub(crate) finding: RecipientState,
 }
 
-/// Looks each recipient up once; channels that are given by name all together.
+/// Looks each recipient up; channels that are given by name all together. Where Slack asks to wait, it waits a few times:
+/// there may be more recipients than look-ups a minute.
 pub(crate) async fn resolve(
     slack: &slack_client::Client,
     directory: &Directory,
@@ -51,30 +56,41 @@ pub(crate) async fn resolve(
     let by_name = channels_by_name(directory, &named, has("channels:read")).await;
     let mut all = Vec::new();
     for recipient in named {
-        let finding = match recipient {
-            Recipient::ChannelId(_) if !may_look => missing(&["channels:read", "groups:read"]),
-            Recipient::ChannelId(id) => from_option(directory.conversation(&ChannelId::new(id)).await)
-                .map_or_else(|finding| finding, |channel| RecipientState::Channel(channel.as_ref().clone())),
-            Recipient::ChannelName(_) if !has("channels:read") => missing(&["channels:read"]),
-            Recipient::ChannelName(name) => match &by_name {
-                Ok(found) => match found.iter().find(|channel| channel.name == *name) {
-                    Some(channel) => RecipientState::Channel(channel.clone()),
-                    None => RecipientState::Absent,
+        let mut waits = MAX_WAITS;
+        let finding = loop {
+            let finding = match recipient {
+                Recipient::ChannelId(_) if !may_look => missing(&["channels:read", "groups:read"]),
+                Recipient::ChannelId(id) => channel(directory.conversation(&ChannelId::new(id)).await),
+                Recipient::ChannelName(_) if !has("channels:read") => missing(&["channels:read"]),
+                Recipient::ChannelName(name) => match &by_name {
+                    Ok(found) => match found.iter().find(|channel| channel.name == *name) {
+                        Some(channel) => RecipientState::Channel(channel.clone()),
+                        None => RecipientState::Absent,
+                    },
+                    // It was waited for already.
+                    Err(error) => break RecipientState::Failed(error.clone()),
                 },
-                Err(error) => RecipientState::Failed(error.clone()),
-            },
-            Recipient::User(id) => person(slack.user_info(id).await),
-            Recipient::Email(email) => person(slack.lookup_by_email(email).await),
-            Recipient::Reviewer(_) => continue,
+                Recipient::User(id) => person(slack.user_info(id).await),
+                Recipient::Email(email) => person(slack.lookup_by_email(email).await),
+                // Only requests suggest reviewers; the configuration names none.
+                Recipient::Reviewer(_) => break RecipientState::Absent,
+            };
+            match &finding {
+                RecipientState::Failed(error) if wait_if_asked(error, &mut waits).await => {}
+                _ => break finding,
+            }
         };
-        if let RecipientState::Failed(error) = &finding
-            && let Retry::After(wait) = error.retry()
-        {
-            tokio::time::sleep(wait).await;
-        }
         all.push(Resolved { recipient: recipient.clone(), finding });
     }
     all
+}
+
+/// Waits if Slack asks for it and some `waits` are left. Returns whether to look again.
+async fn wait_if_asked(error: &SlackError, waits: &mut u32) -> bool {
+    let (Retry::After(wait), 1..) = (error.retry(), *waits) else { return false };
+    *waits -= 1;
+    tokio::time::sleep(wait).await;
+    true
 }
 
 async fn channels_by_name(
@@ -89,7 +105,21 @@ async fn channels_by_name(
             _ => None,
         })
         .collect();
-    if names.is_empty() || !may_list { Ok(Vec::new()) } else { directory.channels_by_name(&names).await }
+    if names.is_empty() || !may_list {
+        return Ok(Vec::new());
+    }
+    let mut waits = MAX_WAITS;
+    loop {
+        match directory.channels_by_name(&names).await {
+            Err(error) if wait_if_asked(&error, &mut waits).await => {}
+            answer => return answer,
+        }
+    }
+}
+
+fn channel(found: Result<Option<Arc<Conversation>>, SlackError>) -> RecipientState {
+    from_option(found)
+        .map_or_else(|finding| finding, |channel| RecipientState::Channel(channel.as_ref().clone()))
 }
 
 fn from_option<T>(found: Result<Option<T>, SlackError>) -> Result<T, RecipientState> {
