@@ -322,12 +322,8 @@ mod tests {
     fn each_answer_about_a_right_has_its_line() {
         let shown = |found| line(&right_item(Probe::WritePluginData, found));
         assert_eq!(shown(Ok(Right::Granted)), "Ok access_plugin_data: update: granted");
-        insta::assert_snapshot!(shown(Ok(Right::Missing)), @r#"
-        Failed access_plugin_data: update: missing | 77 Teleport denies the call UpdatePluginData for a missing right | give the plugin's Teleport user a role whose allow.rules contain {resources: ['access_plugin_data'], verbs: ['update']}
-        "#);
-        insta::assert_snapshot!(shown(Ok(Right::Unknown("unknown method".to_owned()))), @r#"
-        Warning access_plugin_data: update: not looked at | 77 unknown method | give the plugin's Teleport user a role whose allow.rules contain {resources: ['access_plugin_data'], verbs: ['update']}
-        "#);
+        insta::assert_snapshot!(shown(Ok(Right::Missing)), @"Failed access_plugin_data: update: missing | 77 Teleport denies the call UpdatePluginData for a missing right | give the plugin's Teleport user a role whose allow.rules contain {resources: ['access_plugin_data'], verbs: ['update']}");
+        insta::assert_snapshot!(shown(Ok(Right::Unknown("unknown method".to_owned()))), @"Warning access_plugin_data: update: not looked at | 77 unknown method | give the plugin's Teleport user a role whose allow.rules contain {resources: ['access_plugin_data'], verbs: ['update']}");
         assert!(shown(Ok(Right::NeedsSecondFactor)).contains("tbot"));
         let away = TeleportError::Deadline {
             call: Call::UpdatePluginData,
@@ -340,9 +336,7 @@ mod tests {
     #[test]
     fn an_empty_list_is_no_proof_that_all_requests_are_seen() {
         assert_eq!(visibility_item(Ok(Visibility::All)).status, Status::Ok);
-        insta::assert_snapshot!(line(&visibility_item(Ok(Visibility::Partial(vec!["list"])))), @r#"
-        Failed access_request: list, read: missing | 77 the plugin's Teleport user lacks the verb list on access_request, so Teleport may list nothing and say OK; messages of requests that are not listed stay as they are | give it a role whose allow.rules contain {resources: ['access_request'], verbs: ['list', 'read']}
-        "#);
+        insta::assert_snapshot!(line(&visibility_item(Ok(Visibility::Partial(vec!["list"])))), @"Failed access_request: list, read: missing | 77 the plugin's Teleport user lacks the verb list on access_request, so Teleport may list nothing and say OK; messages of requests that are not listed stay as they are | give it a role whose allow.rules contain {resources: ['access_request'], verbs: ['list', 'read']}");
         let unknown = visibility_item(Ok(Visibility::Unknown("no such call".to_owned())));
         assert_eq!(unknown.status, Status::Warning, "{unknown:?}");
     }
