@@ -22,7 +22,7 @@ import http.server, json, threading, time
 
 
 class Slack(http.server.ThreadingHTTPServer):
-    """Answers 429 with Retry-After: 2 as often as told, then `ok`; keeps the seconds, sizes and lengths of what came."""
+    """Refuses the first calls with 429 and Retry-After: 2, then answers `ok`; keeps the lengths of title and text of each."""
 
     def __init__(self, port, refusals):
         super().__init__(("127.0.0.1", port), Handler)

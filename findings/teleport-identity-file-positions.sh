@@ -7,7 +7,7 @@
 # Seen:     only the order counts: the first block is the key, the second the client certificate, all others are authorities, whatever
 #           type they name. Free text is skipped, an encrypted key is taken as it is, a file without an SSH certificate is refused.
 #           A byte order mark hides the first block, so each later block moves up by one: the certificate becomes the key.
-#           So a reader that goes by the types takes files that Go's cannot use, and tells more about those that neither can.
+#           A reader that goes by the types takes files that Go cannot use, and can say more about those that it refuses.
 set -euo pipefail
 folder=$(mktemp -d)
 trap 'chmod -R u+w "$folder"; rm -rf "$folder"' EXIT

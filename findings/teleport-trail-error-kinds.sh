@@ -3,9 +3,9 @@
 #
 # Version: github.com/gravitational/trace v1.1.19
 # Guessed:  each kind of trace error is the same kind again at the other end, the text of a plain error is unchanged, and a second
-#           call on the way (auth server, proxy, client) changes nothing.
+#           call between them (auth server, proxy, client) changes nothing.
 # Seen:     Trust, Retry and an aggregate arrive as code Unknown and are no trace error any more; OAuth2 arrives as a bad parameter;
-#           a plain error's text gets "rpc error: code = Unknown desc = " put before it by each call on the way.
+#           a plain error's text gets "rpc error: code = Unknown desc = " put before it by each call.
 #           So code Unknown says nothing about whether to try again: an error that asks for a retry arrives as Unknown too.
 set -euo pipefail
 folder=$(mktemp -d)

@@ -31,6 +31,8 @@ pub struct AuthTest {
     pub url: String,
     /// The app's own user.
     pub user_id: SlackUserId,
+    /// The name by which people mention and invite it, empty if Slack left it out.
+    pub user_name: String,
     /// The app's bot; absent for user tokens.
     pub bot_id: Option<String>,
     /// The id of the Slack app, `A…`.
@@ -79,6 +81,7 @@ pub(super) fn auth_test(fields: &Fields, headers: &HeaderMap) -> Result<AuthTest
         team: text(fields, "team").unwrap_or_default(),
         url: text(fields, "url").unwrap_or_default(),
         user_id: SlackUserId::new(id(fields, "user_id")?),
+        user_name: text(fields, "user").unwrap_or_default(),
         bot_id: text(fields, "bot_id"),
         app_id: text(fields, "app_id"),
         enterprise_id: text(fields, "enterprise_id"),

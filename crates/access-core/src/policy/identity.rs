@@ -212,8 +212,8 @@ pub(crate) fn eq_ignore_case(one: &str, other: &str) -> bool {
     one.to_lowercase() == other.to_lowercase()
 }
 
-/// What speaks against the account, the plainest first.
-fn check_account(
+/// What speaks against the account that `clicked` names, the plainest first; whichever Teleport user it is.
+pub fn check_account(
     clicked: &SlackUserId,
     profile: &SlackProfile,
     our: &AppInstallation,

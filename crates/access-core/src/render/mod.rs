@@ -7,6 +7,7 @@
 mod disarm;
 pub mod ephemeral;
 pub mod request_message;
+pub mod samples;
 mod sanitize;
 pub mod thread_reply;
 pub mod mrkdwn;

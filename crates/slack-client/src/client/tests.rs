@@ -162,6 +162,7 @@ async fn auth_test_says_whose_token_it_is() {
         team: "T".into(),
         url: "https://t.slack.com/".into(),
         user_id: SlackUserId::new("UB"),
+        user_name: "bot".to_owned(),
         bot_id: Some("B1".into()),
         app_id: Some("A1".into()),
         enterprise_id: None,

@@ -10,6 +10,7 @@ use tracing::{error, warn};
 
 use super::preflight;
 use crate::causes::{Cause, ErrorPolicy};
+use crate::check::online::cause_of;
 use crate::config::{ConfiguredIdentityError, slack_setting};
 use crate::exit::ExitError;
 use access_core::domain::error_chain::chain;
@@ -19,7 +20,6 @@ use slack_client::error::{Retry, SlackError};
 use slack_client::objects::AuthTest;
 use teleport_client::Credentials;
 use teleport_client::Pong;
-use teleport_client::error::{ErrorKind as TeleportKind, TeleportError};
 use teleport_client::identity::{Identity, IdentityError};
 
 /// While the cause stays the same, so many tries make one line.
@@ -81,17 +81,6 @@ pub(crate) async fn wait_for_teleport(
         }
         // Not over a connection that may be dead.
         teleport.reconnect();
-    }
-}
-
-fn cause_of(error: &TeleportError) -> Cause {
-    match (error, error.kind()) {
-        (TeleportError::Connect(error), _) if error.kind.is_wrong_address() => Cause::Address,
-        (TeleportError::Connect(_), TeleportKind::Unauthorized | TeleportKind::Permanent) => {
-            Cause::Certificate
-        }
-        (_, TeleportKind::Unauthorized) => Cause::Permissions,
-        _ => Cause::Unavailable,
     }
 }
 

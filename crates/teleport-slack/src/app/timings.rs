@@ -130,7 +130,7 @@ impl Timings {
     }
 
     /// The longest that a stop takes, from the signal to the end of the process. A service manager that kills earlier
-    /// (`TimeoutStopSec` of the README's unit) cuts work short.
+    /// (`TimeoutStopSec` of the unit in `deploy/`) cuts work short.
     pub fn longest_stop(&self) -> Duration {
         let ShutdownTimings { clicks, replies, listeners, log } = self.0.shutdown;
         let receivers = listeners.max(self.0.socket_mode.drain);

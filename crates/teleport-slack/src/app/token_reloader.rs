@@ -254,6 +254,7 @@ mod tests {
             team: "Us".to_owned(),
             url: String::new(),
             user_id: SlackUserId::new(user_id),
+            user_name: "bot".to_owned(),
             bot_id: None,
             app_id: None,
             enterprise_id: None,

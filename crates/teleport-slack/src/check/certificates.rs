@@ -71,7 +71,7 @@ pub(super) fn no_tls_item(insecure_no_tls: bool) -> Item {
     if insecure_no_tls {
         return Item::ok(ItemId::CallbackTls, "the proxy on this machine does TLS (--insecure-no-tls)");
     }
-    Item::failed(ItemId::CallbackTls, Exit::Configuration, "", NO_TLS, NO_TLS_REMEDY)
+    Item::failed(ItemId::CallbackTls, Exit::Configuration, "no TLS", NO_TLS, NO_TLS_REMEDY)
 }
 
 /// Key and certificate of the callback listener, for the address at which Slack calls.

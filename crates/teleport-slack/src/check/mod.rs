@@ -2,13 +2,15 @@
 //!
 //! Facts are gathered first, at the edges; what they come to is decided by pure functions that tests can ask. A check changes
 //! nothing. `report.rs` says what an item is, `output.rs` how it is shown, `offline.rs` looks at the configuration and the
-//! files that it names. The daemon asks the same functions when it starts (`at_start`) and logs what is not well.
+//! files that it names, `online/` asks both sides. The daemon asks the same functions when it starts (`at_start`) and logs
+//! what is not well.
 
 mod access;
 pub(crate) mod certificates;
 pub(crate) mod expiry;
 mod explained;
 pub mod offline;
+pub mod online;
 pub mod output;
 mod placeholders;
 pub mod report;

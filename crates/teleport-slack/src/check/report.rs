@@ -19,11 +19,24 @@ pub enum ItemId {
     NotificationRules,
     ReviewRules,
     InForce,
+    TeleportServer,
+    TeleportRights,
+    TeleportSecondFactor,
+    TeleportUsers,
+    SlackBotToken,
+    SlackAppToken,
+    SlackSameApp,
+    SlackScopes,
+    SlackApprovers,
+    SlackRecipients,
+    SlackLayouts,
+    SlackTestMessages,
+    SlackClock,
 }
 
 impl ItemId {
     /// All of them, in the order of the document.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 25] = [
         Self::ConfigFile,
         Self::ConfigKeys,
         Self::ConfigValues,
@@ -36,6 +49,19 @@ impl ItemId {
         Self::NotificationRules,
         Self::ReviewRules,
         Self::InForce,
+        Self::TeleportServer,
+        Self::TeleportRights,
+        Self::TeleportSecondFactor,
+        Self::TeleportUsers,
+        Self::SlackBotToken,
+        Self::SlackAppToken,
+        Self::SlackSameApp,
+        Self::SlackScopes,
+        Self::SlackApprovers,
+        Self::SlackRecipients,
+        Self::SlackLayouts,
+        Self::SlackTestMessages,
+        Self::SlackClock,
     ];
 
     /// The published word.
@@ -53,6 +79,19 @@ impl ItemId {
             Self::NotificationRules => "notification-rules",
             Self::ReviewRules => "review-rules",
             Self::InForce => "in-force",
+            Self::TeleportServer => "teleport-server",
+            Self::TeleportRights => "teleport-rights",
+            Self::TeleportSecondFactor => "teleport-second-factor",
+            Self::TeleportUsers => "teleport-users",
+            Self::SlackBotToken => "slack-bot-token",
+            Self::SlackAppToken => "slack-app-token",
+            Self::SlackSameApp => "slack-same-app",
+            Self::SlackScopes => "slack-scopes",
+            Self::SlackApprovers => "slack-approvers",
+            Self::SlackRecipients => "slack-recipients",
+            Self::SlackLayouts => "slack-layouts",
+            Self::SlackTestMessages => "slack-test-messages",
+            Self::SlackClock => "slack-clock",
         }
     }
 }

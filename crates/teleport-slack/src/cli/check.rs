@@ -7,8 +7,9 @@ use std::process::ExitCode;
 use clap::ValueEnum;
 use jiff::Timestamp;
 
-use crate::causes::Exit;
+use crate::causes::{Cause, Exit};
 use crate::check::offline::Facts;
+use crate::check::online;
 use crate::check::output::{self, Asked, Style};
 use crate::check::report::Report;
 use crate::config;
@@ -21,8 +22,11 @@ pub struct Args {
     #[arg(short, long, value_name = "PATH", default_value = config::DEFAULT_PATH)]
     pub config: PathBuf,
     /// Look at the configuration and the files that it names, and call neither Teleport nor Slack.
-    #[arg(long, required = true)]
+    #[arg(long)]
     pub offline: bool,
+    /// Post a marked message to each recipient, and remove it.
+    #[arg(long, conflicts_with = "offline")]
+    pub send_test: bool,
     /// Let what is worth a look (!) count as failed.
     #[arg(long)]
     pub strict: bool,
@@ -50,7 +54,15 @@ pub enum Format {
 pub fn run(args: &Args) -> Result<ExitCode, ExitError> {
     let now = Timestamp::now();
     let facts = Facts::gather(&args.config, args.insecure_no_tls, now);
-    let report = Report { items: facts.items(now) };
+    let mut report = Report { items: facts.items(now) };
+    if let Some(config) = facts.config().filter(|_| !args.offline) {
+        let options = online::Options { send_test: args.send_test };
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let runtime = runtime.map_err(|error| ExitError::from_cause(Cause::Environment, error))?;
+        report.items.extend(runtime.block_on(online::items(&config, options)));
+    } else if !args.offline {
+        report.items.extend(online::unasked());
+    }
     let exit = report.exit(args.strict);
     let code = exit.map_or(0, Exit::code);
     let text = match args.format {

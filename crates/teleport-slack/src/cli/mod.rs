@@ -27,7 +27,8 @@ use crate::secret_shape::secret_in;
     after_help = "Examples:\n  \
         teleport-slack configure > teleport-slack.toml    write a configuration to fill in\n  \
         teleport-slack manifest -c teleport-slack.toml    print the Slack app to create for it\n  \
-        teleport-slack check --offline                    look at /etc/teleport-slack.toml and its files\n  \
+        teleport-slack check                              look at the configuration, Teleport and Slack\n  \
+        teleport-slack check --offline                    look at the configuration and its files only\n  \
         teleport-slack start                              run with /etc/teleport-slack.toml\n  \
         teleport-slack start -c teleport-slack.toml -d    run with another file, and log each step\n\n\
         Exit status: 0 done, 1 failed while running, 2 wrong command line,\n\

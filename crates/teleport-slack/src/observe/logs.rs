@@ -3,8 +3,8 @@
 //! The daemon's own lines from the configured severity on; those of its libraries only from warnings on, because
 //! their chatter is not the operator's concern.
 
-use std::fs::{File, OpenOptions};
-use std::io::{self, IsTerminal, Read, Seek, SeekFrom, Write};
+use std::fs::OpenOptions;
+use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -19,6 +19,7 @@ use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt;
 
 use super::line::{self, Fields, Style};
+use super::log_file::{LogFile, identity};
 use super::sink::{self, LogGuard, Sink};
 use crate::config::{LogConfig, LogOutput, Severity};
 use crate::exit::{Exit, ExitError};
@@ -173,30 +174,8 @@ fn is_same_file(path: &Path) -> bool {
     identity(path).is_some_and(|file| Some(file) == identity(Path::new("/dev/stderr")))
 }
 
-#[cfg(unix)]
-fn identity(metadata: &std::fs::Metadata) -> Option<(u64, u64)> {
-    use std::os::unix::fs::MetadataExt;
-    Some((metadata.dev(), metadata.ino()))
-}
-
-#[cfg(not(unix))]
-fn identity(_: &std::fs::Metadata) -> Option<(u64, u64)> {
-    None
-}
-
-fn open(path: &Path) -> Result<File, LogError> {
-    let mut options = OpenOptions::new();
-    options.append(true).create(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o640);
-    let fail = |source| LogError::Open { path: path.to_owned(), source };
-    files::reject_pipe(path).map_err(fail)?;
-    let mut file = options.open(path).map_err(fail)?;
-    // The last writer may have died, or met a full disk, within a line.
-    if ends_mid_line(path) {
-        let _ = file.write_all(b"\n");
-    }
-    Ok(file)
+fn open(path: &Path) -> Result<LogFile, LogError> {
+    LogFile::open(path).map_err(|source| LogError::Open { path: path.to_owned(), source })
 }
 
 /// Whether a log file at this path could be opened, without making it.
@@ -214,24 +193,6 @@ pub fn try_file(path: &Path) -> Result<(), LogError> {
         }
         Err(error) => Err(fail(error)),
     }
-}
-
-/// Whether it is a file of which the last line has no end. `false` if we may only write.
-fn ends_mid_line(path: &Path) -> bool {
-    let last = || {
-        let mut last = [b'\n'];
-        // A pipe could not even be opened as long as it has no reader.
-        if !std::fs::metadata(path)?.is_file() {
-            return Ok(last);
-        }
-        let mut file = File::open(path)?;
-        if file.seek(SeekFrom::End(0))? > 0 {
-            file.seek(SeekFrom::End(-1))?;
-            file.read_exact(&mut last)?;
-        }
-        io::Result::Ok(last)
-    };
-    last().is_ok_and(|last| last != [b'\n'])
 }
 
 fn subscriber(

@@ -12,6 +12,7 @@ pub mod reload_state;
 pub mod service_status;
 pub mod skew;
 mod line;
+mod log_file;
 mod logs;
 mod sink;
 

@@ -60,7 +60,7 @@ impl Skews {
 }
 
 /// The sentence, if there is something to say.
-pub(super) fn describe(side: Side, skew: SignedDuration) -> Option<String> {
+pub(crate) fn describe(side: Side, skew: SignedDuration) -> Option<String> {
     if skew.abs() <= TOLERANCE {
         return None;
     }

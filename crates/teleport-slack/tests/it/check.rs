@@ -91,3 +91,80 @@ fn exchanged_key_and_certificate_files_end_the_start_before_any_call() {
         assert_eq!(bed.teleport.call_log().calls().len() + bed.slack.calls().len(), 0);
     });
 }
+
+#[test]
+fn the_sandbox_of_the_demo_is_green_and_test_messages_are_removed() {
+    run_test(async {
+        let dir = tempfile::tempdir().unwrap();
+        let mut command = Command::new(program());
+        command.args(["demo", "--port", "0", "--sandbox"]).arg(dir.path());
+        let demo = Daemon::run(&mut command, "");
+        demo.until_logged("The page for both sides is at ").await;
+        let (status, text) = check(&dir.path().join("teleport-slack.toml"), &["--send-test"]);
+        assert_eq!(status, Some(0), "{text}");
+        assert!(!text.contains('✗'), "{text}");
+        assert!(text.contains("✓ in-force: 3 recipients, 2 roles mapped, 2 rules, Socket Mode\n"), "{text}");
+        assert!(text.contains("✓ slack-same-app: both tokens are of the app "), "{text}");
+        assert_eq!(text.matches("✓ slack-test-messages: ").count(), 3, "{text}");
+        demo.stop().await;
+    });
+}
+
+#[test]
+fn it_opens_no_socket_mode_connection_and_changes_nothing() {
+    run_test(async {
+        let bed =
+            TestBed::with_options(access_sim::teleport::Options::golden(), workspace().with_socket_mode())
+                .await;
+        let review = format!(
+            "recipients = [\"C0TEAM\", \"bob@example.com\"]\n[review]\nenabled = true\napp_token = \"{}\"\n\
+             [review.users]\nU0BOB = \"bob@example.com\"\n[[review.rule]]\nroles = \"dba\"\napprovers = [\"bob@example.com\"]\n",
+            bed.slack.app().app_token
+        );
+        let id = bed.create_request();
+        let before = bed.record(&id);
+        let (_, text) = check(&bed.write_config(&bed.config(&review)), &[]);
+        assert!(text.contains("✓ slack-app-token: "), "{text}");
+        assert_eq!(bed.slack.sockets().opened(), 0, "{text}");
+        let changing = ["chat.", "views.", "response_url"];
+        let calls = bed.slack.calls();
+        let changed: Vec<_> =
+            calls.iter().filter(|call| changing.iter().any(|name| call.method.starts_with(name))).collect();
+        assert!(changed.is_empty(), "{changed:?}");
+        assert_eq!(bed.record(&id), before);
+        assert_eq!(bed.slack.dm_with("U0BOB"), None, "no direct message was opened");
+    });
+}
+
+#[test]
+fn a_side_that_is_away_and_a_refused_token_have_their_own_statuses() {
+    run_test(async {
+        let bed = TestBed::new().await;
+        let config = bed.config(r#"recipients = ["C0TEAM"]"#);
+        let away = config.replace(&bed.teleport.addr().to_string(), "127.0.0.1:1");
+        let (status, text) = check(&bed.write_config(&away), &[]);
+        assert_eq!(status, Some(1), "{text}");
+        assert!(text.contains("✗ teleport-server: ") && text.contains("✓ slack-bot-token: "), "{text}");
+        bed.slack.set_token_state(access_sim::slack::workspace::TokenState::Revoked);
+        let (status, text) = check(&bed.write_config(&away), &[]);
+        assert_eq!(status, Some(77), "{text}");
+        assert!(
+            text.contains("✗ slack-bot-token: failed\n    cause: Slack's auth.test failed: token_revoked"),
+            "{text}"
+        );
+        assert!(!text.contains(&bed.slack.token()), "{text}");
+    });
+}
+
+#[test]
+fn waits_that_slack_asks_for_are_kept() {
+    run_test(async {
+        use access_sim::slack::faults::{Fault, FaultRule};
+        let bed = TestBed::new().await;
+        let limited = FaultRule::new("blocks.validate", Fault::RateLimited { retry_after: 1 }).times(1);
+        bed.slack.faults().add(limited);
+        let (status, text) = check(&bed.write_config(&bed.config(r#"recipients = ["C0TEAM"]"#)), &[]);
+        assert_eq!(status, Some(0), "{text}");
+        assert!(text.contains("✓ slack-layouts: Slack would show each of 11 kinds"), "{text}");
+    });
+}

@@ -29,6 +29,7 @@ mod starting;
 mod shutdown;
 mod changelog;
 mod check;
+mod check_table;
 mod cli;
 mod clocks;
 mod demo;

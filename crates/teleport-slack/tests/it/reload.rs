@@ -4,6 +4,8 @@
 use std::path::PathBuf;
 
 use ::http::StatusCode;
+use access_sim::teleport::certs::CertOptions;
+use access_sim::teleport::presets::PLUGIN_USER;
 
 use crate::harness::deciding::*;
 use crate::harness::*;
@@ -77,7 +79,7 @@ fn a_click_after_a_reload_is_answered_with_the_new_token() {
 }
 
 #[test]
-fn open_requests_follow_new_recipients_and_a_new_user_map() {
+fn open_requests_follow_new_recipients_with_a_signal_and_without() {
     run_in_process(async {
         let bed = TestBed::new().await;
         let daemon = bed.start(TEAM).await;
@@ -221,5 +223,49 @@ fn the_start_begins_again_with_a_configuration_that_came_meanwhile() {
         bed.until_status(&daemon, "C0TEAM", &id, "⏳ PENDING").await;
         let log = daemon.stop().await;
         assert!(!log.contains("4711"), "{log}");
+    });
+}
+
+#[test]
+fn a_swap_of_the_whole_directory_takes_up_configuration_token_and_certificate() {
+    run_in_process(async {
+        let bed = TestBed::new().await;
+        let mount = bed.dir.path().join("mount");
+        let link = |to: &str, name: &str| std::os::unix::fs::symlink(to, mount.join(name)).unwrap();
+        let old = bed.slack.token();
+        // As the kubelet lays out a mounted secret. The certificate has another path in each version.
+        let write_version = |version: &str, recipients: &str, certificate: &str, token: &str| {
+            let folder = mount.join(version);
+            std::fs::create_dir_all(&folder).unwrap();
+            let credentials = bed.teleport.credentials(PLUGIN_USER, CertOptions::default());
+            credentials.write_tls_files(&folder, certificate).unwrap();
+            std::fs::write(folder.join("token"), token).unwrap();
+            let config = bed.config(recipients).replace("\"auth.", &format!("\"{certificate}."));
+            let config = config.replace(&format!("{old:?}"), &format!("{:?}", mount.join("token")));
+            std::fs::write(folder.join("teleport-slack.toml"), config).unwrap();
+        };
+        write_version("..v1", TEAM, "first", &old);
+        link("..v1", "..data");
+        let certificates =
+            ["first", "second"].map(|name| ["key", "crt", "cas"].map(|end| format!("{name}.{end}")));
+        for name in
+            certificates.as_flattened().iter().map(String::as_str).chain(["token", "teleport-slack.toml"])
+        {
+            link(&format!("..data/{name}"), name);
+        }
+        let daemon = Daemon::start(&mount.join("teleport-slack.toml"), &old);
+        bed.until_logged(&daemon, "Ready").await;
+        let id = bed.create_request();
+        bed.until_status(&daemon, "C0TEAM", &id, "⏳ PENDING").await;
+
+        write_version("..v2", TEAM_AND_DBA, "second", "xoxb-2-new-4711");
+        bed.slack.set_token("xoxb-2-new-4711");
+        link("..v2", "..new");
+        std::fs::rename(mount.join("..new"), mount.join("..data")).unwrap();
+        std::fs::remove_dir_all(mount.join("..v1")).unwrap();
+        bed.until_status(&daemon, "C0DBA", &id, "⏳ PENDING").await;
+        bed.until_logged(&daemon, "The certificate was renewed and is in use").await;
+        let log = daemon.stop().await;
+        assert!(log.contains(IN_USE) && !log.contains("4711"), "{log}");
     });
 }

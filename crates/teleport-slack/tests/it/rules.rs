@@ -392,18 +392,19 @@ fn every_role_is_created_before_a_user_who_has_it() {
 }
 
 #[test]
-fn the_readmes_unit_does_not_run_as_root_and_its_user_gets_each_file() {
-    let readme = std::fs::read_to_string(repository_root().join("README.md")).unwrap();
+fn the_unit_does_not_run_as_root_and_its_user_gets_each_file() {
+    let [readme, unit] = ["README.md", "deploy/teleport-slack.service"]
+        .map(|path| std::fs::read_to_string(repository_root().join(path)).unwrap());
     let block =
         |kind: &str| readme.split(&format!("```{kind}\n")).nth(1).unwrap().split("```").next().unwrap();
-    let unit = block("ini");
     let value = |key: &str| unit.lines().find_map(|line| line.strip_prefix(&format!("{key}="))).unwrap();
     let user = value("User");
     assert!(user != "root" && !user.is_empty());
     for (key, expected) in [
-        // What only another configuration or file helps against is not started again and again; a reload reopens the log.
+        // What only another configuration or file helps against is not started again and again.
         ("RestartPreventExitStatus", "2 77 78"),
-        ("ExecReload", "/bin/kill -HUP $MAINPID"),
+        ("Type", "notify"),
+        ("LimitCORE", "0"),
         ("NoNewPrivileges", "yes"),
         ("CapabilityBoundingSet", ""),
         ("ProtectSystem", "strict"),
@@ -413,6 +414,10 @@ fn the_readmes_unit_does_not_run_as_root_and_its_user_gets_each_file() {
     ] {
         assert_eq!(value(key), expected, "{key}");
     }
+    // The check comes first, so that what it finds fails the reload.
+    let reloads: Vec<_> = unit.lines().filter_map(|line| line.strip_prefix("ExecReload=")).collect();
+    let check = value("ExecStart").replace(" start ", " check --offline ");
+    assert_eq!(reloads, [check.as_str(), "/bin/kill -HUP $MAINPID"]);
     let patience: u64 = value("TimeoutStopSec").parse().unwrap();
     let longest = teleport_slack::app::timings::Timings::default().longest_stop();
     assert!(longest.as_secs() < patience, "a stop would be cut short");

@@ -86,6 +86,16 @@ fn the_manager_hears_of_start_work_and_stop_in_this_order() {
         bed.create_request();
         let (datagram, _) = manager.until("STATUS=watching, 1 open").await;
         assert!(datagram.ends_with(" waiting"), "{datagram}");
+        daemon.signal("HUP");
+        let (datagram, _) = manager.until("RELOADING=1").await;
+        assert!(datagram.starts_with("RELOADING=1\nMONOTONIC_USEC="), "{datagram}");
+        let (datagram, _) = manager.until("READY=1").await;
+        assert!(!datagram.contains("refused"), "{datagram}");
+        bed.write_config(&bed.config("recipients = 7"));
+        daemon.signal("HUP");
+        manager.until("RELOADING=1").await;
+        let (datagram, _) = manager.until("READY=1").await;
+        assert!(datagram.starts_with("READY=1\nSTATUS=configuration refused ("), "{datagram}");
         daemon.signal("TERM");
         let (datagram, before) = manager.until("STOPPING=1").await;
         assert_eq!(datagram, "STOPPING=1\nSTATUS=stopping: finishing what is in progress");

@@ -203,6 +203,32 @@ fn a_hangup_reopens_the_log_file() {
 }
 
 #[test]
+fn a_log_file_that_was_renamed_is_left_without_a_signal_and_a_refused_reload_reopens_it_too() {
+    run_test(async {
+        let bed = TestBed::new().await;
+        let [file, rotated] = ["slack.log", "slack.log.1"].map(|name| bed.dir.path().join(name));
+        let config = format!("{}output = {file:?}", bed.config(TEAM));
+        let daemon = bed.launch(&config);
+        let read = |path: &Path| std::fs::read_to_string(path).unwrap_or_default();
+        bed.until(&daemon, "the start", || read(&file).contains("Ready").then_some(())).await;
+        std::fs::rename(&file, &rotated).unwrap();
+        // Its lines come at least a second after those of the start.
+        bed.until(&daemon, "a line in the new file", || {
+            bed.create_request();
+            (!read(&file).is_empty()).then_some(())
+        })
+        .await;
+        std::fs::rename(&file, &rotated).unwrap();
+        bed.write_config("nonsense");
+        daemon.signal("HUP");
+        for words in ["was reopened; the configuration is read again", "The new configuration is refused"] {
+            bed.until(&daemon, words, || read(&file).contains(words).then_some(())).await;
+        }
+        assert_eq!(daemon.stop().await, "", "nothing is on the other outputs");
+    });
+}
+
+#[test]
 fn process_1_of_a_container_obeys_the_same_signals() {
     run_test(async {
         const CONTAINER: [&str; 3] = ["--fork", "--pid", "--mount-proc"];

@@ -61,6 +61,7 @@ fn calls<'a>(
         team: String::new(),
         url: String::new(),
         user_id: bob.clone(),
+        user_name: "bot".to_owned(),
         bot_id: None,
         app_id: None,
         enterprise_id: None,

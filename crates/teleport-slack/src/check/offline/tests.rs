@@ -68,7 +68,8 @@ async fn a_sound_set_up_has_a_line_for_each_item_and_none_is_a_problem() {
     );
     let report = folder.check(&format!("{TELEPORT}{SLACK}{review}"));
     assert_eq!(report.count(Status::Ok), report.items.len(), "{:#?}", report.items);
-    for id in ItemId::ALL {
+    let offline = ItemId::ALL.into_iter().take_while(|id| *id <= ItemId::InForce);
+    for id in offline {
         let looked_at = report.items.iter().any(|item| item.id == id);
         assert!(looked_at, "{} was not looked at", id.as_str());
     }

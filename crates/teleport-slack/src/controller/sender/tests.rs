@@ -23,6 +23,7 @@ fn sender() -> SlackSender {
         team: String::new(),
         url: String::new(),
         user_id: SlackUserId::new("U0BOT"),
+        user_name: "bot".to_owned(),
         bot_id: None,
         app_id: None,
         enterprise_id: None,

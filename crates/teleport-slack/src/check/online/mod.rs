@@ -1,0 +1,42 @@
+//! What Teleport and Slack answer, by calls that change nothing.
+//!
+//! Each file asks about one thing, and turns each answer into an item by a function without I/O. No Socket Mode connection
+//! is opened, because Slack would hand it clicks. What the daemon checks when it starts, it asks here too.
+
+mod failure;
+mod layouts;
+mod people;
+pub(crate) mod recipients;
+pub(crate) mod scopes;
+mod slack;
+mod teleport;
+mod test_messages;
+
+use super::report::{Item, ItemId};
+use crate::causes::Exit;
+use crate::config::Config;
+
+pub(crate) use teleport::cause_of;
+
+/// What to do besides looking.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Options {
+    /// Post a message to each recipient and remove it.
+    pub send_test: bool,
+}
+
+/// Of a configuration that is not valid: neither side can be asked.
+pub fn unasked() -> Vec<Item> {
+    let item = |id| {
+        let cause = "the configuration is not valid, so neither side can be asked";
+        Item::not_looked_at(id, Exit::Configuration, cause, "correct the mistakes above, and check again")
+    };
+    [ItemId::TeleportServer, ItemId::SlackBotToken].map(item).into()
+}
+
+/// Asks both sides, side by side.
+pub async fn items(config: &Config, options: Options) -> Vec<Item> {
+    let (mut items, slack) = tokio::join!(teleport::items(config), slack::items(config, options));
+    items.extend(slack);
+    items
+}

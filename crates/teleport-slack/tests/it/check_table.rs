@@ -1,0 +1,331 @@
+//! Set-ups that are broken in one way each, and the line that `check` prints for it: the table of `docs/check.md`.
+//!
+//! `UPDATE_CHECK_TABLE=1` writes the table; without it the test compares.
+
+use std::path::Path;
+
+use access_sim::slack::faults::{Fault, FaultRule};
+use access_sim::slack::workspace::{Channel, SlackUser, SlackUserKind, TokenState, Workspace};
+use access_sim::teleport::certs::CertOptions;
+use access_sim::teleport::{Options, ServerVersion, fixture::Fixture};
+use jiff::{SignedDuration, Timestamp};
+use teleport_slack::check::offline::Facts;
+use teleport_slack::check::report::{Item, Report};
+use teleport_slack::check::{online, output};
+
+use crate::harness::*;
+use crate::rules::repository_root;
+
+/// What the set-up is before it is broken.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// Neither side is asked.
+    Offline,
+    /// The cluster of release 6.2.1 and the workspace of most tests.
+    Online,
+    /// A cluster of release 15, whose plugin user may only list requests.
+    Powerless,
+}
+
+type Break = fn(&TestBed, String) -> String;
+
+struct Case {
+    /// What is broken.
+    name: &'static str,
+    kind: Kind,
+    /// The item that must show it.
+    id: &'static str,
+    change: Break,
+}
+
+const fn case(name: &'static str, kind: Kind, id: &'static str, change: Break) -> Case {
+    Case { name, kind, id, change }
+}
+
+fn write(bed: &TestBed, name: &str, bytes: impl AsRef<[u8]>) -> String {
+    use std::os::unix::fs::PermissionsExt;
+    let path = bed.dir.path().join(name);
+    std::fs::write(&path, bytes).unwrap();
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
+    path.display().to_string()
+}
+
+/// A set-up without a fault.
+fn sound(bed: &TestBed) -> String {
+    format!(
+        "[teleport]\naddr = \"{}\"\nclient_key = \"auth.key\"\nclient_crt = \"auth.crt\"\nroot_cas = \"auth.cas\"\n\
+         [slack]\ntoken = \"{}\"\napi_url = \"{}\"\nrecipients = [\"team\"]\n",
+        bed.teleport.addr(),
+        bed.slack.token(),
+        bed.slack.api_url()
+    )
+}
+
+fn recipient(config: String, name: &str) -> String {
+    config.replace("[\"team\"]", &format!("[\"{name}\"]"))
+}
+
+/// Deciding in Slack over Socket Mode by one rule, for `who` as Slack knows them.
+fn with_review(bed: &TestBed, config: String, more: &str) -> String {
+    format!(
+        "{config}[review]\nenabled = true\nmode = \"resolver\"\napp_token = \"{}\"\n[review.users]\nU0BOB = \"bob@example.com\"\n\
+         [[review.rule]]\nroles = \"dba\"\napprovers = [\"bob@example.com\"]\n{more}",
+        bed.slack.app().app_token
+    )
+}
+
+/// Deciding in Slack over callbacks, with the bed's key and certificate in other places.
+fn with_callbacks(config: String, http: &str) -> String {
+    format!(
+        "{config}[review]\nenabled = true\nallow_email_username_match = true\nsigning_secret = \"0123456789abcdef\"\n[http]\n{http}"
+    )
+}
+
+fn sign_until(bed: &TestBed, end: Timestamp) {
+    let begin = end - SignedDuration::from_hours(24 * 90);
+    bed.sign(CertOptions { not_before: Some(begin), not_after: Some(end), ..CertOptions::default() });
+}
+
+use Kind::{Offline, Online, Powerless};
+
+const CASES: &[Case] = &[
+    case("the file is a directory", Offline, "config-file", |bed, config| {
+        std::fs::create_dir(bed.dir.path().join("slack.toml")).unwrap();
+        config
+    }),
+    case("the file is not UTF-8", Offline, "config-file", |_, config| config + "# \u{fffd}BYTE"),
+    case("a text without quotes", Offline, "config-keys", |_, config| {
+        config.replace("\"auth.key\"", "auth.key")
+    }),
+    case("an unknown key", Offline, "config-keys", |_, config| config.replace("recipients", "recipient")),
+    case("a key twice", Offline, "config-keys", |_, config| config + "recipients = []\n"),
+    case("no address", Offline, "config-values", |_, config| config.replace("addr = ", "# ")),
+    case("the proxy's port", Offline, "config-values", |bed, config| {
+        config.replace(&bed.teleport.addr().to_string(), "teleport.corp.net:3080")
+    }),
+    case("two recipients in one", Offline, "config-values", |_, config| recipient(config, "team, devops")),
+    case("the app-level token as bot token", Offline, "config-values", |bed, config| {
+        config.replace(&bed.slack.token(), "xapp-1-A0-1-2")
+    }),
+    case("a token's file that is not there", Offline, "secret-files", |bed, config| {
+        config.replace(&bed.slack.token(), "/nowhere/token")
+    }),
+    case("a token's file that others can read", Offline, "file-access", |bed, config| {
+        use std::os::unix::fs::PermissionsExt;
+        let path = write(bed, "token", bed.slack.token());
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).unwrap();
+        config.replace(&bed.slack.token(), &path)
+    }),
+    case("the example's address", Offline, "placeholders", |bed, config| {
+        config.replace(&bed.teleport.addr().to_string(), "auth.example.com:3025")
+    }),
+    case("the example's token", Offline, "placeholders", |bed, config| {
+        config.replace(&bed.slack.token(), "xoxb-11xx")
+    }),
+    case("a log in a folder that is not there", Offline, "log-file", |_, config| {
+        config + "[log]\noutput = \"none/slack.log\"\n"
+    }),
+    case("a private key that is not there", Offline, "identity", |bed, config| {
+        std::fs::remove_file(bed.dir.path().join("auth.key")).unwrap();
+        config
+    }),
+    case("key and certificate exchanged", Offline, "identity", |_, config| {
+        config.replace("auth.key", "auth.x").replace("auth.crt", "auth.key").replace("auth.x", "auth.crt")
+    }),
+    case("the key of another certificate", Offline, "identity", |bed, config| {
+        let other = bed.teleport.credentials("access-plugin-rw", CertOptions::default());
+        write(bed, "auth.key", other.key_pem);
+        config
+    }),
+    case("an expired certificate", Offline, "identity", |bed, config| {
+        sign_until(bed, Timestamp::now() - SignedDuration::from_hours(1));
+        config
+    }),
+    case("a certificate that ends soon", Offline, "identity", |bed, config| {
+        sign_until(bed, Timestamp::now() + SignedDuration::from_mins(36 * 60 + 30));
+        config
+    }),
+    case("callbacks without TLS", Offline, "callback-tls", |_, config| with_callbacks(config, "")),
+    case("https_key_file and https_cert_file exchanged", Offline, "callback-tls", |_, config| {
+        with_callbacks(config, "https_key_file = \"auth.crt\"\nhttps_cert_file = \"auth.key\"\n")
+    }),
+    case("a callback certificate that signs itself", Offline, "callback-tls", |bed, config| {
+        let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+        write(bed, "own.crt", made.cert.pem());
+        write(bed, "own.key", made.signing_key.serialize_pem());
+        with_callbacks(config, "https_key_file = \"own.key\"\nhttps_cert_file = \"own.crt\"\n")
+    }),
+    case("an entry for every role beside *", Offline, "notification-rules", |_, config| {
+        config + "[role_to_recipients]\n\"*\" = \"a\"\n\"?*\" = \"b\"\n"
+    }),
+    case("two rules without a common approver", Offline, "review-rules", |bed, config| {
+        with_review(bed, config, "[[review.rule]]\nroles = \"d*\"\napprovers = [\"S0DBA\", \"x\"]\n")
+            .replace("[\"S0DBA\", \"x\"]", "[\"carol@example.com\"]")
+            .replace("U0BOB", "U0CAROL = \"carol@example.com\"\nU0BOB")
+    }),
+    case("a rule that no role can match", Offline, "review-rules", |bed, config| {
+        with_review(bed, config, "").replace("\"dba\"", "'^\\bprod\\B-db$'")
+    }),
+    case("no auth server at the address", Online, "teleport-server", |bed, config| {
+        config.replace(&bed.teleport.addr().to_string(), "127.0.0.1:1")
+    }),
+    case("another server at Teleport's address", Online, "teleport-server", |bed, config| {
+        config.replace(&bed.teleport.addr().to_string(), &bed.slack.addr().to_string())
+    }),
+    case("no right to read requests", Powerless, "teleport-rights", |_, config| config),
+    case("no right to set a request's state", Online, "teleport-rights", |bed, config| {
+        with_review(bed, config, "")
+    }),
+    case("a bot token that Slack refuses", Online, "slack-bot-token", |bed, config| {
+        bed.slack.set_token_state(TokenState::Revoked);
+        config
+    }),
+    case("no Slack at the address", Online, "slack-bot-token", |bed, config| {
+        config.replace(&bed.slack.addr().to_string(), "127.0.0.1:1")
+    }),
+    case("an app-level token that Slack refuses", Online, "slack-app-token", |bed, config| {
+        with_review(bed, config, "").replace(&bed.slack.app().app_token, "xapp-1-A0BOT-other")
+    }),
+    case("tokens of two apps", Online, "slack-same-app", |bed, config| {
+        with_review(bed, config, "").replace(&bed.slack.app().app_token, "xapp-1-A0OTHER-1-2")
+    }),
+    case("no scope to post", Online, "slack-scopes", |bed, config| {
+        bed.slack.remove_scope("chat:write");
+        config
+    }),
+    case("no scope to find people by address", Online, "slack-scopes", |bed, config| {
+        bed.slack.remove_scope("users:read.email");
+        recipient(config, "bob@example.com")
+    }),
+    case("an approver who is a guest", Online, "slack-approvers", |bed, config| {
+        bed.slack.put_user(SlackUser::member("U0BOB", "bob").kind(SlackUserKind::Guest));
+        with_review(bed, config, "")
+    }),
+    case("a user group that is not there", Online, "slack-approvers", |bed, config| {
+        with_review(bed, config, "[[review.rule]]\nroles = \"x\"\napprovers = [\"S0NONE\"]\n")
+    }),
+    case("a channel that is not there", Online, "slack-recipients", |_, config| recipient(config, "nowhere")),
+    case("a channel without the bot", Online, "slack-recipients", |bed, config| {
+        bed.slack.kick_bot("C0TEAM");
+        config
+    }),
+    case("an archived channel", Online, "slack-recipients", |bed, config| {
+        bed.slack.set_archived("C0TEAM", true);
+        config
+    }),
+    case("an address that no account has", Online, "slack-recipients", |_, config| {
+        recipient(config, "zoe@example.com")
+    }),
+    case("a deactivated person", Online, "slack-recipients", |bed, config| {
+        bed.slack.put_user(SlackUser::member("U0BOB", "bob").kind(SlackUserKind::Deactivated));
+        recipient(config, "U0BOB")
+    }),
+    case("a private channel without the scope to see it", Online, "slack-recipients", |bed, config| {
+        bed.slack.put_channel(Channel::private("C0HIDDEN", "hidden"));
+        bed.slack.remove_scope("channels:read");
+        bed.slack.remove_scope("groups:read");
+        recipient(config, "C0HIDDEN")
+    }),
+    case("a workspace without blocks.validate", Online, "slack-layouts", |bed, config| {
+        let unknown = Fault::Error("unknown_method".to_owned());
+        bed.slack.faults().add(FaultRule::new("blocks.validate", unknown));
+        config
+    }),
+];
+
+async fn bed_of(kind: Kind) -> TestBed {
+    let workspace: Workspace = workspace().with_socket_mode();
+    match kind {
+        Offline | Online => TestBed::with_options(Options::golden(), workspace).await,
+        Powerless => {
+            let fixture = Fixture::golden_15("local-site", true);
+            let bed = TestBed::with_options(Options::new(ServerVersion::V15, fixture), workspace).await;
+            let lister = bed.teleport.credentials("plugin-list", CertOptions::default());
+            lister.write_tls_files(bed.dir.path(), "auth").unwrap();
+            bed
+        }
+    }
+}
+
+async fn check(path: &Path, offline: bool) -> Report {
+    let now = Timestamp::now();
+    let facts = Facts::gather(path, false, now);
+    let mut items = facts.items(now);
+    if let Some(config) = facts.config().filter(|_| !offline) {
+        items.extend(online::items(&config, online::Options::default()).await);
+    }
+    Report { items }
+}
+
+/// The report on a set-up that is broken in this way.
+async fn report(case: &Case) -> (TestBed, Report) {
+    let bed = bed_of(case.kind).await;
+    let config = (case.change)(&bed, sound(&bed));
+    let path = bed.dir.path().join("slack.toml");
+    if !path.is_dir() {
+        let bytes = config.replace("\u{fffd}BYTE", "\u{1}\u{1}BYTE").into_bytes();
+        let bytes: Vec<u8> = bytes.into_iter().map(|byte| if byte == 1 { 0xff } else { byte }).collect();
+        write(&bed, "slack.toml", bytes);
+    }
+    let report = check(&path, case.kind == Offline).await;
+    (bed, report)
+}
+
+/// The same words in each run: without this run's folder, addresses, times and tokens.
+fn stable(bed: &TestBed, text: &str) -> String {
+    let text = text
+        .replace(bed.dir.path().to_str().unwrap(), "/etc/slack")
+        .replace(&bed.teleport.addr().to_string(), "auth.corp.net:3025")
+        .replace(&bed.slack.addr().to_string(), "slack.com");
+    let words = text.split(' ').map(|word| {
+        let is_time = word.len() > 15 && word.starts_with("20") && word.contains('T') && word.contains('Z');
+        if is_time { "TIME" } else { word }
+    });
+    words.collect::<Vec<_>>().join(" ").replace('|', "\\|")
+}
+
+fn row(bed: &TestBed, case: &Case, report: &Report) -> String {
+    let plain = output::Style { color: false, unicode: true };
+    let is_it = |item: &&Item| item.id.as_str() == case.id && item.problem.is_some();
+    let Some(item) = report.items.iter().find(is_it) else {
+        panic!("{}: no {} is wrong\n{}", case.name, case.id, output::text(report, plain, 0))
+    };
+    let code = report.exit(false).map_or(0, |exit| exit.code());
+    let shown = output::text(&Report { items: vec![item.clone()] }, plain, code);
+    let lines: Vec<_> = shown.lines().map(|line| stable(bed, line.trim())).collect();
+    let [line, cause, remedy, _] = lines.as_slice() else { panic!("{lines:?}") };
+    format!("| {} | {line}<br>{cause}<br>{remedy} | {code} |\n", case.name)
+}
+
+#[test]
+fn every_broken_set_up_has_its_line_as_the_document_says() {
+    run_test(async {
+        let mut table = String::from("| broken | what `check` prints | exit status |\n|---|---|---|\n");
+        for case in CASES {
+            let (bed, report) = report(case).await;
+            table += &row(&bed, case, &report);
+        }
+        let path = repository_root().join("docs/check.md");
+        let document = std::fs::read_to_string(&path).unwrap();
+        let (before, rest) = document.split_once("<!-- broken set-ups -->\n").unwrap();
+        let (now, after) = rest.split_once("<!-- end -->").unwrap();
+        if std::env::var_os("UPDATE_CHECK_TABLE").is_some() {
+            let new = format!("{before}<!-- broken set-ups -->\n{table}<!-- end -->{after}");
+            std::fs::write(&path, new).unwrap();
+            return;
+        }
+        assert!(CASES.len() >= 30);
+        assert_eq!(now, table, "UPDATE_CHECK_TABLE=1 writes it");
+    });
+}
+
+#[test]
+fn a_set_up_without_a_fault_has_none() {
+    run_test(async {
+        let bed = bed_of(Online).await;
+        let path = write(&bed, "slack.toml", sound(&bed));
+        let report = check(Path::new(&path), false).await;
+        let plain = output::Style { color: false, unicode: true };
+        assert_eq!(report.exit(true), None, "{}", output::text(&report, plain, 0));
+    });
+}
