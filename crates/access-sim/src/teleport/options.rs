@@ -86,7 +86,7 @@ pub struct Options {
     pub pending_ttl: Duration,
     /// How long access lasts unless a role allows less.
     pub access_ttl: Duration,
-    /// How long after its expiry a request is still listed and its DELETE awaited; zero is prompt.
+    /// How long after its expiry the DELETE of a request comes; zero is prompt. No answer shows the request meanwhile.
     pub delete_delay: Duration,
     /// How long after a change lists still show, and watches do not report, the new state; a request asked for
     /// by its id is always as stored. A second on 15.3.1, where it was measured.

@@ -44,6 +44,7 @@ impl State {
             return Err(RpcError::bad_parameter(message));
         }
         let Some(request) = self.requests.get(id) else {
+            // `review-missing`; the words of earlier releases are assumed.
             return Err(RpcError::not_found(match self.options.version >= ServerVersion::V15 {
                 true => format!("cannot apply review to access request {id:?} (not found)"),
                 false => format!("access request {id:?} not found"),
@@ -57,7 +58,7 @@ impl State {
         if !self.may_review(reviewer, request) {
             return Err(RpcError::denied(format!("user {author:?} cannot review this request")));
         }
-        // In this order (T8).
+        // In this order (T8), then resolved ones (T7; assumed of 13).
         if request.reviews.iter().any(|review| review.author == author) {
             return Err(RpcError::denied(format!("user {author:?} has already reviewed this request")));
         }

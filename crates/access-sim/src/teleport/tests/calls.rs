@@ -39,6 +39,84 @@ async fn unknown_callers_are_refused() {
     assert_eq!(refused.code(), Code::PermissionDenied);
 }
 
+/// `ping-without-certificate`, `list-without-certificate`; that other methods answer as the list does is assumed.
+#[tokio::test]
+async fn without_a_certificate_ping_answers_and_nothing_else() {
+    for version in ServerVersion::ALL {
+        let sim = TeleportSim::start(Options::new(version, Fixture::golden())).await.unwrap();
+        let id = sim.request_access(ALICE, dba()).unwrap();
+        let config = client_tls(&sim.authorities().host_ca_pem(), None);
+        let mut anonymous = Client::new(channel(sim.addr(), config).await.unwrap());
+        anonymous.ping(pb::PingRequest {}).await.unwrap();
+        let kind = || "access_request".to_owned();
+        let watch = pb::Watch {
+            kinds: vec![pb::WatchKind { kind: kind(), ..Default::default() }],
+            ..Default::default()
+        };
+        let filter = pb::PluginDataFilter { kind: kind(), ..Default::default() };
+        let update = pb::PluginDataUpdateParams {
+            kind: kind(),
+            resource: id.clone(),
+            plugin: "slack".into(),
+            set: vec![pb::StringEntry { key: "user".into(), value: "x".into() }],
+            ..Default::default()
+        };
+        let setter = pb::RequestStateSetter {
+            id: id.clone(),
+            state: pb::RequestState::Approved.into(),
+            ..Default::default()
+        };
+        let review = pb::AccessReview {
+            author: BOB.into(),
+            proposed_state: pb::RequestState::Approved.into(),
+            ..Default::default()
+        };
+        let submission = pb::AccessReviewSubmission { request_id: id.clone(), review: Some(review) };
+        let user = pb::GetUserRequest { name: ALICE.into(), with_secrets: false };
+        let answers = [
+            anonymous.watch_events(watch).await.err(),
+            anonymous.get_plugin_data(filter).await.err(),
+            anonymous.update_plugin_data(update).await.err(),
+            anonymous.set_access_request_state(setter).await.err(),
+            anonymous.submit_access_review(submission).await.err(),
+            anonymous.delete_access_request(pb::RequestId { id: id.clone() }).await.err(),
+            anonymous.get_user(user).await.err(),
+            anonymous.get_users(pb::GetUsersRequest::default()).await.err(),
+            anonymous.get_role(pb::GetRoleRequest { name: "access-plugin".into() }).await.err(),
+        ];
+        let expected = match version >= ServerVersion::V15 {
+            true => (Code::NotFound, "user \"Nop\" not found".to_owned()),
+            false => (Code::PermissionDenied, "access denied".to_owned()),
+        };
+        for answer in answers {
+            let refused = answer.expect("a refusal");
+            assert_eq!((refused.code(), refused.message().to_owned()), expected, "{version:?}");
+        }
+        assert_eq!(sim.request(&id).unwrap().state, RequestState::Pending);
+        assert!(sim.plugin_data(&id, "slack").is_empty());
+    }
+}
+
+/// T18.
+#[tokio::test]
+async fn a_role_that_is_gone_ends_no_request_and_allows_no_new_one() {
+    for version in ServerVersion::ALL {
+        let sim = TeleportSim::start(Options::new(version, Fixture::golden())).await.unwrap();
+        let id = sim.request_access(ALICE, dba()).unwrap();
+        sim.edit_fixture(|fixture| fixture.roles.retain(|role| role.name != "dba"));
+        let request = sim.request(&id).unwrap();
+        assert_eq!((request.state, request.roles), (RequestState::Pending, vec!["dba".to_owned()]));
+        let refused = sim.request_access(ALICE, dba()).unwrap_err();
+        let expected = match version >= ServerVersion::V15 {
+            true => (Code::InvalidArgument, "invalid request TTL: role dba is not found"),
+            false => (Code::NotFound, "a requested role is not found"),
+        };
+        assert_eq!((refused.code, refused.message.as_str()), expected, "{version:?}");
+        assert_eq!(sim.requests().len(), 1);
+        sim.set_state(TCTL, &id, RequestState::Approved, "", "").unwrap();
+    }
+}
+
 #[tokio::test]
 async fn a_version_must_be_semver_and_not_too_old() {
     for (server, version, accepted) in [

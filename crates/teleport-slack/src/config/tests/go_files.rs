@@ -84,6 +84,20 @@ fn a_key_in_two_spellings_is_one_setting() {
 }
 
 #[test]
+fn tables_in_any_capitals_or_with_hyphens_are_the_same_tables() {
+    let text = format!("{}\n[Role-To-Recipients]\ndba = \"dba\"\n[LOG]\nSeverity = \"Err\"\n", with(""))
+        .replace("[teleport]", "[Teleport]")
+        .replace("[slack]", "[SLACK]");
+    let loaded = config(&text);
+    assert_eq!(loaded.slack.recipients, [Recipient::ChannelName("team".into())]);
+    assert!(loaded.role_to_recipients[0].0.matches("dba"));
+    assert_eq!(loaded.log.severity, Severity::Error);
+    for name in ["teleport", "slack", "role_to_recipients", "log"] {
+        assert!(warnings(&text).contains(&format!("write `{name}`")), "{name}: {}", warnings(&text));
+    }
+}
+
+#[test]
 fn an_interval_of_any_form_is_taken_and_a_secret_in_it_is_not() {
     for value in ["\"1m\"", "60", "1.5", "\"\""] {
         let text =
