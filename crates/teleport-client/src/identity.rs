@@ -139,7 +139,7 @@ impl fmt::Debug for Identity {
 #[derive(Debug, thiserror::Error)]
 pub enum IdentityError {
     /// The file cannot be read.
-    #[error("cannot read {}; does it exist, and may the daemon's user read it?", .file.display())]
+    #[error("cannot read {}; name the file that `tctl auth sign` or tbot wrote, and let the daemon's user read it", .file.display())]
     Unreadable {
         /// The path of the file.
         file: PathBuf,
@@ -267,7 +267,7 @@ pub enum IdentityError {
 
     /// The certificate's time has not come.
     #[error(
-        "the certificate in {} is valid only from {from}, and it is {now:.0}; is this machine's clock right?",
+        "the certificate in {} is valid only from {from}, and it is {now:.0}; compare this machine's clock with the time",
         .file.display()
     )]
     NotYetValid {

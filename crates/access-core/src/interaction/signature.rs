@@ -52,7 +52,9 @@ impl fmt::Display for SignatureError {
         f.write_str(match self {
             Self::Unsigned => "the callback is not signed",
             Self::Malformed => "the callback's signature or its time cannot be read",
-            Self::Stale => "the callback is more than five minutes off; is this machine's clock right?",
+            Self::Stale => {
+                "the callback is more than five minutes off; compare this machine's clock with the time"
+            }
             Self::Forged => "the callback's signature is wrong; is signing_secret this app's?",
         })
     }

@@ -227,7 +227,7 @@ fn unreadable_and_huge_files() {
     let error = Identity::load(&missing, now()).unwrap_err();
     assert_eq!(
         error.to_string(),
-        "cannot read /does/not/exist; does it exist, and may the daemon's user read it?"
+        "cannot read /does/not/exist; name the file that `tctl auth sign` or tbot wrote, and let the daemon's user read it"
     );
     let (dir, _) = identity_file(b"");
     let directory = Credentials::Identity(dir.path().to_path_buf());

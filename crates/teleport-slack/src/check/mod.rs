@@ -33,9 +33,9 @@ pub(crate) fn at_start(config: &Config) -> Vec<Item> {
 /// Logs what is not well.
 pub(crate) fn log(items: &[Item]) {
     for item in items {
-        let (Some(problem), check, subject) = (&item.problem, item.id.as_str(), item.subject.as_str()) else {
-            continue;
-        };
+        let Some(problem) = &item.problem else { continue };
+        let (check, subject) =
+            (item.id.as_str(), (!item.subject.is_empty()).then_some(item.subject.as_str()));
         match item.status {
             Status::Failed => error!(check, subject, "Check: {}; {}", problem.cause, problem.remedy),
             Status::Warning | Status::Ok => {

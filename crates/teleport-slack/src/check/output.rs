@@ -54,8 +54,10 @@ impl Style {
 /// The report as text; the exit status is that with which the program ends.
 pub fn text(report: &Report, style: Style, exit: u8) -> String {
     let mut out = String::new();
-    for item in &report.items {
-        let _ = write!(out, "{} {}", style.mark(item.status), item.id.as_str());
+    for group in report.items.chunk_by(differs_in_id_only) {
+        let item = &group[0];
+        let ids: Vec<_> = group.iter().map(|item| item.id.as_str()).collect();
+        let _ = write!(out, "{} {}", style.mark(item.status), ids.join(", "));
         let _ = match title(item).as_str() {
             "" => writeln!(out),
             title => writeln!(out, ": {}", style.line(title)),
@@ -74,6 +76,11 @@ pub fn text(report: &Report, style: Style, exit: u8) -> String {
         .collect();
     let _ = writeln!(out, "{}; exit status {exit}", counts.join(", "));
     out
+}
+
+/// Whether two neighbors differ in their ids only, so that one cause and one remedy do for both.
+fn differs_in_id_only(one: &Item, next: &Item) -> bool {
+    one.problem.is_some() && one.subject.is_empty() && *one == Item { id: one.id, ..next.clone() }
 }
 
 /// Subject and summary on one line.
@@ -188,6 +195,18 @@ mod tests {
         assert!(ascii.starts_with("ok config-file") && ascii.contains("\nx config-values"), "{ascii}");
         let colored = text(&report(), Style { color: true, ..PLAIN }, 78);
         assert!(colored.starts_with("\u{1b}[32m✓\u{1b}[0m config-file"), "{colored}");
+        let ids = [ItemId::LogFile, ItemId::Identity];
+        let mut items = Item::none_looked_at(ids, Exit::Configuration, "no key is known", "mend the file");
+        items.push(Item::not_looked_at(ItemId::InForce, Exit::Configuration, "another", "mend the file"));
+        insta::assert_snapshot!(text(&Report { items }, PLAIN, 78), @r#"
+        ! log-file, identity: not looked at
+            cause: no key is known
+            remedy: mend the file
+        ! in-force: not looked at
+            cause: another
+            remedy: mend the file
+        3 to look at, 0 ok; exit status 78
+        "#);
         let untitled =
             Item::failed(ItemId::CallbackTls, Exit::Configuration, "", "nothing does TLS", "add it");
         let untitled = text(&Report { items: vec![untitled] }, PLAIN, 78);

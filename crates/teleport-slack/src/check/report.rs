@@ -173,6 +173,16 @@ impl Item {
         Self::warning(id, exit, "not looked at", cause, remedy)
     }
 
+    /// Those that could not be looked at for one cause.
+    pub fn none_looked_at(
+        ids: impl IntoIterator<Item = ItemId>,
+        exit: Exit,
+        cause: &str,
+        remedy: &str,
+    ) -> Vec<Self> {
+        ids.into_iter().map(|id| Self::not_looked_at(id, exit, cause, remedy)).collect()
+    }
+
     /// The same, about this one of several.
     #[must_use]
     pub fn of(self, subject: impl Into<String>) -> Self {
@@ -186,6 +196,9 @@ pub struct Report {
     /// In the order in which it was looked at.
     pub items: Vec<Item>,
 }
+
+/// What to do about all that could not be looked at because of another item.
+pub(super) const REMEDY_ABOVE: &str = "correct what is wrong above, and check again";
 
 impl Report {
     /// How many items have this status.

@@ -37,7 +37,7 @@ const OWN_CRATES: [&str; 6] =
 pub enum LogError {
     /// The file cannot be opened.
     #[error(
-        "cannot open the log file {}; let the user that runs teleport-slack write there, or change log.output",
+        "cannot open the log file {}; name a file in a folder that is there, let the user that runs teleport-slack write it, or change log.output",
         path.display()
     )]
     Open {

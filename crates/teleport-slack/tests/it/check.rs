@@ -145,6 +145,7 @@ fn a_side_that_is_away_and_a_refused_token_have_their_own_statuses() {
         let (status, text) = check(&bed.write_config(&away), &[]);
         assert_eq!(status, Some(1), "{text}");
         assert!(text.contains("✗ teleport-server: ") && text.contains("✓ slack-bot-token: "), "{text}");
+        assert!(text.contains("! teleport-rights: not looked at\n"), "{text}");
         bed.slack.set_token_state(access_sim::slack::workspace::TokenState::Revoked);
         let (status, text) = check(&bed.write_config(&away), &[]);
         assert_eq!(status, Some(77), "{text}");
@@ -152,7 +153,16 @@ fn a_side_that_is_away_and_a_refused_token_have_their_own_statuses() {
             text.contains("✗ slack-bot-token: failed\n    cause: Slack's auth.test failed: token_revoked"),
             "{text}"
         );
+        let hidden = "! slack-scopes, slack-recipients, slack-layouts, slack-clock: not looked at\n";
+        assert!(text.contains(hidden), "{text}");
         assert!(!text.contains(&bed.slack.token()), "{text}");
+        let (_, json) = check(&bed.write_config(&away), &["--format", "json"]);
+        let report: serde_json::Value = serde_json::from_str(&json).unwrap();
+        let items = report["items"].as_array().unwrap();
+        let ids: Vec<_> = items.iter().filter_map(|item| item["id"].as_str()).collect();
+        for id in ["teleport-rights", "slack-scopes", "slack-recipients", "slack-layouts", "slack-clock"] {
+            assert!(ids.contains(&id), "{id}: {json}");
+        }
     });
 }
 

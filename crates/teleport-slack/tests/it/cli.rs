@@ -122,7 +122,7 @@ fn a_log_that_cannot_be_opened_exits_with_77_and_its_cause() {
     let (status, shown) = run_with_config(&dir, config.as_bytes());
     assert_eq!(status, 77);
     insta::assert_snapshot!(shown, @r"
-    error: cannot open the log file DIR/none/x.log; let the user that runs teleport-slack write there, or change log.output
+    error: cannot open the log file DIR/none/x.log; name a file in a folder that is there, let the user that runs teleport-slack write it, or change log.output
       caused by: No such file or directory (os error 2)
     ");
 }

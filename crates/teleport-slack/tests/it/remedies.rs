@@ -38,7 +38,7 @@ fn an_identity_that_cannot_be_used_is_replaced_or_named_as_its_remedy_says() {
             (
                 "auth.key",
                 &|path| fs::remove_file(path).unwrap(),
-                "does it exist, and may the daemon's user read it?",
+                "name the file that `tctl auth sign` or tbot wrote, and let the daemon's user read it",
             ),
             ("auth.crt", &|path| fs::write(path, "").unwrap(), SIGN),
             ("auth.cas", &|path| fs::write(path, "").unwrap(), SIGN),
@@ -97,7 +97,7 @@ fn a_log_file_that_cannot_be_opened_is_written_once_its_remedy_is_followed() {
         let output = std::process::Command::new(program()).args(["start", "-c"]).arg(&path).output().unwrap();
         let said = String::from_utf8(output.stderr).unwrap();
         assert_eq!(output.status.code(), Some(77), "{said}");
-        assert!(said.contains("let the user that runs teleport-slack write there"), "{said}");
+        assert!(said.contains("let the user that runs teleport-slack write it"), "{said}");
         let folder = bed.dir.path().join("logs");
         fs::create_dir(&folder).unwrap();
         let daemon = bed.launch(&config);

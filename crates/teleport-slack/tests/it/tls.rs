@@ -68,7 +68,8 @@ fn unreadable_files_are_named() {
     run_in_process(async {
         let bed = TestBed::new().await;
         for name in ["auth.key", "auth.crt", "auth.cas"] {
-            let remedy = "does it exist, and may the daemon's user read it?";
+            let remedy =
+                "name the file that `tctl auth sign` or tbot wrote, and let the daemon's user read it";
             let gone = |path: &Path| std::fs::remove_file(path).unwrap();
             assert_file_rejected(&bed, name, gone, &["cannot read", remedy, "No such file"]).await;
             let folder = |path: &Path| {
@@ -176,7 +177,10 @@ fn an_expired_certificate_and_a_future_one_are_distinguished() {
             not_after: Some(now + day + day),
             ..CertOptions::default()
         });
-        let words = ["the certificate in DIR/auth.crt is valid only from ", "is this machine's clock right?"];
+        let words = [
+            "the certificate in DIR/auth.crt is valid only from ",
+            "compare this machine's clock with the time",
+        ];
         assert_waits(&bed, &words, renew).await;
     });
 }

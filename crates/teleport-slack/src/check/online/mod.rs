@@ -27,11 +27,23 @@ pub struct Options {
 
 /// Of a configuration that is not valid: neither side can be asked.
 pub fn unasked() -> Vec<Item> {
-    let item = |id| {
-        let cause = "the configuration is not valid, so neither side can be asked";
-        Item::not_looked_at(id, Exit::Configuration, cause, "correct the mistakes above, and check again")
-    };
-    [ItemId::TeleportServer, ItemId::SlackBotToken].map(item).into()
+    use ItemId::*;
+    let ids = [
+        TeleportServer,
+        TeleportRights,
+        TeleportSecondFactor,
+        TeleportUsers,
+        SlackBotToken,
+        SlackAppToken,
+        SlackSameApp,
+        SlackScopes,
+        SlackApprovers,
+        SlackRecipients,
+        SlackLayouts,
+        SlackClock,
+    ];
+    let cause = "the configuration is not valid, so neither side can be asked";
+    Item::none_looked_at(ids, Exit::Configuration, cause, "correct the mistakes above, and check again")
 }
 
 /// Asks both sides, side by side.

@@ -49,7 +49,7 @@ fn account_item(
     let id = ItemId::SlackApprovers;
     let item = match found {
         Ok(Lookup::Found(profile)) => match check_account(account, &profile, our) {
-            None => Item::ok(id, format!("an active account; decides as the Teleport user {user}")),
+            None => Item::ok(id, format!("an active account, linked to the Teleport user {user}")),
             Some(ineligible) => {
                 let remedy =
                     "name an active account of a full member, or remove the line from [review.users]";

@@ -16,7 +16,7 @@ use slack_client::observer::ClockObserver;
 use super::failure::slack_failure;
 use super::{Options, layouts, people, recipients, scopes, test_messages};
 use crate::causes::Exit;
-use crate::check::report::{Item, ItemId};
+use crate::check::report::{Item, ItemId, REMEDY_ABOVE};
 use crate::config::{Config, ReviewConfig, ReviewTransport, slack_setting};
 use crate::observe::skew::{self, Side};
 
@@ -36,21 +36,21 @@ pub(super) async fn items(config: &Config, options: Options) -> Vec<Item> {
         Ok(slack) => slack,
         Err(error) => {
             let remedy = "install the machine's trusted certificates (ca-certificates), or name a file in SSL_CERT_FILE";
-            return vec![Item::failed(
-                ItemId::SlackBotToken,
-                Exit::Failed,
-                "not asked",
-                chain(&error),
-                remedy,
-            )];
+            let id = ItemId::SlackBotToken;
+            let mut items = vec![Item::failed(id, Exit::Failed, "not asked", chain(&error), remedy)];
+            items.extend(unasked(config, options, "Slack cannot be called", Exit::Failed));
+            return items;
         }
     };
     let auth = match slack.auth_test().await {
         Ok(auth) => auth,
         Err(error) => {
-            let mut items = vec![slack_failure(ItemId::SlackBotToken, &error, true)];
+            let failure = slack_failure(ItemId::SlackBotToken, &error, true);
+            let exit = failure.problem.as_ref().map_or(Exit::Failed, |problem| problem.exit);
+            let mut items = vec![failure];
             // It has a token of its own.
             items.extend(app_token_item(&slack, config.review.as_ref()).await);
+            items.extend(unasked(config, options, "Slack took no call with the bot token", exit));
             return items;
         }
     };
@@ -86,6 +86,25 @@ pub(super) async fn items(config: &Config, options: Options) -> Vec<Item> {
     }
     items.push(clock_item(clock.offset(), config.review.as_ref()));
     items
+}
+
+/// What Slack would have to be asked with the bot token.
+fn unasked(config: &Config, options: Options, cause: &str, exit: Exit) -> Vec<Item> {
+    use ItemId::*;
+    let review = config.review.as_ref();
+    let socket_mode =
+        review.is_some_and(|review| matches!(review.transport, ReviewTransport::SocketMode { .. }));
+    let ids = [
+        (SlackSameApp, socket_mode),
+        (SlackScopes, true),
+        (SlackApprovers, review.is_some()),
+        (SlackRecipients, true),
+        (SlackLayouts, true),
+        (SlackTestMessages, options.send_test),
+        (SlackClock, true),
+    ];
+    let ids = ids.into_iter().filter_map(|(id, is_meant)| is_meant.then_some(id));
+    Item::none_looked_at(ids, exit, cause, REMEDY_ABOVE)
 }
 
 fn bot_token_item(auth: &AuthTest) -> Item {

@@ -10,7 +10,7 @@ use jiff::Timestamp;
 
 use crate::causes::{Cause, Exit};
 use crate::check::explained::split_remedy;
-use crate::check::report::{Item, ItemId};
+use crate::check::report::{Item, ItemId, REMEDY_ABOVE};
 use crate::config::{Config, ReviewConfig};
 use teleport_client::denied::MFA_REMEDY;
 use teleport_client::error::{Call, ErrorKind, TeleportError};
@@ -37,12 +37,17 @@ pub(super) async fn items(config: &Config) -> Vec<Item> {
     let identity = match Identity::load(&config.teleport.credentials, Timestamp::now()) {
         Ok(identity) => identity,
         // The item of the identity says why.
-        Err(_) => return vec![unasked("the identity cannot be used")],
+        Err(_) => return unasked(config, "the identity cannot be used", Exit::Credentials, true),
     };
     let client = Client::new(&config.teleport.addr, &identity, Arc::new(NoObserver));
     let pong = match client.ping().await {
         Ok(pong) => pong,
-        Err(error) => return vec![unreachable_item(&error)],
+        Err(error) => {
+            let mut items = vec![unreachable_item(&error)];
+            let exit = exit_of(cause_of(&error));
+            items.extend(unasked(config, "Teleport gave no answer that can be used", exit, false));
+            return items;
+        }
     };
     let mut items = vec![server_item(&pong, &config.teleport.addr.to_string())];
     items.push(visibility_item(client.visibility().await));
@@ -55,9 +60,12 @@ pub(super) async fn items(config: &Config) -> Vec<Item> {
     items
 }
 
-fn unasked(cause: &str) -> Item {
-    let remedy = "correct what is wrong above, and check again";
-    Item::not_looked_at(ItemId::TeleportServer, Exit::Credentials, cause, remedy)
+/// What Teleport would have to be asked; the server itself included only if it was not called.
+fn unasked(config: &Config, cause: &str, exit: Exit, with_server: bool) -> Vec<Item> {
+    let deciding = [ItemId::TeleportSecondFactor, ItemId::TeleportUsers];
+    let ids = with_server.then_some(ItemId::TeleportServer).into_iter();
+    let ids = ids.chain([ItemId::TeleportRights]).chain(config.review.iter().flat_map(|_| deciding));
+    Item::none_looked_at(ids, exit, cause, REMEDY_ABOVE)
 }
 
 fn exit_of(cause: Cause) -> Exit {
