@@ -9,4 +9,5 @@ pub mod tcp_proxy;
 pub mod call_sequence;
 pub mod demo_ui;
 pub mod slack;
+mod reserved_addr;
 mod tasks;

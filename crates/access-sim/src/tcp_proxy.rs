@@ -3,7 +3,7 @@
 //! It moves bytes and knows no protocol; faults above TCP are scripted in the simulators themselves.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use parking_lot::{Mutex, MutexGuard};
@@ -12,6 +12,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio_util::sync::DropGuard;
 
+use crate::reserved_addr::ReservedAddr;
 use crate::tasks::Tasks;
 
 /// Bytes moved at once in one direction: enough for a TLS record.
@@ -20,7 +21,7 @@ const CHUNK: usize = 16 * 1024;
 /// The proxy. Dropping it closes every connection and the port.
 #[derive(Debug)]
 pub struct TcpProxy {
-    addr: SocketAddr,
+    addr: ReservedAddr,
     target: SocketAddr,
     frozen: Arc<watch::Sender<bool>>,
     tasks: Tasks,
@@ -34,10 +35,11 @@ impl TcpProxy {
     /// # Errors
     /// When no port can be had.
     pub async fn start(target: SocketAddr) -> io::Result<Self> {
-        let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
+        let addr = ReservedAddr::new((Ipv4Addr::LOCALHOST, 0).into())?;
+        let listener = addr.listen()?;
         let tasks = Tasks::default();
         let proxy = Self {
-            addr: listener.local_addr()?,
+            addr,
             target,
             frozen: Arc::new(watch::Sender::new(false)),
             _stop: tasks.cancel_on_drop(),
@@ -50,7 +52,7 @@ impl TcpProxy {
 
     /// Where to connect.
     pub fn addr(&self) -> SocketAddr {
-        self.addr
+        self.addr.addr()
     }
 
     /// Closes every connection and the port: new ones are refused until [`TcpProxy::restore`].
@@ -64,12 +66,12 @@ impl TcpProxy {
     /// Listens again, on the same port. Does nothing if the line is not cut.
     ///
     /// # Errors
-    /// When another process took the port meanwhile.
+    /// When the system gives no socket.
     pub async fn restore(&self) -> io::Result<()> {
         if self.listener().is_some() {
             return Ok(());
         }
-        let listener = TcpListener::bind(self.addr).await?;
+        let listener = self.addr.listen()?;
         self.serve(listener);
         Ok(())
     }

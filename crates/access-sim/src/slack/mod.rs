@@ -47,6 +47,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
 use crate::call_sequence::CallSequence;
+use crate::reserved_addr::ReservedAddr;
 use crate::tasks::Tasks;
 use call_log::{Call, CallLog};
 use faults::Faults;
@@ -138,7 +139,7 @@ struct Running {
 #[derive(Clone)]
 pub struct SlackSim {
     shared: Arc<Shared>,
-    addr: SocketAddr,
+    addr: Arc<ReservedAddr>,
     running: Arc<tokio::sync::Mutex<Option<Running>>>,
     shutdown: CancellationToken,
     /// Payloads on their way to the app. They go on while the server is stopped.
@@ -149,8 +150,8 @@ pub struct SlackSim {
 impl SlackSim {
     /// Binds 127.0.0.1 and serves. Fails if the port is taken.
     pub async fn start(options: Options) -> io::Result<SlackSim> {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, options.port)).await?;
-        let addr = listener.local_addr()?;
+        let reserved = ReservedAddr::new((Ipv4Addr::LOCALHOST, options.port).into())?;
+        let (addr, listener) = (reserved.addr(), reserved.listen()?);
         let shared = Arc::new(Shared {
             state: Mutex::new(State::new(options.workspace, options.rate_limits, options.timings, addr)),
             faults: Faults::default(),
@@ -168,7 +169,7 @@ impl SlackSim {
         let deliveries = Tasks::default();
         Ok(SlackSim {
             shared,
-            addr,
+            addr: Arc::new(reserved),
             running: Arc::new(tokio::sync::Mutex::new(Some(running))),
             _end: Arc::new((shutdown.clone().drop_guard(), deliveries.cancel_on_drop())),
             shutdown,
@@ -191,7 +192,7 @@ impl SlackSim {
         self.stop().await;
         let mut running = self.running.lock().await;
         if running.is_none() {
-            let listener = TcpListener::bind(self.addr).await?;
+            let listener = self.addr.listen()?;
             *running = Some(run(listener, Arc::clone(&self.shared), self.shutdown.child_token()));
         }
         Ok(())
@@ -199,12 +200,12 @@ impl SlackSim {
 
     /// Where it listens.
     pub fn addr(&self) -> SocketAddr {
-        self.addr
+        self.addr.addr()
     }
 
     /// The base for method names, ending in a slash.
     pub fn api_url(&self) -> String {
-        format!("http://{}/api/", self.addr)
+        format!("http://{}/api/", self.addr())
     }
 
     /// The token that works.

@@ -27,6 +27,7 @@ use super::refusal::RpcError;
 use super::request::{AccessRequest, Decision, NewRequest, Raw, RequestState, StateChange, Submission};
 use super::server;
 use super::text::text;
+use crate::reserved_addr::ReservedAddr;
 use crate::tasks::Tasks;
 
 /// A simulated cluster. Clones share it; when the last one is dropped everything ends.
@@ -37,7 +38,7 @@ pub struct TeleportSim(Arc<Inner>);
 
 struct Inner {
     cluster: Arc<Cluster>,
-    addr: SocketAddr,
+    addr: ReservedAddr,
     version: ServerVersion,
     tls: TlsAcceptor,
     tasks: Tasks,
@@ -47,7 +48,7 @@ struct Inner {
 
 impl std::fmt::Debug for TeleportSim {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("TeleportSim").field("addr", &self.0.addr).finish_non_exhaustive()
+        f.debug_struct("TeleportSim").field("addr", &self.addr()).finish_non_exhaustive()
     }
 }
 
@@ -57,8 +58,8 @@ impl TeleportSim {
     /// # Errors
     /// When the port cannot be had or no keys can be made.
     pub async fn start(options: Options) -> io::Result<Self> {
-        let listener = TcpListener::bind(options.listen).await?;
-        let addr = listener.local_addr()?;
+        let addr = ReservedAddr::new(options.listen)?;
+        let listener = addr.listen()?;
         let version = options.version;
         let cluster = Arc::new(Cluster::new(options)?);
         let tls = server::tls(&cluster.authorities)?;
@@ -73,7 +74,7 @@ impl TeleportSim {
 
     /// Where the auth server listens; stays the same over restarts.
     pub fn addr(&self) -> SocketAddr {
-        self.0.addr
+        self.0.addr.addr()
     }
 
     /// Closes every connection and the port. The cluster lives on.
@@ -88,10 +89,10 @@ impl TeleportSim {
     /// Serves again, on the same port and with the same state; first stops if it runs.
     ///
     /// # Errors
-    /// When another process took the port meanwhile.
+    /// When the system gives no socket.
     pub async fn restart(&self) -> io::Result<()> {
         self.stop().await;
-        let listener = TcpListener::bind(self.0.addr).await?;
+        let listener = self.0.addr.listen()?;
         // After a restart the first list was complete (`vectors/teleport-15-observed.md`, 8).
         self.0.cluster.with(|state| state.refresh_cache());
         self.serve(listener);
