@@ -64,13 +64,14 @@ fn base_letter(c: char) -> char {
 }
 
 /// `line` without labels that look like ours: `Role(s): x` becomes `Role(s) – x`. A label of one word that names go on
-/// after, as in `user:read`, stays. A colon at the beginning goes too: words of ours stand before it.
+/// after, as in `user:read`, stays. A colon at the beginning, or after marks only, goes too: words of ours stand before it.
 pub(super) fn without_labels(line: &str) -> String {
     let mut out = String::with_capacity(line.len());
     let mut chars = line.chars().peekable();
     while let Some(c) = chars.next() {
         let goes_on = chars.peek().is_some_and(|c| c.is_ascii() && *c != ' ' && !is_emphasis_mark(*c));
-        if is_colon(c) && out.is_empty() && !goes_on {
+        let is_first = || out.chars().all(|c| c == ' ' || is_emphasis_mark(c));
+        if is_colon(c) && is_first() && !goes_on {
             out.push(DASH);
         } else if is_colon(c) && ends_with_label(&out, goes_on) {
             out.truncate(out.trim_end().len());
@@ -101,8 +102,9 @@ fn folded(c: char) -> char {
     narrow.to_ascii_lowercase()
 }
 
+/// A mark that styles, or a sign that looks like one.
 fn is_emphasis_mark(c: char) -> bool {
-    matches!(c, '*' | '_' | '~')
+    matches!(c, '*' | '_' | '~' | '∗' | 'ˍ' | '∼' | 'ˋ')
 }
 
 fn is_colon(c: char) -> bool {
@@ -185,6 +187,9 @@ mod tests {
         assert_without_labels("ticket: 5, id 7", "ticket: 5, id 7");
         assert_without_labels(": viewer", "– viewer");
         assert_without_labels(":", "–");
+        assert_without_labels("*: x", "*– x");
+        assert_without_labels(" ∗ : x", " ∗ – x");
+        assert_without_labels("cluster ∗: x", "cluster ∗ – x");
         assert_without_labels("::1", "::1");
     }
 
