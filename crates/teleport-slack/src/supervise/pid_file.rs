@@ -96,6 +96,8 @@ impl Drop for PidFile {
             }
             Ok(()) | Err(_) => {}
         }
+        // A child that was just forked has the lock, too, until it runs its own program.
+        let _ = self.file.unlock();
     }
 }
 
@@ -270,10 +272,12 @@ mod tests {
 
         let file = PidFile::create(&path).unwrap();
         std::fs::write(&path, "1\n").unwrap();
+        let copy = file.file.try_clone().unwrap();
         drop(file);
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "1\n", "another number");
 
         let file = PidFile::create(&path).unwrap();
+        drop(copy);
         let other = dir.path().join("other");
         std::fs::write(&other, own()).unwrap();
         std::fs::rename(&other, &path).unwrap();
