@@ -45,6 +45,24 @@ pub struct AuthTest {
     pub scopes: Option<BTreeSet<String>>,
 }
 
+impl AuthTest {
+    /// The token of a bot of which nothing else is known.
+    pub fn bare(team_id: impl Into<String>, user_id: SlackUserId) -> Self {
+        Self {
+            team_id: team_id.into(),
+            team: String::new(),
+            url: String::new(),
+            user_id,
+            user_name: String::new(),
+            bot_id: None,
+            app_id: None,
+            enterprise_id: None,
+            is_enterprise_install: false,
+            scopes: None,
+        }
+    }
+}
+
 /// Where a message went. A post to a person or to a name is answered with the conversation's id.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Posted {

@@ -61,6 +61,26 @@ pub struct SlackProfile {
 }
 
 impl SlackProfile {
+    /// An active person's account of which nothing else is known.
+    pub fn bare(id: SlackUserId) -> Self {
+        Self {
+            id,
+            team_id: None,
+            enterprise_id: None,
+            enterprise_user_id: None,
+            email: None,
+            is_email_confirmed: None,
+            deleted: false,
+            is_bot: false,
+            is_workflow_bot: false,
+            is_connector_bot: false,
+            is_restricted: false,
+            is_ultra_restricted: false,
+            is_stranger: false,
+            is_invited_user: false,
+        }
+    }
+
     /// The account's ids: in an Enterprise organization it may have two.
     pub fn ids(&self) -> impl Iterator<Item = &SlackUserId> {
         std::iter::once(&self.id).chain(&self.enterprise_user_id)

@@ -8,22 +8,7 @@ fn fields(value: Value) -> Fields {
 
 /// A person with an id and nothing else.
 fn bare(id: &str) -> SlackProfile {
-    SlackProfile {
-        id: SlackUserId::new(id),
-        team_id: None,
-        enterprise_id: None,
-        enterprise_user_id: None,
-        email: None,
-        deleted: false,
-        is_bot: false,
-        is_restricted: false,
-        is_ultra_restricted: false,
-        is_stranger: false,
-        is_invited_user: false,
-        is_workflow_bot: false,
-        is_connector_bot: false,
-        is_email_confirmed: None,
-    }
+    SlackProfile::bare(SlackUserId::new(id))
 }
 
 #[test]

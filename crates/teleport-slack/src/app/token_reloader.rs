@@ -249,18 +249,7 @@ mod tests {
     use slack_client::method::Method;
 
     fn bot(user_id: &str) -> AuthTest {
-        AuthTest {
-            team_id: "T0US".to_owned(),
-            team: "Us".to_owned(),
-            url: String::new(),
-            user_id: SlackUserId::new(user_id),
-            user_name: "bot".to_owned(),
-            bot_id: None,
-            app_id: None,
-            enterprise_id: None,
-            is_enterprise_install: false,
-            scopes: None,
-        }
+        AuthTest::bare("T0US", SlackUserId::new(user_id))
     }
 
     #[test]

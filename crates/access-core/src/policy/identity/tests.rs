@@ -20,20 +20,10 @@ pub(crate) fn installation() -> AppInstallation {
 
 pub(crate) fn bob() -> SlackProfile {
     SlackProfile {
-        id: SlackUserId::new("U0BOB"),
         team_id: Some("T0US".into()),
-        enterprise_id: None,
-        enterprise_user_id: None,
         email: Some("bob@example.com".into()),
         is_email_confirmed: Some(true),
-        deleted: false,
-        is_bot: false,
-        is_workflow_bot: false,
-        is_connector_bot: false,
-        is_restricted: false,
-        is_ultra_restricted: false,
-        is_stranger: false,
-        is_invited_user: false,
+        ..SlackProfile::bare(SlackUserId::new("U0BOB"))
     }
 }
 

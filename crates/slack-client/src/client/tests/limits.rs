@@ -56,18 +56,7 @@ fn calls<'a>(
     let (channel, ts, bob) = (ChannelId::new("C1"), MessageTs::new("1.5"), SlackUserId::new("U1"));
     let (message, token) = (text_message(), Secret::new("xapp-1-A1-1-secret"));
     let directory = Directory::new(client.clone());
-    let auth = AuthTest {
-        team_id: "T1".into(),
-        team: String::new(),
-        url: String::new(),
-        user_id: bob.clone(),
-        user_name: "bot".to_owned(),
-        bot_id: None,
-        app_id: None,
-        enterprise_id: None,
-        is_enterprise_install: false,
-        scopes: None,
-    };
+    let auth = AuthTest::bare("T1", bob.clone());
     let author = Author::from(&auth);
     let response_url = Secret::new(format!("http://{}/response/1", server.address));
     let search = move |thread: Option<MessageTs>| async move {

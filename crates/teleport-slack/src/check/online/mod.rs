@@ -27,21 +27,8 @@ pub struct Options {
 
 /// Of a configuration that is not valid: neither side can be asked.
 pub fn unasked() -> Vec<Item> {
-    use ItemId::*;
-    let ids = [
-        TeleportServer,
-        TeleportRights,
-        TeleportSecondFactor,
-        TeleportUsers,
-        SlackBotToken,
-        SlackAppToken,
-        SlackSameApp,
-        SlackScopes,
-        SlackApprovers,
-        SlackRecipients,
-        SlackLayouts,
-        SlackClock,
-    ];
+    let asked = |id: &ItemId| *id >= ItemId::TeleportServer && *id != ItemId::SlackTestMessages;
+    let ids = ItemId::ALL.into_iter().filter(asked);
     let cause = "the configuration is not valid, so neither side can be asked";
     Item::none_looked_at(ids, Exit::Configuration, cause, "correct the mistakes above, and check again")
 }

@@ -118,22 +118,7 @@ mod tests {
     use crate::check::report::Status;
 
     fn profile() -> SlackProfile {
-        SlackProfile {
-            id: SlackUserId::new("U0BOB"),
-            team_id: Some("T0US".to_owned()),
-            enterprise_id: None,
-            enterprise_user_id: None,
-            email: None,
-            is_email_confirmed: None,
-            deleted: false,
-            is_bot: false,
-            is_workflow_bot: false,
-            is_connector_bot: false,
-            is_restricted: false,
-            is_ultra_restricted: false,
-            is_stranger: false,
-            is_invited_user: false,
-        }
+        SlackProfile { team_id: Some("T0US".to_owned()), ..SlackProfile::bare(SlackUserId::new("U0BOB")) }
     }
 
     #[test]

@@ -18,18 +18,7 @@ fn sender() -> SlackSender {
         api_url: "http://127.0.0.1:9/api/".into(),
         ..ClientOptions::new(Secret::new("xoxb-1"))
     };
-    let auth = AuthTest {
-        team_id: "T0".into(),
-        team: String::new(),
-        url: String::new(),
-        user_id: SlackUserId::new("U0BOT"),
-        user_name: "bot".to_owned(),
-        bot_id: None,
-        app_id: None,
-        enterprise_id: None,
-        is_enterprise_install: false,
-        scopes: None,
-    };
+    let auth = AuthTest::bare("T0", SlackUserId::new("U0BOT"));
     let (turns, _) = mpsc::channel(1);
     let slack = slack_client::Client::new(options).unwrap();
     SlackSender::new(
