@@ -356,6 +356,35 @@ fn tests_wait_for_conditions_and_none_is_left_out() {
     }
 }
 
+/// A reader that stops early ends the writer before it by SIGPIPE, and `pipefail` makes a failure of that, now and then.
+#[test]
+fn scripts_read_a_pipe_to_its_end() {
+    let is_reader_that_stops = |command: &str| {
+        let mut words = command.split_whitespace();
+        let name = words.next().unwrap_or_default();
+        let options = words.take_while(|word| word.starts_with('-'));
+        let may_stop = |word: &str| !word.starts_with("--") && word.contains(['q', 'm']);
+        name == "head" || (name == "grep" && options.into_iter().any(may_stop))
+    };
+    assert!(is_reader_that_stops(" head -n 1") && is_reader_that_stops(" grep -qF -- x"));
+    assert!(!is_reader_that_stops(" sed -n 1p") && !is_reader_that_stops(" grep -F --line-buffered x"));
+    let folders = [".ci", "conformance", "findings", "deploy"];
+    let mut scripts: Vec<_> = folders.into_iter().flat_map(files_below).collect();
+    scripts
+        .retain(|source| source.text.starts_with("#!/usr/bin/env bash") && source.text.contains("pipefail"));
+    assert!(scripts.len() > 5, "the scripts are elsewhere now");
+    for script in scripts {
+        for line in script.text.lines() {
+            let stops = line.split('|').skip(1).any(is_reader_that_stops);
+            assert!(
+                !stops,
+                "{} stops reading a pipe early; use `sed -n 1p` or `grep >/dev/null`: {line}",
+                script.path
+            );
+        }
+    }
+}
+
 #[test]
 fn the_readmes_configuration_is_accepted() {
     let readme = std::fs::read_to_string(repository_root().join("README.md")).unwrap();
