@@ -5,7 +5,7 @@ use std::io::{Read, pipe};
 use tracing::{debug, error, info, info_span, warn};
 
 use super::*;
-use crate::config::LogFormat;
+use crate::config::{LogFormat, Severity};
 
 /// How long the end of a log waits.
 const GRACE: Duration = Duration::from_secs(1);
@@ -21,7 +21,8 @@ fn logged(format: LogFormat, color: bool, severity: Severity, act: impl FnOnce()
     let (sink, guard) =
         sink::start(Box::new(writer), move |count| line::dropped_notice(style, noon(), count), GRACE)
             .unwrap();
-    tracing::subscriber::with_default(subscriber(sink, style, severity, noon), act);
+    let (filter, _) = LogLevel::new(severity, false);
+    tracing::subscriber::with_default(subscriber(sink, style, filter, noon), act);
     drop(guard);
     let mut out = String::new();
     reader.read_to_string(&mut out).unwrap();
@@ -145,9 +146,10 @@ fn a_panic_is_a_line_of_the_log() {
         sink::start(Box::new(writer), move |count| line::dropped_notice(style, noon(), count), GRACE)
             .unwrap();
     let reopening = LogReopener { sink: sink.clone(), path: None };
-    let log = Log { _guard: guard, reopener: reopening, is_stderr: true };
+    let (filter, level) = LogLevel::new(Severity::Info, false);
+    let log = Log { _guard: guard, reopener: reopening, level, is_stderr: true };
     let before = std::panic::take_hook();
-    tracing::subscriber::with_default(subscriber(sink, style, Severity::Info, noon), || {
+    tracing::subscriber::with_default(subscriber(sink, style, filter, noon), || {
         log_panics(&log);
         std::panic::catch_unwind(|| panic!("boom")).unwrap_err();
     });
@@ -158,15 +160,4 @@ fn a_panic_is_a_line_of_the_log() {
     let value: serde_json::Value = serde_json::from_str(&out).unwrap();
     assert!(value["message"].as_str().unwrap().starts_with("A thread panicked: boom; "), "{out}");
     assert!(value["fields"]["at"].as_str().unwrap().contains("tests.rs"), "{out}");
-}
-
-#[test]
-fn every_crate_of_ours_logs_from_the_configured_severity_on() {
-    let crates = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/..")).unwrap();
-    let names = crates.map(|entry| entry.unwrap().file_name().into_string().unwrap().replace('-', "_"));
-    let mut names: Vec<_> = names.filter(|name| name != "teleport_proto").collect();
-    names.sort();
-    let mut own = OWN_CRATES.to_vec();
-    own.sort();
-    assert_eq!(own, names, "another crate's lines are shown from warnings on only");
 }
