@@ -132,7 +132,7 @@ impl Watcher {
             let client = client.clone();
             async move { client.check_liveness().await }
         };
-        let lost = || client.observer().watch_lost();
+        let lost = |error: &TeleportError| client.observer().watch_lost(error);
         let watching = watch_forever(open, probe, lost, client.identity_renewals(), timings, &sink);
         cancel.run_until_cancelled(watching).await;
     }
@@ -152,7 +152,7 @@ fn events(
 async fn watch_forever<Opening, Probing, Events, Parts>(
     open: impl Fn() -> Opening,
     probe: impl Fn() -> Probing,
-    lost: impl Fn(),
+    lost: impl Fn(&TeleportError),
     mut renewed: latest::Receiver<u64>,
     timings: WatcherTimings,
     sink: &Sender<WatchUpdate>,
@@ -203,7 +203,7 @@ async fn watch_forever<Opening, Probing, Events, Parts>(
             }
             Err(error) => error,
         };
-        lost();
+        lost(&error);
         losses = losses.saturating_add(1);
         let wait = timings.backoff.delay(losses, fastrand::u64(..));
         log_watch_failure(&error, wait, log_once.once(WATCH, &format!("{:?}", error.kind())));

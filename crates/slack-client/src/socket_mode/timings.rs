@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use access_core::domain::backoff::Backoff;
+use access_core::domain::outage::OutageTimings;
 
 /// Deadlines and pauses, by what they are for.
 #[derive(Clone, Copy, Debug)]
@@ -34,6 +35,8 @@ pub struct SocketModeTimings {
     /// How much later Slack must still count connections that are not ours: longer than a rolling restart takes, or
     /// Slack needs to notice that a connection is gone.
     pub recount: Duration,
+    /// When the log speaks of a time without any connection.
+    pub outage: OutageTimings,
 }
 
 impl Default for SocketModeTimings {
@@ -52,6 +55,7 @@ impl Default for SocketModeTimings {
             stable_after: Duration::from_secs(30),
             operator_delay: Duration::from_secs(300),
             recount: Duration::from_secs(120),
+            outage: OutageTimings::default(),
         }
     }
 }

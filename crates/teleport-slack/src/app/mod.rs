@@ -243,7 +243,7 @@ impl AppBuilder<'_> {
     ) -> Result<(teleport_client::Client, Pong, watch::Sender<Credentials>), ExitError> {
         let (settings, timings) = (&self.loaded.config.teleport, self.options.timings);
         let metrics = &self.options.metrics;
-        let identity = startup::wait_for_identity(&settings.credentials, timings.startup).await?;
+        let identity = startup::wait_for_identity(&settings.credentials, timings.startup_waits()).await?;
         info!(user = identity.user(), certificate_until = %identity.not_after(), "Identity loaded");
         let observer = Arc::new(metrics.clone());
         let teleport =
@@ -254,7 +254,7 @@ impl AppBuilder<'_> {
         let reloader =
             Reloader::new(teleport.clone(), source, identity, metrics.clone(), timings.identity_files);
         self.tasks.start("identity", reloader.run(configured, self.stop.clone()));
-        let pong = startup::wait_for_teleport(&teleport, timings.startup).await?;
+        let pong = startup::wait_for_teleport(&teleport, timings.startup_waits()).await?;
         metrics.stage_reached(Stage::Slack);
         info!(cluster = %pong.cluster_name, version = %pong.server_version, enterprise = pong.enterprise, "Teleport answers");
         Ok((teleport, pong, credentials))
@@ -285,7 +285,7 @@ impl AppBuilder<'_> {
             timings,
         );
         self.tasks.add(Task::endless("bot token", &self.stop, renewing));
-        let auth = startup::wait_for_slack(&slack, &self.config().rules(), timings.startup).await?;
+        let auth = startup::wait_for_slack(&slack, &self.config().rules(), timings.startup_waits()).await?;
         known_tx.send_replace(Some(auth.clone()));
         info!(team = %auth.team, bot = %auth.user_id, "Slack answers");
         Ok((slack, auth, bot_token))
@@ -299,6 +299,7 @@ impl AppBuilder<'_> {
         let (ready_tx, ready) = watch::channel(false);
         let (updates_tx, updates) = mpsc::channel(UPDATES_CAPACITY);
         let watcher = Watcher::new(builder.teleport.clone(), timings.watcher);
+        self.tasks.add(Task::endless("outages", &self.stop, metrics.outages().clone().remind()));
         self.tasks.start("watcher", watcher.run(updates_tx, self.stop.clone()));
         let (directory, rules) = (Directory::new(builder.slack.clone()), self.config().rules());
         let (review, handles) = review.unzip();

@@ -111,7 +111,7 @@ impl ReviewBuilder {
         &self,
         config: &ReviewConfig,
     ) -> Result<(Review, ReviewHandles, Vec<Task>), ExitError> {
-        let installation = fetch_installation(&self.slack, &self.auth, self.timings.startup).await?;
+        let installation = fetch_installation(&self.slack, &self.auth, self.timings.startup_waits()).await?;
         if let ReviewTransport::SocketMode { app_token } = &config.transport {
             check_same_app(&installation, app_token)?;
         }

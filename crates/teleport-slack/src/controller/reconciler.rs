@@ -25,7 +25,9 @@ use super::settings::Settings;
 use super::start_order::StartOrder;
 use super::timings::ControllerTimings;
 use crate::observe::metrics::{Metrics, ReconcileResult};
+use crate::observe::skew::Side;
 use access_core::domain::error_chain::seconds;
+use teleport_client::error::ErrorKind;
 
 /// A reconcile ends after this many passes although there is more to do, so that a request that keeps changing does not
 /// starve the others. It is queued again at once.
@@ -227,7 +229,10 @@ impl Reconciler {
         let delay = backoff.delay(failures, fastrand::u64(..));
         let retry_in_s = seconds(delay);
         let cause = access_core::domain::error_chain::chain(error);
-        if !self.planner.log_once.should_log(stage, &error.to_string()) {
+        self.metrics.outages().waits_for_teleport(id);
+        // The log says so of Teleport as a whole.
+        let is_away = error.kind() == ErrorKind::Retry && self.metrics.outages().is_logged(Side::Teleport);
+        if is_away || !self.planner.log_once.should_log(stage, &error.to_string()) {
             debug!(request = %id, retry_in_s, "{cause}");
         } else if is_refusal {
             error!(request = %id, retry_in_s, "{cause}");

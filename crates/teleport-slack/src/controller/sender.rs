@@ -26,6 +26,7 @@ use super::timings::ControllerTimings;
 use crate::config::slack_setting;
 use crate::observe::log_once::SharedLogOnce;
 use crate::observe::metrics::{Metrics, SlackOperation};
+use crate::observe::skew::Side;
 use access_core::domain::error_chain::seconds;
 use slack_client::directory::Directory;
 use slack_client::error::{Affects, Retry, SlackError};
@@ -344,7 +345,10 @@ impl SlackSender {
             self.queues().on_failure(destination, caller, now + delay, now);
         }
         let again = seconds(delay);
+        // The log says so of Slack as a whole.
+        let is_away = error.is_unavailable() && self.metrics.outages().is_logged(Side::Slack);
         if !error.was_sent()
+            || is_away
             || !self.log_once.should_log(&log_scope(error.method(), destination), &error.to_string())
         {
             debug!(request = %id, %destination, retry_in_s = again, "{}", error.with_remedy(slack_setting));

@@ -42,6 +42,7 @@ mod diagnostics;
 mod deciding;
 mod in_doubt;
 mod order;
+mod outages;
 mod earlier_voters;
 mod recipients;
 mod skipped;
