@@ -41,4 +41,4 @@ mod tests;
 pub use self::address::TeleportAddr;
 pub use self::client::{Client, Pong};
 pub use self::credentials::Credentials;
-pub use self::timings::CallTimings;
+pub use self::timings::{CallTimings, WatcherTimings};

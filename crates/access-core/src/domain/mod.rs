@@ -13,4 +13,3 @@ pub mod role_pattern;
 pub mod skew;
 pub mod secret;
 pub mod text;
-pub mod unseen;

@@ -2,7 +2,6 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::time::Duration;
 
 use jiff::Timestamp;
 use tokio::sync::watch;
@@ -17,6 +16,7 @@ use crate::check;
 use crate::config::{Config, ConfiguredIdentityError, Diagnostic, Loaded};
 use crate::controller::{ReviewHandles, Settings};
 use crate::exit::ExitError;
+use crate::http::HttpTimings;
 use crate::http::diagnostics::Diagnostics;
 use crate::observe::metrics::Metrics;
 use crate::supervise::tasks::{Task, TaskStarter};
@@ -152,8 +152,7 @@ impl Running {
             Some(match config.diagnostics {
                 Some(address) => Some({
                     let ReviewBuilder { metrics, timings, stop, .. } = &self.builder;
-                    let drain = timings.shutdown.listeners;
-                    DiagnosticsTask::bind(address, metrics, drain, stop).await.map_err(one)?
+                    DiagnosticsTask::bind(address, metrics, timings.http, stop).await.map_err(one)?
                 }),
                 None => None,
             })
@@ -245,13 +244,13 @@ impl DiagnosticsTask {
     pub(super) async fn bind(
         address: SocketAddr,
         metrics: &Metrics,
-        drain: Duration,
+        timings: HttpTimings,
         stop: &CancellationToken,
     ) -> Result<Self, ExitError> {
         let bound =
             Diagnostics::bind(address).await.map_err(|error| ExitError::from_cause(error.cause(), error))?;
         let until = stop.child_token();
-        let task = Task::new("diagnostics", &until, bound.run(metrics.clone(), until.clone(), drain));
+        let task = Task::new("diagnostics", &until, bound.run(metrics.clone(), until.clone(), timings));
         Ok(Self { task, guard: until.drop_guard() })
     }
 }

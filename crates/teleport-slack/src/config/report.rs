@@ -201,8 +201,7 @@ pub(super) fn quote(text: &str) -> String {
         }
         match character {
             '"' | '\\' => out.extend(['\\', character]),
-            // A space that is none would be taken for one.
-            c => text::push(&mut out, c, needs_escape || c != ' ' && text::is_blank(c)),
+            c => text::push(&mut out, c, needs_escape),
         }
     }
     out.push('"');

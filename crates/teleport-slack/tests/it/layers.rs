@@ -40,7 +40,7 @@ const LAYERS: &[(&str, &[&[&str]])] = &[
             &["api_url", "wire"],
             &["error", "redact"],
             &["error_codes", "method"],
-            &["manifest", "remedy"],
+            &["manifest", "remedy", "timings"],
         ],
     ),
     (

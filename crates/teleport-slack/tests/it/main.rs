@@ -7,7 +7,6 @@
 mod harness;
 
 mod chaos;
-mod journal;
 mod layers;
 mod lifecycle;
 mod lists;
@@ -60,5 +59,6 @@ mod manifest;
 mod misplaced;
 mod capitals;
 mod files;
+mod waits;
 mod words;
 mod corpus;
