@@ -24,6 +24,7 @@ mod pem;
 pub mod plugin_data;
 pub mod refusal;
 mod requests;
+pub mod resources;
 pub mod review_support;
 pub mod right_probes;
 pub mod rights;

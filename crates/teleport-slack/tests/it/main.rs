@@ -56,6 +56,7 @@ mod modes;
 mod impossible;
 mod role_patterns;
 mod manifest;
+mod resources;
 mod misplaced;
 mod capitals;
 mod files;
