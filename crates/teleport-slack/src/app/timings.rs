@@ -28,6 +28,8 @@ pub struct TimingValues {
     pub identity_files: FileTimings,
     /// Slack's secrets.
     pub secret_files: FileTimings,
+    /// The configuration, and what it names while it is refused.
+    pub configuration: FileTimings,
     /// The key and certificate of the callback listener.
     pub listener_files: FileTimings,
     /// How soon to ask whether Slack takes a refused token again.
@@ -54,6 +56,7 @@ impl Default for TimingValues {
             // What two looks in a row see is used: a new token or certificate may end an outage, and a look costs little.
             identity_files: FileTimings { poll: seconds(2), retry: seconds(10) },
             secret_files: FileTimings { poll: seconds(2), retry: seconds(60) },
+            configuration: FileTimings { poll: seconds(2), retry: seconds(10) },
             listener_files: FileTimings { poll: seconds(2), retry: seconds(10) },
             token_probe: Backoff { first: seconds(5), cap: seconds(60) },
             review: ReviewTimings::default(),
@@ -109,7 +112,8 @@ impl Timings {
                 "a remembered user group is younger than what a verdict may be based on, or verdicts read it twice",
             ));
         }
-        let files = [values.identity_files, values.secret_files, values.listener_files];
+        let files =
+            [values.identity_files, values.secret_files, values.configuration, values.listener_files];
         let files = files.into_iter().flat_map(|FileTimings { poll, retry }| [poll, retry]);
         let others = [
             values.review.permission_poll,
@@ -201,9 +205,10 @@ mod tests {
             |values| values.review.groups_max_age = values.review.voters_max_age,
             "verdicts read it twice",
         );
-        let zeros: [fn(&mut TimingValues); 13] = [
+        let zeros: [fn(&mut TimingValues); 14] = [
             |values| values.identity_files.poll = Duration::ZERO,
             |values| values.secret_files.retry = Duration::ZERO,
+            |values| values.configuration.poll = Duration::ZERO,
             |values| values.listener_files.retry = Duration::ZERO,
             |values| values.controller.unresolved = Duration::ZERO,
             |values| values.controller.resync = Duration::ZERO,

@@ -91,6 +91,7 @@ fn timings() -> Timings {
         startup: tenth(startup),
         identity_files: files(production.identity_files),
         secret_files: files(production.secret_files),
+        configuration: files(production.configuration),
         listener_files: files(production.listener_files),
         token_probe: tenth(token_probe),
         review: ReviewTimings { permission_poll: ms(1_500), ..production.review },
