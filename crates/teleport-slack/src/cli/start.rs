@@ -75,7 +75,7 @@ async fn serve_notified(
     notifier: Notifier,
     unusable: Option<NotifyError>,
 ) -> Result<(), ExitError> {
-    let mut reload_requested = false;
+    let (mut reload_requested, mut debug_requested) = (false, false);
     let (loaded, log) = {
         let args = args.clone();
         // A file may lie on a drive that hangs, or be a pipe without a writer.
@@ -86,6 +86,7 @@ async fn serve_notified(
                 request = signals.next() => match request {
                     // The log is opened in a moment; the configuration may have been read already.
                     SignalAction::ReopenLog(_) => {}
+                    SignalAction::ToggleDebug(_) => debug_requested = !debug_requested,
                     SignalAction::Reload(_) => reload_requested = true,
                     SignalAction::Stop(_) | SignalAction::StopNow(_) => return Ok(()),
                 },
@@ -93,6 +94,9 @@ async fn serve_notified(
         }
     };
     observe::log_panics(&log);
+    if debug_requested {
+        log.level().toggle_debug("SIGUSR1");
+    }
     if let Some(error) = unusable {
         warn!("No notifications: {}", chain(&error));
     }
@@ -138,6 +142,7 @@ async fn run_with_signals(
             done = &mut daemon => return done,
             () = service.until_tick() => service.tick(Instant::now(), Timestamp::now()),
             request = signals.next() => match request {
+                SignalAction::ToggleDebug(signal) => log.level().toggle_debug(signal),
                 SignalAction::ReopenLog(signal) => reopen_log(log, signal, NOTHING_ELSE),
                 SignalAction::Reload(signal) => {
                     // Before anything else: a service manager waits for the answer from now on.

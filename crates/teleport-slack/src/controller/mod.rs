@@ -15,6 +15,7 @@ mod lag;
 mod executor;
 mod channel_breaker;
 mod pending_decision;
+mod planner;
 mod refetch;
 mod recipient_lookup;
 mod retry_state;
@@ -52,6 +53,7 @@ use tracing::{debug, info, warn};
 pub use self::handle::{Enqueued, Handle};
 use self::lease::Holder;
 use self::pending_decision::ReviewContext;
+use self::planner::Planner;
 use self::reconciler::{Action, Reconciler};
 use self::settings::can_submit;
 pub use self::settings::{ReviewHandles, Settings};
@@ -175,20 +177,25 @@ impl Controller {
             Arc::clone(&log_once),
             clock.clone(),
         );
-        let reconciler = Reconciler {
+        let review = review.map(|review| ReviewContext::new(review, timings));
+        let planner = Planner {
             teleport,
-            executor: Arc::new(executor),
-            start_order: Arc::default(),
             directory,
             recipient_lookup: lookups,
             rules,
+            review: review.as_ref().map(|review| review.terms.clone()),
             cluster,
             is_enterprise,
             web_proxy,
             log_once,
-            review: review.map(|review| ReviewContext::new(review, timings)),
-            metrics,
             clock,
+        };
+        let reconciler = Reconciler {
+            planner,
+            executor: Arc::new(executor),
+            start_order: Arc::default(),
+            review,
+            metrics,
             timings,
         };
         Self {
@@ -219,7 +226,7 @@ impl Controller {
         let timings = self.reconciler.timings;
         let mut resync = tokio::time::interval_at(Instant::now() + timings.resync, timings.resync);
         resync.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut clocks = ClockPair::of(&self.reconciler.clock);
+        let mut clocks = ClockPair::of(&self.reconciler.planner.clock);
         let mut clock_check =
             tokio::time::interval_at(Instant::now() + CLOCK_CHECK_INTERVAL, CLOCK_CHECK_INTERVAL);
         clock_check.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -274,7 +281,8 @@ impl Controller {
             WatchUpdate::Records(records) => {
                 // Deleted requests whose record still needs work.
                 for (id, data) in records {
-                    if !self.current.contains_key(&id) && self.reconciler.needs_reconcile(&id, &data) {
+                    if !self.current.contains_key(&id) && self.reconciler.planner.needs_reconcile(&id, &data)
+                    {
                         self.queue.enqueue_at(id, now);
                     }
                 }
@@ -301,7 +309,7 @@ impl Controller {
     fn observe_creation(&self, request: &AccessRequest) {
         let is_new = !self.current.contains_key(&request.id) && !self.removed.contains_key(&request.id);
         if let Some(created) = request.created.filter(|_| is_new && *self.ready.borrow()) {
-            let offset = Offset::from_event(created, self.reconciler.clock.now());
+            let offset = Offset::from_event(created, self.reconciler.planner.clock.now());
             self.reconciler.metrics.observe_clock(Side::Teleport, offset);
         }
     }
@@ -393,7 +401,7 @@ impl Controller {
                     self.retry_states.insert(id.clone(), retry_state);
                 }
                 let next = match action {
-                    Action::RequeueAt(at) => Some(to_instant(at, self.reconciler.clock.now())),
+                    Action::RequeueAt(at) => Some(to_instant(at, self.reconciler.planner.clock.now())),
                     Action::AwaitChange => None,
                     Action::Done => {
                         // What was reported meanwhile is for the next reconcile.
@@ -418,7 +426,7 @@ impl Controller {
 
     /// After the clock was set, every wait for a time is wrong.
     fn check_clock(&mut self, clocks: &mut ClockPair) {
-        if let Some(by) = clocks.detect_jump(&self.reconciler.clock) {
+        if let Some(by) = clocks.detect_jump(&self.reconciler.planner.clock) {
             let way = if by.is_negative() { "back" } else { "forward" };
             warn!(
                 "This machine's clock was set {way} by {} s (or the machine slept); every request is reconciled again",

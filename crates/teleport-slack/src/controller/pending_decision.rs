@@ -6,18 +6,15 @@ use std::sync::Arc;
 use access_core::domain::backoff::Backoff;
 use access_core::domain::ids::RequestId;
 use access_core::domain::request::{AccessRequest, RequestState};
-use access_core::policy::{
-    self, CanSubmitForUsers, Mode, ModeSetting, NextEvaluation, mode, next_evaluation,
-};
+use access_core::policy::{Mode, NextEvaluation, next_evaluation};
 use access_core::record::Record;
 use jiff::Timestamp;
-use tokio::sync::watch;
 use tokio::time::Instant;
 use tracing::{debug, error, info, warn};
 
 use super::reconcile_error::{ReconcileError, retry_policy};
 use super::retry_state::{DecisionRetry, RetryState, later};
-use super::settings::ReviewHandles;
+use super::settings::{ReviewHandles, ReviewTerms};
 use super::timings::ControllerTimings;
 use crate::observe::log_once::SharedLogOnce;
 use crate::review::resolver::{ResolveError, ResolveResult, Resolver};
@@ -40,9 +37,7 @@ pub(super) enum PendingDecision {
 /// What reviews in Slack need to be displayed and applied.
 #[derive(Clone, Debug)]
 pub(super) struct ReviewContext {
-    pub(super) rules: Arc<policy::Rules>,
-    pub(super) setting: ModeSetting,
-    pub(super) can_submit: watch::Receiver<CanSubmitForUsers>,
+    pub(super) terms: ReviewTerms,
     pub(super) resolver: Arc<Resolver>,
     pub(super) timings: ControllerTimings,
 }
@@ -50,11 +45,7 @@ pub(super) struct ReviewContext {
 impl ReviewContext {
     pub(super) fn new(review: ReviewHandles, timings: ControllerTimings) -> Self {
         let ReviewHandles { rules, setting, can_submit, resolver, users: _ } = review;
-        Self { rules, setting, can_submit, resolver, timings }
-    }
-
-    pub(super) fn mode(&self) -> Option<Mode> {
-        mode(self.setting, *self.can_submit.borrow(), &self.rules)
+        Self { terms: ReviewTerms { rules, setting, can_submit }, resolver, timings }
     }
 
     /// Applies what the votes decided, if Teleport does not have it yet.
@@ -67,14 +58,14 @@ impl ReviewContext {
         retry_state: &mut RetryState,
     ) -> Result<PendingDecision, ReconcileError> {
         // Votes decide only where the rules do; elsewhere Teleport decides, whatever is in the record.
-        let may_resolve = self.mode() == Some(Mode::Resolver);
+        let may_resolve = self.terms.mode() == Some(Mode::Resolver);
         let pending = listed.filter(|request| may_resolve && request.state == RequestState::Pending);
         let Some(waiting) = pending else {
             retry_state.decision_retry = None;
             return Ok(PendingDecision::CheckAt(None));
         };
         let now = clock.now();
-        match next_evaluation(record, waiting, &self.rules, now) {
+        match next_evaluation(record, waiting, &self.terms.rules, now) {
             NextEvaluation::Never => {
                 retry_state.decision_retry = None;
                 return Ok(PendingDecision::CheckAt(None));

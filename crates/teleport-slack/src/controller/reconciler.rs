@@ -1,7 +1,7 @@
 //! One reconcile of one request, in passes of five stages: read, refresh, resolve, plan, execute. It ends when the plan is
 //! empty, and says when to reconcile again.
 //!
-//! The input is an id and what Teleport lists under it, never an event. `access_core::plan` makes the choices;
+//! The input is an id and what Teleport lists under it, never an event. `planner` has the stages before the last;
 //! `controller/mod.rs` schedules.
 
 use std::collections::BTreeMap;
@@ -9,32 +9,23 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use access_core::domain::ids::RequestId;
-use access_core::domain::lifecycle::is_stale;
-use access_core::domain::recipients::{Destination, Recipient, RecipientKey, Rules};
-use access_core::domain::request::AccessRequest;
-use access_core::plan::{Plan, PlanInput, ReviewDisplay, SkipReason, Skipped, Unresolved, plan};
-use access_core::record::{Operation, Record, truncated};
-use access_core::render::request_message::Edition;
+use access_core::domain::recipients::Recipient;
+use access_core::plan::{Plan, SkipReason, Skipped};
+use access_core::record::Operation;
 use jiff::Timestamp;
 use tokio::time::Instant;
 use tracing::{debug, error, warn};
 
 use super::executor::{ClaimResult, Executor, PlannedWrite};
 use super::pending_decision::{PendingDecision, ReviewContext};
-use super::recipient_lookup::RecipientLookup;
-use super::recipients::RequestRecipients;
-use super::reconcile_error::{ReconcileError, STAGE_READ, retry_policy};
-use super::refetch::{Presence, refetch_at, refetch_if_stale};
+use super::planner::{Facts, Planner, Targets};
+use super::reconcile_error::{ReconcileError, retry_policy};
 use super::retry_state::{Observation, Observed, RetryState, later};
 use super::settings::Settings;
 use super::start_order::StartOrder;
 use super::timings::ControllerTimings;
-use crate::observe::log_once::SharedLogOnce;
 use crate::observe::metrics::{Metrics, ReconcileResult};
-use crate::supervise::clock::Clock;
 use access_core::domain::error_chain::seconds;
-use slack_client::directory::Directory;
-use teleport_client::plugin_data::Fields;
 
 /// A reconcile ends after this many passes although there is more to do, so that a request that keeps changing does not
 /// starve the others. It is queued again at once.
@@ -43,19 +34,11 @@ const MAX_PASSES: usize = 8;
 /// What every reconcile needs.
 #[derive(Clone)]
 pub(super) struct Reconciler {
-    pub(super) teleport: teleport_client::Client,
+    pub(super) planner: Planner,
     pub(super) executor: Arc<Executor>,
     pub(super) start_order: Arc<StartOrder>,
-    pub(super) directory: Directory,
-    pub(super) recipient_lookup: RecipientLookup,
-    pub(super) rules: Rules,
-    pub(super) cluster: String,
-    pub(super) is_enterprise: bool,
-    pub(super) web_proxy: Option<String>,
-    pub(super) log_once: Arc<SharedLogOnce>,
     pub(super) review: Option<ReviewContext>,
     pub(super) metrics: Metrics,
-    pub(super) clock: Clock,
     pub(super) timings: ControllerTimings,
 }
 
@@ -70,47 +53,15 @@ pub(super) enum Action {
     Done,
 }
 
-/// What a pass knows of its request, after [`Reconciler::read`] and [`Reconciler::refresh`].
-struct Facts {
-    /// The plugin data as it was read.
-    data: Fields,
-    /// The record in it, and what could not be recorded yet.
-    record: Record,
-    /// Whether the request exists.
-    presence: Presence,
-    /// The last state of a deleted request, where the record lacks it.
-    last_seen: Option<AccessRequest>,
-}
-
-impl Facts {
-    fn listed(&self) -> Option<&AccessRequest> {
-        self.presence.current()
-    }
-
-    /// What follows if there is nothing to do and nothing to wait for.
-    fn at_rest(&self) -> Action {
-        if self.listed().is_some() { Action::AwaitChange } else { Action::Done }
-    }
-}
-
-/// The recipients and where in Slack they are, after [`Reconciler::resolve`].
-#[derive(Default)]
-struct Targets {
-    recipients: RequestRecipients,
-    destinations: Vec<Destination>,
-    unresolved: BTreeMap<RecipientKey, Unresolved>,
-    requester: Vec<RecipientKey>,
-    /// Whether every look-up has ended.
-    is_all_known: bool,
-}
-
 impl Reconciler {
     /// The same with other settings: what was learned and what is in progress is shared.
     pub(super) fn with_settings(&self, Settings { rules, review }: Settings) -> Self {
         let users = review.as_ref().map(|review| Arc::clone(&review.users));
-        let recipient_lookup = self.recipient_lookup.with_users(users);
+        let recipient_lookup = self.planner.recipient_lookup.with_users(users);
         let review = review.map(|review| ReviewContext::new(review, self.timings));
-        Self { rules, review, recipient_lookup, ..self.clone() }
+        let terms = review.as_ref().map(|review| review.terms.clone());
+        let planner = Planner { rules, review: terms, recipient_lookup, ..self.planner.clone() };
+        Self { planner, review, ..self.clone() }
     }
 
     /// Brings Slack in line with Teleport for one request. Returns when to reconcile again.
@@ -138,7 +89,7 @@ impl Reconciler {
                 self.metrics.reconcile_ended(ReconcileResult::Error, took);
                 retry_state.failed_reconciles += 1;
                 let delay = self.on_teleport_error(id, &failure, retry_state.failed_reconciles);
-                Action::RequeueAt(later(self.clock.now(), delay))
+                Action::RequeueAt(later(self.planner.clock.now(), delay))
             }
         }
     }
@@ -157,14 +108,14 @@ impl Reconciler {
         let created = observation.and_then(|observation| observation.request.created);
         let mut position = observation.map(|_| self.start_order.begin(created, id));
         for _ in 0..MAX_PASSES {
-            let (data, record) = self.read(id, retry_state).await?;
-            let mut facts = self.refresh(id, observed, data, record).await?;
+            let (data, record) = self.planner.read(id, retry_state).await?;
+            let mut facts = self.planner.refresh(id, observed, data, record).await?;
             let decide_at = match self.apply_pending_decision(id, &facts, retry_state).await? {
                 PendingDecision::CheckAt(at) => at,
                 PendingDecision::RecordChanged => continue,
             };
-            let targets = self.resolve(id, &mut facts, retry_state).await;
-            let mut plan = self.plan(&facts, &targets, retry_state);
+            let targets = self.planner.resolve(id, &mut facts, retry_state).await;
+            let mut plan = self.planner.plan(&facts, &targets, retry_state);
             if let Some(position) = &position {
                 position.wait_for_earlier().await;
             }
@@ -172,7 +123,7 @@ impl Reconciler {
             position = None;
             if plan.waits_for_names && plan.operations.is_empty() && retry_state.has_retries() {
                 // The post by name waits longer than planned, so the others need not wait for it.
-                plan = self.plan(&facts, &targets, retry_state);
+                plan = self.planner.plan(&facts, &targets, retry_state);
                 self.executor.leave_out_blocked(id, created, &mut plan, retry_state);
             }
             if plan.operations.is_empty() {
@@ -183,97 +134,7 @@ impl Reconciler {
             }
         }
         debug!(request = %id, "There is more to do; other requests first");
-        Ok(Action::RequeueAt(self.clock.now()))
-    }
-
-    /// The plugin data, and the record in it with the outcomes that could not be recorded yet.
-    async fn read(
-        &self,
-        id: &RequestId,
-        retry_state: &mut RetryState,
-    ) -> Result<(Fields, Record), ReconcileError> {
-        let data = self.teleport.get_record(id).await.map_err(ReconcileError::read)?;
-        self.log_once.clear(STAGE_READ);
-        let (mut record, invalid) = Record::decode(id, &data);
-        if !invalid.is_empty() && self.log_once.should_log(id.as_str(), "invalid") {
-            warn!(request = %id, keys = ?invalid, "The record in Teleport's plugin data holds values that cannot be read; they are ignored and will be replaced");
-        }
-        retry_state.drop_resolved(&record);
-        retry_state.unrecorded.iter().for_each(|outcome| record.apply(outcome));
-        Ok((data, record))
-    }
-
-    /// Fetches the request again if what was observed may be out of date, and completes the record by what is known of a
-    /// deleted one.
-    async fn refresh(
-        &self,
-        id: &RequestId,
-        observed: &Observed,
-        data: Fields,
-        mut record: Record,
-    ) -> Result<Facts, ReconcileError> {
-        let presence =
-            refetch_if_stale(&self.teleport, (&self.clock, &self.log_once), id, observed, &record).await?;
-        // The last observation of a deleted request may be newer than the record, or older.
-        let last_seen = presence.last_seen().map(truncated).filter(|_| !record.deliveries.is_empty());
-        let last_seen = last_seen.filter(|last| record.known.as_ref() != Some(last));
-        let last_seen = last_seen.filter(|last| !is_stale(last, record.known.as_ref()));
-        if last_seen.is_some() {
-            record.known.clone_from(&last_seen);
-        }
-        Ok(Facts { data, record, presence, last_seen })
-    }
-
-    /// Finds where the recipients are, as far as that is known by now.
-    async fn resolve(&self, id: &RequestId, facts: &mut Facts, retry_state: &mut RetryState) -> Targets {
-        let Facts { presence, record, .. } = facts;
-        let listed = presence.current();
-        let recipients = RequestRecipients::of(listed, record, &self.rules);
-        if !std::mem::replace(&mut retry_state.warned, true) {
-            recipients.log_recipient_warnings(id);
-        }
-        let is_all_known = recipients
-            .resolve(listed, &self.recipient_lookup, &self.rules, &self.log_once, retry_state)
-            .await;
-        let destinations = recipients.destinations(&self.directory, &retry_state.resolved);
-        if is_all_known && listed.is_some() {
-            if record.deliveries.is_empty() && destinations.is_empty() {
-                recipients.log_if_all_are_missing(id, retry_state);
-            } else {
-                recipients.record_unnotified_reviewers(record, retry_state);
-            }
-        }
-        let kept = record.deliveries.iter().filter(|delivery| !delivery.is_unreachable);
-        retry_state.messages = kept.map(|delivery| (delivery.channel.clone(), delivery.ts.clone())).collect();
-        let unresolved = recipients.unresolved(retry_state);
-        let requester = retry_state.requester_keys.iter().cloned().collect();
-        Targets { recipients, destinations, unresolved, requester, is_all_known }
-    }
-
-    /// What is missing in Slack.
-    fn plan(&self, facts: &Facts, targets: &Targets, retry_state: &RetryState) -> Plan {
-        let now = self.clock.now();
-        let Facts { record, presence, .. } = facts;
-        let review = self.review.as_ref().map(|review| ReviewDisplay {
-            mode: review.mode(),
-            rules: &review.rules,
-            requester: &targets.requester,
-        });
-        let mut plan = plan(&PlanInput {
-            current: presence.current(),
-            is_absence_proved: !matches!(presence, Presence::Unconfirmed),
-            record,
-            recipients: targets.recipients.list(),
-            destinations: &targets.destinations,
-            unresolved: &targets.unresolved,
-            cluster: &self.cluster,
-            edition: self.edition(),
-            review,
-            retry_at: &retry_state.retry_times(now),
-            now,
-        });
-        plan.requeue_at = plan.requeue_at.into_iter().chain(refetch_at(presence, now)).min();
-        plan
+        Ok(Action::RequeueAt(self.planner.clock.now()))
     }
 
     /// Executes the plan under a claim. Returns what follows, or nothing if another pass does.
@@ -286,7 +147,7 @@ impl Reconciler {
         retry_state: &mut RetryState,
     ) -> Result<Option<Action>, ReconcileError> {
         self.executor.await_capacity().await;
-        let at_rest = facts.at_rest();
+        let at_rest = at_rest(&facts);
         let Facts { data, record, last_seen, .. } = facts;
         let posts = plan.posts().collect();
         let known = plan.request_to_record.as_ref().or(last_seen.as_ref());
@@ -328,15 +189,15 @@ impl Reconciler {
         let has_record = self.executor.record_outcomes(id, known, done, retry_state).await?;
         log_skipped(id, &plan, retry_state);
         if !has_record {
-            return Ok(facts.at_rest());
+            return Ok(at_rest(facts));
         }
-        let now = self.clock.now();
+        let now = self.planner.clock.now();
         // Look-up results wake the request; until then others may run.
         let lookup_check = (!targets.is_all_known).then(|| later(now, self.timings.lookup_recheck));
-        let wanted = targets.recipients.users_to_resolve(&self.rules, retry_state, |_| true);
+        let wanted = targets.recipients.users_to_resolve(&self.planner.rules, retry_state, |_| true);
         let next = next_reconcile(plan.requeue_at, &wanted, &retry_state.retry_times(now));
         let next = next.into_iter().chain(decide_at).chain(lookup_check).min();
-        Ok(next.map_or_else(|| facts.at_rest(), Action::RequeueAt))
+        Ok(next.map_or_else(|| at_rest(facts), Action::RequeueAt))
     }
 
     async fn apply_pending_decision(
@@ -354,22 +215,10 @@ impl Reconciler {
                 id,
                 facts.listed(),
                 &facts.record,
-                (&self.clock, &self.log_once),
+                (&self.planner.clock, &self.planner.log_once),
                 retry_state,
             )
             .await
-    }
-
-    fn edition(&self) -> Edition<'_> {
-        let web_proxy = self.web_proxy.as_deref();
-        if self.is_enterprise { Edition::Enterprise { web_proxy } } else { Edition::Community }
-    }
-
-    /// Whether the messages of a deleted request need a reconcile, by a record that was listed in bulk.
-    pub(super) fn needs_reconcile(&self, id: &RequestId, data: &BTreeMap<String, String>) -> bool {
-        let record = Record::decode(id, data).0;
-        let facts = Facts { data: Fields::new(), record, presence: Presence::Deleted(None), last_seen: None };
-        !self.plan(&facts, &Targets::default(), &RetryState::default()).is_empty()
     }
 
     fn on_teleport_error(&self, id: &RequestId, failure: &ReconcileError, failures: u32) -> Duration {
@@ -378,7 +227,7 @@ impl Reconciler {
         let delay = backoff.delay(failures, fastrand::u64(..));
         let retry_in_s = seconds(delay);
         let cause = access_core::domain::error_chain::chain(error);
-        if !self.log_once.should_log(stage, &error.to_string()) {
+        if !self.planner.log_once.should_log(stage, &error.to_string()) {
             debug!(request = %id, retry_in_s, "{cause}");
         } else if is_refusal {
             error!(request = %id, retry_in_s, "{cause}");
@@ -387,6 +236,11 @@ impl Reconciler {
         }
         delay
     }
+}
+
+/// What follows if there is nothing to do and nothing to wait for.
+fn at_rest(facts: &Facts) -> Action {
+    if facts.listed().is_some() { Action::AwaitChange } else { Action::Done }
 }
 
 /// Logs what the plan leaves out and why, once for each reason.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use access_core::domain::recipients::Rules;
-use access_core::policy::{self, CanSubmitForUsers, ModeSetting};
+use access_core::policy::{self, CanSubmitForUsers, Mode, ModeSetting, mode};
 use tokio::sync::watch;
 
 use crate::review::resolver::Resolver;
@@ -31,6 +31,24 @@ pub struct ReviewHandles {
     pub resolver: Arc<Resolver>,
     /// Maps Slack users to Teleport users.
     pub users: Arc<UserLookup>,
+}
+
+/// By what it is decided who may decide in Slack, and how.
+#[derive(Clone, Debug)]
+pub(crate) struct ReviewTerms {
+    /// The rules of the configuration: `[[review.rule]]`.
+    pub(crate) rules: Arc<policy::Rules>,
+    /// Which call to Teleport applies a decision, as configured.
+    pub(crate) setting: ModeSetting,
+    /// Whether this Teleport takes reviews for users.
+    pub(crate) can_submit: watch::Receiver<CanSubmitForUsers>,
+}
+
+impl ReviewTerms {
+    /// The mode in effect.
+    pub(crate) fn mode(&self) -> Option<Mode> {
+        mode(self.setting, *self.can_submit.borrow(), &self.rules)
+    }
 }
 
 /// Whether Teleport takes reviews for users, with changes; without reviews in Slack there are none.

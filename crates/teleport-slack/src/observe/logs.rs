@@ -1,7 +1,5 @@
-//! Sets logging up: which lines, in which form, to where.
-//!
-//! The daemon's own lines from the configured severity on; those of its libraries only from warnings on, because
-//! their chatter is not the operator's concern.
+//! Sets logging up: which lines, in which form, to where. What may change while the daemon runs: the level (`log_level.rs`)
+//! and the file (`log_file.rs`).
 
 use std::fs::OpenOptions;
 use std::io::{self, IsTerminal, Write};
@@ -13,24 +11,21 @@ use tracing::error;
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Dispatch, Event, Subscriber};
 use tracing_subscriber::Layer;
-use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::{Context, SubscriberExt};
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt;
 
-use super::line::{self, Fields, Style};
+use super::line::{self, Beginning, Fields, Style};
 use super::log_file::{LogFile, identity};
+use super::log_level::{LevelFilterLayer, LogLevel};
 use super::sink::{self, LogGuard, Sink};
-use crate::config::{LogConfig, LogOutput, Severity};
+use crate::config::{LogConfig, LogOutput};
 use crate::exit::{Exit, ExitError};
+use crate::supervise::journal;
 use client_base::files;
 
 #[cfg(test)]
 mod tests;
-
-/// The crates whose lines follow the configured severity.
-const OWN_CRATES: [&str; 6] =
-    ["teleport_slack", "slack_client", "teleport_client", "client_base", "access_core", "access_sim"];
 
 /// Why there is no log.
 #[derive(Debug, thiserror::Error)]
@@ -69,6 +64,7 @@ impl From<LogError> for ExitError {
 pub struct Log {
     _guard: LogGuard,
     reopener: LogReopener,
+    level: LogLevel,
     is_stderr: bool,
 }
 
@@ -76,6 +72,11 @@ impl Log {
     /// How to reopen the log's file.
     pub fn reopener(&self) -> LogReopener {
         self.reopener.clone()
+    }
+
+    /// How to change which lines are logged.
+    pub fn level(&self) -> LogLevel {
+        self.level.clone()
     }
 
     /// Whether what is logged is read where standard error is, so that nothing needs to be said there again.
@@ -109,23 +110,27 @@ impl LogReopener {
 /// `grace`: see [`crate::supervise::shutdown::ShutdownTimings::log`].
 pub fn init(config: &LogConfig, debug: bool, grace: Duration) -> Result<Log, LogError> {
     let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-    let style = |terminal: bool| Style { format: config.format, color: terminal && !no_color };
+    let (path, is_stderr) = match &config.output {
+        LogOutput::Stderr => (None, true),
+        LogOutput::Stdout => (None, is_same_file(Path::new("/dev/stdout"))),
+        LogOutput::File(path) => (Some(path.clone()), is_same_file(path)),
+    };
+    let begin = |terminal: bool| match is_stderr && journal::is_stderr() {
+        true => Beginning::Priority,
+        false => Beginning::Time { color: terminal && !no_color },
+    };
+    let style = |terminal: bool| Style { format: config.format, begin: begin(terminal) };
     let (style, out): (Style, Box<dyn Write + Send>) = match &config.output {
         LogOutput::Stdout => (style(io::stdout().is_terminal()), Box::new(io::stdout())),
         LogOutput::Stderr => (style(io::stderr().is_terminal()), Box::new(io::stderr())),
         LogOutput::File(path) => (style(false), Box::new(open(path)?)),
     };
     let (sink, guard) = start_sink(style, out, grace)?;
-    let severity = if debug { Severity::Debug } else { config.severity };
-    subscriber(sink.clone(), style, severity, Timestamp::now)
+    let (filter, level) = LogLevel::new(config.severity, debug);
+    subscriber(sink.clone(), style, filter, Timestamp::now)
         .try_init()
         .map_err(|_| LogError::AlreadyInitialized)?;
-    let (path, is_stderr) = match &config.output {
-        LogOutput::Stderr => (None, true),
-        LogOutput::Stdout => (None, is_same_file(Path::new("/dev/stdout"))),
-        LogOutput::File(path) => (Some(path.clone()), is_same_file(path)),
-    };
-    Ok(Log { _guard: guard, reopener: LogReopener { sink, path }, is_stderr })
+    Ok(Log { _guard: guard, reopener: LogReopener { sink, path }, level, is_stderr })
 }
 
 /// A log of its own for a daemon that shares its process with others, written to `out` without colors. The caller makes the
@@ -138,10 +143,11 @@ pub fn dispatcher(
     out: Box<dyn Write + Send>,
     grace: Duration,
 ) -> Result<(Dispatch, Log), LogError> {
-    let style = Style { format: config.format, color: false };
+    let style = Style { format: config.format, begin: Beginning::Time { color: false } };
     let (sink, guard) = start_sink(style, out, grace)?;
-    let dispatch = Dispatch::new(subscriber(sink.clone(), style, config.severity, Timestamp::now));
-    Ok((dispatch, Log { _guard: guard, reopener: LogReopener { sink, path: None }, is_stderr: false }))
+    let (filter, level) = LogLevel::new(config.severity, false);
+    let dispatch = Dispatch::new(subscriber(sink.clone(), style, filter, Timestamp::now));
+    Ok((dispatch, Log { _guard: guard, reopener: LogReopener { sink, path: None }, level, is_stderr: false }))
 }
 
 fn start_sink(
@@ -198,18 +204,10 @@ pub fn try_file(path: &Path) -> Result<(), LogError> {
 fn subscriber(
     sink: Sink,
     style: Style,
-    severity: Severity,
+    filter: LevelFilterLayer,
     now: fn() -> Timestamp,
 ) -> impl Subscriber + Send + Sync {
-    let ours = match severity {
-        Severity::Debug => LevelFilter::DEBUG,
-        Severity::Info => LevelFilter::INFO,
-        Severity::Warn => LevelFilter::WARN,
-        Severity::Error => LevelFilter::ERROR,
-    };
-    let libraries = ours.min(LevelFilter::WARN);
-    let which = Targets::new().with_targets(OWN_CRATES.map(|target| (target, ours))).with_default(libraries);
-    tracing_subscriber::registry().with(LineLayer { sink, style, now }.with_filter(which))
+    tracing_subscriber::registry().with(LineLayer { sink, style, now }.with_filter(filter))
 }
 
 /// Turns events into lines; the fields of the spans around an event belong to its line.

@@ -1,6 +1,6 @@
 //! What the daemon reports about itself: log lines, metrics, and its health; and what it notices of files.
 //!
-//! `logs.rs` sets logging up, `line.rs` is the form of a line, and `sink.rs` writes lines without ever making the code that
+//! `logs.rs` sets logging up, `log_level.rs` says which lines there are, `line.rs` is the form of a line, and `sink.rs` writes lines without ever making the code that
 //! logs wait. `metrics.rs` counts, `health.rs` holds the state of the daemon, `reload_state.rs` that of its configuration; `http` serves
 //! them. `file_watch.rs` notices files that changed.
 
@@ -13,7 +13,9 @@ pub mod service_status;
 pub mod skew;
 mod line;
 mod log_file;
+mod log_level;
 mod logs;
 mod sink;
 
+pub use self::log_level::LogLevel;
 pub use self::logs::{Log, LogError, LogReopener, dispatcher, init, log_panics, try_file};

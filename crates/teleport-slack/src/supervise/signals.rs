@@ -21,8 +21,9 @@ pub enum SignalAction {
     StopNow(&'static str),
     /// To read the configuration again, and to reopen the log file.
     Reload(&'static str),
-    /// To reopen the log file: other programs take `SIGUSR1` and `SIGUSR2` for it, and these would end the process
-    /// otherwise.
+    /// To log each step, or again what is configured.
+    ToggleDebug(&'static str),
+    /// To reopen the log file: other programs take `SIGUSR2` for it, and it would end the process otherwise.
     ReopenLog(&'static str),
 }
 
@@ -64,7 +65,7 @@ impl Signals {
                 _ = self.interrupt.recv() => "SIGINT",
                 _ = self.quit.recv() => "SIGQUIT",
                 _ = self.hangup.recv() => return SignalAction::Reload("SIGHUP"),
-                _ = first.recv() => return SignalAction::ReopenLog("SIGUSR1"),
+                _ = first.recv() => return SignalAction::ToggleDebug("SIGUSR1"),
                 _ = second.recv() => return SignalAction::ReopenLog("SIGUSR2"),
             };
             if let Some(request) = self.on_stop_signal(stop, Instant::now()) {

@@ -162,10 +162,8 @@ fn other_signals_end_the_daemon_cleanly_or_not_at_all() {
     run_test(async {
         let bed = TestBed::new().await;
         let daemon = bed.start(TEAM).await;
-        for name in ["USR1", "USR2"] {
-            daemon.signal(name);
-            bed.until_logged(&daemon, &format!("SIG{name} received: the log is no file")).await;
-        }
+        daemon.signal("USR2");
+        bed.until_logged(&daemon, "SIGUSR2 received: the log is no file").await;
         // The reader of the log has gone: that is no reason to end either.
         daemon.signal("PIPE");
         let id = bed.create_request();
@@ -174,6 +172,34 @@ fn other_signals_end_the_daemon_cleanly_or_not_at_all() {
         daemon.signal("QUIT");
         let (status, log) = daemon.wait_for_exit().await;
         assert!(status.success() && log.contains("Stopping: SIGQUIT received"), "{status}\n{log}");
+    });
+}
+
+#[test]
+fn a_first_user_signal_logs_each_step_until_the_second() {
+    run_test(async {
+        let bed = TestBed::new().await;
+        let daemon = bed.launch(&bed.config(TEAM).replace("DEBUG", "INFO"));
+        bed.until_logged(&daemon, "Ready").await;
+        let steps = || daemon.log().lines().filter(|line| line.contains(" DEBUG ")).count();
+        let show = || async {
+            let id = bed.create_request();
+            bed.until_status(&daemon, "C0TEAM", &id, "⏳ PENDING").await;
+            id
+        };
+        show().await;
+        assert_eq!(steps(), 0);
+        daemon.signal("USR1");
+        bed.until_logged(&daemon, "SIGUSR1 received: the log level is DEBUG until another SIGUSR1").await;
+        show().await;
+        bed.until(&daemon, "a step", || (steps() > 0).then_some(())).await;
+        daemon.signal("USR1");
+        let restored = "SIGUSR1 received: the log level is INFO again, as configured";
+        bed.until_logged(&daemon, restored).await;
+        let id = show().await;
+        let log = daemon.stop().await;
+        let is_step = |line: &str| line.contains(" DEBUG ") && line.contains(&id);
+        assert!(log.contains("Stopped") && !log.lines().any(is_step), "{log}");
     });
 }
 
