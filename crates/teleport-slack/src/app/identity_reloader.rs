@@ -113,7 +113,8 @@ impl Reloader {
             self.log_once.clear(FILES);
         }
         let reloads = self.metrics.health().reload();
-        !files(&self.source).iter().any(|(file, _)| reloads.tells_of(file)) && self.log_once.once(FILES, cause)
+        !files(&self.source).iter().any(|(file, _)| reloads.logs_faults_of(file))
+            && self.log_once.once(FILES, cause)
     }
 
     async fn try_adopt(&mut self, found: Identity) -> Result<(), TeleportError> {

@@ -61,7 +61,8 @@ impl Reading {
 fn certificate_files(config: &Config) -> Vec<PathBuf> {
     let mut files: Vec<_> =
         identity_reloader::files(&config.teleport.credentials).into_iter().map(|(path, _)| path).collect();
-    if let Some(ReviewTransport::Http { listener, .. }) = config.review.as_ref().map(|review| &review.transport)
+    if let Some(ReviewTransport::Http { listener, .. }) =
+        config.review.as_ref().map(|review| &review.transport)
         && let Some(TlsFiles { key, cert }) = listener.tls.clone()
     {
         files.extend([key, cert]);

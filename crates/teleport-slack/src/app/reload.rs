@@ -169,10 +169,11 @@ impl ReloadRequests {
 
     /// The same, and it was before. Logs it if something else was refused in between.
     pub(crate) fn unchanged(&self, reading: Reading) {
-        if self.are_refused() {
+        let was_refused = self.are_refused();
+        self.succeeded(reading);
+        if was_refused {
             info!("The configuration and the files that it names are good again");
         }
-        self.succeeded(reading);
     }
 
     /// The configuration was refused for these causes, each on one line. Logs them, unless the last refusal had the same and

@@ -46,10 +46,7 @@ const INTERACTIONS_CAPACITY: usize = 256;
 ///
 /// # Errors
 /// If nothing does TLS and the command line does not allow that, or key and certificate cannot be used.
-pub(crate) async fn check_tls(
-    config: &ReviewConfig,
-    insecure_no_tls: bool,
-) -> Result<Vec<Item>, ExitError> {
+pub(crate) async fn check_tls(config: &ReviewConfig, insecure_no_tls: bool) -> Result<Vec<Item>, ExitError> {
     let ReviewTransport::Http { listener, .. } = &config.transport else { return Ok(Vec::new()) };
     match &listener.tls {
         None if !insecure_no_tls => {

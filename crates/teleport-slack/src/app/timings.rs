@@ -112,8 +112,7 @@ impl Timings {
                 "a remembered user group is younger than what a verdict may be based on, or verdicts read it twice",
             ));
         }
-        let files =
-            [values.identity_files, values.secret_files, values.configuration, values.listener_files];
+        let files = [values.identity_files, values.secret_files, values.configuration, values.listener_files];
         let files = files.into_iter().flat_map(|FileTimings { poll, retry }| [poll, retry]);
         let others = [
             values.review.permission_poll,

@@ -38,7 +38,8 @@ pub(crate) async fn keep_bot_token_current(
     metrics: Metrics,
     timings: Timings,
 ) {
-    let reporting = report_token_state(slack.clone(), configured.clone(), metrics.clone(), timings.token_probe);
+    let reporting =
+        report_token_state(slack.clone(), configured.clone(), metrics.clone(), timings.token_probe);
     let (user, reloads) = (SecretConsumer::Client { slack, known }, metrics.health().reload());
     tokio::join!(watch_files(user, configured, reloads, timings.secret_files), reporting);
 }
@@ -243,7 +244,7 @@ async fn watch_file(user: &SecretConsumer, secret: Secret, reloads: &ReloadState
         if is_new {
             log_once.clear(FILE);
         }
-        if !reloads.tells_of(&file) && log_once.once(FILE, &failure) {
+        if !reloads.logs_faults_of(&file) && log_once.once(FILE, &failure) {
             warn!("{failure}");
         }
     }

@@ -91,9 +91,10 @@ impl ReloadState {
     }
 
     /// Whether a reload is about to say what is wrong with this file, or did: then who watches the file need not.
-    pub fn tells_of(&self, file: &Path) -> bool {
+    pub fn logs_faults_of(&self, file: &Path) -> bool {
         let (ReloadStatus { is_reloading, refusal, .. }, file) = (self.status(), file.display().to_string());
-        is_reloading || refusal.is_some_and(|refusal| refusal.causes.iter().any(|cause| cause.contains(&file)))
+        is_reloading
+            || refusal.is_some_and(|refusal| refusal.causes.iter().any(|cause| cause.contains(&file)))
     }
 
     fn change(&self, change: impl FnOnce(&mut ReloadStatus)) {
@@ -139,7 +140,7 @@ mod tests {
         tokio::time::advance(std::time::Duration::from_secs(5)).await;
         state.reloading();
         state.refused(vec!["slack.toml:3: no".to_owned()]);
-        assert!(state.tells_of(Path::new("slack.toml")) && !state.tells_of(Path::new("/token")));
+        assert!(state.logs_faults_of(Path::new("slack.toml")) && !state.tells_of(Path::new("/token")));
         assert_eq!(state.status().loaded_at, started);
         state.reloading();
         assert!(state.status().refusal.is_some(), "it holds until a good load");
