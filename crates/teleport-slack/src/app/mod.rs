@@ -239,8 +239,8 @@ impl AppBuilder<'_> {
     /// From the beginning, to show what the start waits for.
     async fn start_diagnostics(&mut self) -> Result<Option<(DropGuard, SocketAddr)>, ExitError> {
         let Some(address) = self.config().diagnostics else { return Ok(None) };
-        let drain = self.options.timings.shutdown.listeners;
-        let listening = DiagnosticsTask::bind(address, &self.options.metrics, drain, &self.stop).await?;
+        let timings = self.options.timings.http;
+        let listening = DiagnosticsTask::bind(address, &self.options.metrics, timings, &self.stop).await?;
         self.tasks.add(listening.task);
         Ok(Some((listening.guard, listening.address)))
     }
@@ -276,7 +276,7 @@ impl AppBuilder<'_> {
         let metrics = &self.options.metrics;
         let slack = slack_client::Client::new(ClientOptions {
             api_url: settings.api_url.as_str().to_owned(),
-            message_timeout: timings.controller.claim.call,
+            timings: timings.slack,
             observer: Arc::new(metrics.clone()),
             setting_names: slack_setting,
             ..ClientOptions::new(settings.token.clone())

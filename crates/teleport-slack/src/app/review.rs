@@ -125,6 +125,7 @@ impl ReviewBuilder {
             installation.clone(),
             responder.clone(),
             self.metrics.clone(),
+            self.timings.interactions,
             self.stop.clone(),
         ));
         let (transport, receiving) = Transport::open(

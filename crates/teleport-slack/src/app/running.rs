@@ -1,7 +1,6 @@
 //! The parts of a running daemon that a configuration decides, and how a reload replaces them.
 
 use std::net::SocketAddr;
-use std::time::Duration;
 
 use jiff::Timestamp;
 use tokio::sync::watch;
@@ -18,6 +17,7 @@ use crate::check::report::Item;
 use crate::config::{Config, ConfiguredIdentityError, Diagnostic, Loaded};
 use crate::controller::{ReviewHandles, Settings};
 use crate::exit::ExitError;
+use crate::http::HttpTimings;
 use crate::http::diagnostics::Diagnostics;
 use crate::observe::metrics::Metrics;
 use crate::supervise::tasks::{Task, TaskStarter};
@@ -164,8 +164,7 @@ impl Running {
             Some(match config.diagnostics {
                 Some(address) => Some({
                     let ReviewBuilder { metrics, timings, stop, .. } = &self.builder;
-                    let drain = timings.shutdown.listeners;
-                    DiagnosticsTask::bind(address, metrics, drain, stop).await.map_err(one)?
+                    DiagnosticsTask::bind(address, metrics, timings.http, stop).await.map_err(one)?
                 }),
                 None => None,
             })
@@ -259,13 +258,13 @@ impl DiagnosticsTask {
     pub(super) async fn bind(
         address: SocketAddr,
         metrics: &Metrics,
-        drain: Duration,
+        timings: HttpTimings,
         stop: &CancellationToken,
     ) -> Result<Self, ExitError> {
         let bound =
             Diagnostics::bind(address).await.map_err(|error| ExitError::from_cause(error.cause(), error))?;
         let (until, address) = (stop.child_token(), bound.address());
-        let task = Task::new("diagnostics", &until, bound.run(metrics.clone(), until.clone(), drain));
+        let task = Task::new("diagnostics", &until, bound.run(metrics.clone(), until.clone(), timings));
         Ok(Self { task, guard: until.drop_guard(), address })
     }
 }

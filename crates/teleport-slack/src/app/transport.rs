@@ -146,10 +146,10 @@ impl Transport {
         before: Option<&Self>,
         until: &CancellationToken,
     ) -> Result<Vec<Task>, ExitError> {
-        let files = context.timings.listener_files;
+        let timings = context.timings.http;
         let bound = match before.and_then(|before| before.socket_at(listener.listen_addr)) {
-            Some(socket) => Listener::take_over(socket, listener.tls, files).await,
-            None => Listener::bind(listener.listen_addr, listener.tls, files).await,
+            Some(socket) => Listener::take_over(socket, listener.tls, timings).await,
+            None => Listener::bind(listener.listen_addr, listener.tls, timings).await,
         };
         let bound = bound.map_err(|error| ExitError::from_cause(error.cause(), error))?;
         self.socket = Some(bound.socket().map_err(|error| ExitError::from_cause(Cause::Environment, error))?);
@@ -158,7 +158,7 @@ impl Transport {
             let (receiver, secret) = (Arc::clone(&receiver), secret.borrow().clone());
             async move { receiver.receive_callback(&secret, &headers, &body) }
         };
-        let listening = bound.run(handler, until.clone(), context.timings.shutdown.listeners);
+        let listening = bound.run(handler, until.clone());
         Ok(vec![
             Task::endless("signing secret", until, self.keep_current(TokenKind::Signing, context)),
             Task::new("callbacks", until, listening),

@@ -134,7 +134,8 @@ async fn run_with_signals(
 ) -> Result<(), ExitError> {
     let _pid_file = args.pid_file.as_deref().map(create_pid_file).transpose()?;
     let stop = CancellationToken::new();
-    let mut service = ServiceStatus::new(notifier, watchdog(), options.metrics.clone());
+    let mut service =
+        ServiceStatus::new(notifier, watchdog(), options.metrics.clone(), options.timings.service);
     let reloads = options.reloads.clone();
     let mut daemon = pin!(run_daemon(loaded, options, stop.clone()));
     loop {

@@ -140,7 +140,7 @@ mod tests {
         tokio::time::advance(std::time::Duration::from_secs(5)).await;
         state.reloading();
         state.refused(vec!["slack.toml:3: no".to_owned()]);
-        assert!(state.logs_faults_of(Path::new("slack.toml")) && !state.tells_of(Path::new("/token")));
+        assert!(state.logs_faults_of(Path::new("slack.toml")) && !state.logs_faults_of(Path::new("/token")));
         assert_eq!(state.status().loaded_at, started);
         state.reloading();
         assert!(state.status().refusal.is_some(), "it holds until a good load");

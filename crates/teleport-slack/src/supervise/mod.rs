@@ -1,9 +1,8 @@
 //! What runs and how it ends: named tasks, pools of work, signals, the budget of a stop, the wall clock, and what a service
-//! manager wants: notifications, a PID file, and priorities in its journal.
+//! manager wants: notifications and a PID file.
 
 pub mod clock;
 pub(crate) mod job_queue;
-pub mod journal;
 pub mod notify;
 pub mod pid_file;
 pub mod shutdown;

@@ -7,7 +7,6 @@
 mod harness;
 
 mod chaos;
-mod journal;
 mod layers;
 mod lifecycle;
 mod lists;
@@ -58,8 +57,10 @@ mod modes;
 mod impossible;
 mod role_patterns;
 mod manifest;
+mod resources;
 mod misplaced;
 mod capitals;
 mod files;
+mod waits;
 mod words;
 mod corpus;
