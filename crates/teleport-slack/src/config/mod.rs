@@ -21,6 +21,7 @@ mod setting_names;
 mod source;
 mod token;
 mod toml_mistakes;
+mod unseen;
 mod users;
 mod validate;
 #[cfg(test)]

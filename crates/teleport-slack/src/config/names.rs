@@ -19,10 +19,6 @@ pub(super) fn user_name_problem(text: &str) -> Option<(&'static str, String)> {
         let cause = "there are blanks around it, which no user's name has";
         return Some((cause, format!("write {}", quote(text.trim()))));
     }
-    if text.chars().any(char::is_control) {
-        let cause = "there are line breaks or invisible characters in it";
-        return Some((cause, "write the user's name on one line, as `tctl users ls` shows it".to_owned()));
-    }
     if text.starts_with('@') {
         let remedy = "write the group's id (S…), which Slack copies from the group's menu, or the name of a Teleport user";
         return Some(("this is a handle in Slack", remedy.to_owned()));

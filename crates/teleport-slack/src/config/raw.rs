@@ -10,6 +10,7 @@ use toml::de::{DeTable, DeValue};
 use super::report::{Report, quote};
 use super::schema::{self, KeyMatch, Table};
 use super::toml_mistakes::{first_of_duplicate, toml_remedy};
+use super::unseen::report_unseen;
 use crate::secret_shape::{may_be_shown, secret_in};
 
 /// Something from the file and where it stood.
@@ -256,14 +257,7 @@ impl<'a, 't> TableReader<'a, 't> {
 
     pub(super) fn text(&mut self, name: &'static str) -> Field<String> {
         let field = self.secret(name);
-        match &field {
-            Field::Given(entry)
-                if report_misplaced_secret(self.report, entry.line, &entry.key, &entry.value) =>
-            {
-                Field::Bad
-            }
-            _ => field,
-        }
+        self.refuse_unusable(field)
     }
 
     /// A text that may be a secret.
@@ -274,9 +268,16 @@ impl<'a, 't> TableReader<'a, 't> {
     /// What is there without effect: its text, if it is one.
     pub(super) fn ignored(&mut self, name: &'static str) -> Field<String> {
         let field = self.read(name, "anything", |value| Some(value.as_str().unwrap_or_default().to_owned()));
+        self.refuse_unusable(field)
+    }
+
+    /// No text of a single value is a secret, or has characters that its reader does not see. Of lists the readers of their
+    /// items find the latter.
+    fn refuse_unusable(&mut self, field: Field<String>) -> Field<String> {
         match &field {
-            Field::Given(entry)
-                if report_misplaced_secret(self.report, entry.line, &entry.key, &entry.value) =>
+            Field::Given(Entry { value, key, line })
+                if report_misplaced_secret(self.report, *line, key, value)
+                    || report_unseen(self.report, *line, key, value) =>
             {
                 Field::Bad
             }

@@ -1,14 +1,17 @@
 //! The remedies for a recipient that cannot be one. The form itself is `access_core`'s to know.
 
 use access_core::domain::recipients::{InvalidRecipient, Recipient, is_slack_id};
+use access_core::domain::unseen::as_seen;
 
 use super::report::{quote, quote_list};
+use super::unseen::write_as_seen;
 
 /// What to write instead of `text`.
 pub(super) fn remedy(problem: InvalidRecipient, text: &str) -> String {
     let meant = intended_recipient(text).map(|place| format!("write {}", quote(&place)));
     match problem {
         InvalidRecipient::Empty => "remove it, or write a channel or an e-mail address".to_owned(),
+        InvalidRecipient::Unseen(_) => write_as_seen(text, &as_seen(text)),
         InvalidRecipient::Several => {
             let each: Vec<_> = text.split([',', ';']).map(str::trim).filter(|one| !one.is_empty()).collect();
             format!("write {}", quote_list(&each))

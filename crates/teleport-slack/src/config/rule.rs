@@ -12,6 +12,7 @@ use super::raw::{Entry, Field, TableReader};
 use super::report::{Report, quote, quote_list};
 use super::role::{PatternPosition, role_pattern};
 use super::source::choice;
+use super::unseen::report_unseen;
 use super::users::MappingConfig;
 
 /// More approvals than this is a typo.
@@ -74,6 +75,9 @@ fn approver(
     teleport_only: bool,
     report: &mut Report,
 ) -> Option<Approver> {
+    if report_unseen(report, entry.line, &entry.key, &entry.value) {
+        return None;
+    }
     if is_user_group_id(&entry.value) {
         return Some(Approver::Group(entry.value.clone()));
     }

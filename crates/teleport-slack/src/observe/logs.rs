@@ -15,12 +15,13 @@ use tracing_subscriber::layer::{Context, SubscriberExt};
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt;
 
-use super::line::{self, Fields, Style};
+use super::line::{self, Beginning, Fields, Style};
 use super::log_file::{LogFile, identity};
 use super::log_level::{LevelFilterLayer, LogLevel};
 use super::sink::{self, LogGuard, Sink};
 use crate::config::{LogConfig, LogOutput};
 use crate::exit::{Exit, ExitError};
+use crate::supervise::journal;
 use client_base::files;
 
 #[cfg(test)]
@@ -109,7 +110,16 @@ impl LogReopener {
 /// `grace`: see [`crate::supervise::shutdown::ShutdownTimings::log`].
 pub fn init(config: &LogConfig, debug: bool, grace: Duration) -> Result<Log, LogError> {
     let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-    let style = |terminal: bool| Style { format: config.format, color: terminal && !no_color };
+    let (path, is_stderr) = match &config.output {
+        LogOutput::Stderr => (None, true),
+        LogOutput::Stdout => (None, is_same_file(Path::new("/dev/stdout"))),
+        LogOutput::File(path) => (Some(path.clone()), is_same_file(path)),
+    };
+    let begin = |terminal: bool| match is_stderr && journal::is_stderr() {
+        true => Beginning::Priority,
+        false => Beginning::Time { color: terminal && !no_color },
+    };
+    let style = |terminal: bool| Style { format: config.format, begin: begin(terminal) };
     let (style, out): (Style, Box<dyn Write + Send>) = match &config.output {
         LogOutput::Stdout => (style(io::stdout().is_terminal()), Box::new(io::stdout())),
         LogOutput::Stderr => (style(io::stderr().is_terminal()), Box::new(io::stderr())),
@@ -120,11 +130,6 @@ pub fn init(config: &LogConfig, debug: bool, grace: Duration) -> Result<Log, Log
     subscriber(sink.clone(), style, filter, Timestamp::now)
         .try_init()
         .map_err(|_| LogError::AlreadyInitialized)?;
-    let (path, is_stderr) = match &config.output {
-        LogOutput::Stderr => (None, true),
-        LogOutput::Stdout => (None, is_same_file(Path::new("/dev/stdout"))),
-        LogOutput::File(path) => (Some(path.clone()), is_same_file(path)),
-    };
     Ok(Log { _guard: guard, reopener: LogReopener { sink, path }, level, is_stderr })
 }
 
@@ -138,7 +143,7 @@ pub fn dispatcher(
     out: Box<dyn Write + Send>,
     grace: Duration,
 ) -> Result<(Dispatch, Log), LogError> {
-    let style = Style { format: config.format, color: false };
+    let style = Style { format: config.format, begin: Beginning::Time { color: false } };
     let (sink, guard) = start_sink(style, out, grace)?;
     let (filter, level) = LogLevel::new(config.severity, false);
     let dispatch = Dispatch::new(subscriber(sink.clone(), style, filter, Timestamp::now));

@@ -7,6 +7,7 @@
 mod harness;
 
 mod chaos;
+mod journal;
 mod layers;
 mod lifecycle;
 mod lists;
