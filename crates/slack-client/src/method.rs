@@ -3,6 +3,8 @@
 use std::fmt;
 use std::time::Duration;
 
+use super::timings::CallTimings;
+
 /// One Web API method.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Method {
@@ -138,17 +140,15 @@ impl Method {
         }
     }
 
-    /// The most a call may take where the client's own deadline would be too long: a person waits, or what the
-    /// call needs expires. `message_timeout` is that of posts, edits and deletions.
-    pub(super) fn timeout(self, message_timeout: Duration) -> Option<Duration> {
-        match self {
-            // A trigger lives for 3 s, some of which have passed.
-            Self::ViewsOpen => Some(Duration::from_secs(2)),
+    /// The most a call may take.
+    pub(super) fn timeout(self, timings: &CallTimings) -> Duration {
+        let limit = match self {
+            Self::ViewsOpen => timings.modal,
             Self::ChatPostEphemeral
             | Self::Respond
             | Self::UsergroupsUsersList
-            | Self::AppsConnectionsOpen => Some(Duration::from_secs(5)),
-            Self::ChatPostMessage | Self::ChatUpdate | Self::ChatDelete => Some(message_timeout),
+            | Self::AppsConnectionsOpen => timings.prompt,
+            Self::ChatPostMessage | Self::ChatUpdate | Self::ChatDelete => timings.message,
             Self::AuthTest
             | Self::UsersLookupByEmail
             | Self::UsersInfo
@@ -158,8 +158,9 @@ impl Method {
             | Self::ConversationsReplies
             | Self::ConversationsOpen
             | Self::ConversationsList
-            | Self::BlocksValidate => None,
-        }
+            | Self::BlocksValidate => timings.call,
+        };
+        limit.min(timings.call)
     }
 }
 

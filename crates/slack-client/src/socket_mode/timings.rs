@@ -4,6 +4,9 @@ use std::time::Duration;
 
 use access_core::domain::backoff::Backoff;
 
+/// How long Slack waits for an acknowledgement.
+const ACK_TIMEOUT: Duration = Duration::from_secs(3);
+
 /// Deadlines and pauses, by what they are for.
 #[derive(Clone, Copy, Debug)]
 pub struct SocketModeTimings {
@@ -34,6 +37,8 @@ pub struct SocketModeTimings {
     /// How much later Slack must still count connections that are not ours: longer than a rolling restart takes, or
     /// Slack needs to notice that a connection is gone.
     pub recount: Duration,
+    /// How long to remember how an envelope was acknowledged. Slack repeats within seconds, events within minutes.
+    pub acks_for: Duration,
 }
 
 impl Default for SocketModeTimings {
@@ -52,6 +57,44 @@ impl Default for SocketModeTimings {
             stable_after: Duration::from_secs(30),
             operator_delay: Duration::from_secs(300),
             recount: Duration::from_secs(120),
+            acks_for: Duration::from_secs(15 * 60),
+        }
+    }
+}
+
+impl SocketModeTimings {
+    /// Whether the waits go together.
+    ///
+    /// # Errors
+    /// A sentence about the first rule that does not hold.
+    pub fn check(&self) -> Result<(), &'static str> {
+        if self.respond_within >= ACK_TIMEOUT {
+            return Err("an answer leaves before Slack gives up waiting for it, or the user sees an error");
+        }
+        if self.acks_for <= self.handler_timeout {
+            return Err(
+                "an envelope is remembered for longer than the work on it takes, or the work is done twice",
+            );
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waits_that_do_not_go_together_are_refused() {
+        let good = SocketModeTimings::default();
+        assert_eq!(good.check(), Ok(()));
+        let bad = [
+            (SocketModeTimings { respond_within: ACK_TIMEOUT, ..good }, "the user sees an error"),
+            (SocketModeTimings { acks_for: good.handler_timeout, ..good }, "done twice"),
+        ];
+        for (timings, words) in bad {
+            let refusal = timings.check().unwrap_err();
+            assert!(refusal.contains(words), "{refusal}");
         }
     }
 }

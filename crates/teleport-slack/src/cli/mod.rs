@@ -7,6 +7,7 @@ pub mod configure;
 #[cfg(feature = "demo")]
 pub mod demo;
 pub mod manifest;
+pub mod resources;
 pub mod start;
 pub mod version;
 
@@ -28,6 +29,7 @@ use crate::supervise::journal;
     after_help = "Examples:\n  \
         teleport-slack configure > teleport-slack.toml    write a configuration to fill in\n  \
         teleport-slack manifest -c teleport-slack.toml    print the Slack app to create for it\n  \
+        teleport-slack resources -c teleport-slack.toml   print the role and the user for Teleport\n  \
         teleport-slack check                              look at the configuration, Teleport and Slack\n  \
         teleport-slack check --offline                    look at the configuration and its files only\n  \
         teleport-slack start                              run with /etc/teleport-slack.toml\n  \
@@ -56,6 +58,9 @@ enum Command {
     /// Print the manifest of a Slack app with the scopes that the configuration needs.
     #[command(after_help = manifest::HELP)]
     Manifest(manifest::Args),
+    /// Print the role and the user for Teleport with the rights that the configuration needs.
+    #[command(after_help = resources::HELP)]
+    Resources(resources::Args),
     /// Run until stopped: watch Teleport, post to Slack.
     Start(start::Args),
     /// Print the version.
@@ -95,6 +100,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         },
         Command::Configure => configure::run(),
         Command::Manifest(args) => manifest::run(args),
+        Command::Resources(args) => resources::run(args),
         Command::Start(args) => start::run(args),
         Command::Version => version::run(),
         #[cfg(feature = "demo")]

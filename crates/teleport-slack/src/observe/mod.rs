@@ -10,6 +10,7 @@ pub(crate) mod log_once;
 pub mod metrics;
 pub mod reload_state;
 pub mod service_status;
+pub mod service_timings;
 pub mod skew;
 mod line;
 mod log_file;

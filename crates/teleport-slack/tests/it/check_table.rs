@@ -250,7 +250,7 @@ async fn bed_of(kind: Kind) -> TestBed {
     }
 }
 
-async fn check(path: &Path, offline: bool) -> Report {
+pub(crate) async fn check(path: &Path, offline: bool) -> Report {
     let now = Timestamp::now();
     let facts = Facts::gather(path, false, now);
     let mut items = facts.items(now);
