@@ -95,7 +95,7 @@ fn a_control_character_is_named_with_its_line_and_column() {
 }
 
 #[test]
-fn what_looks_like_a_space_and_what_nobody_sees_is_named_outside_of_quotes() {
+fn what_looks_like_a_space_or_is_invisible_is_named_outside_of_quotes() {
     for (line, column, what) in [
         ("\u{a0}\u{a0}severity = \"INFO\"", 1, "U+00A0, which looks like a space"),
         ("severity =\u{a0}\"INFO\"", 11, "U+00A0, which looks like a space"),
