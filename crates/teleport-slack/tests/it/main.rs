@@ -37,6 +37,7 @@ mod demo;
 mod documents;
 mod figures;
 mod people;
+mod readme;
 mod rules;
 mod diagnostics;
 mod deciding;
