@@ -6,6 +6,7 @@
 pub mod identity_reloader;
 mod installation;
 mod preflight;
+mod reading;
 pub mod reload;
 mod review;
 mod running;
@@ -14,6 +15,7 @@ pub mod timings;
 pub(crate) mod token_reloader;
 mod transport;
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::pin::pin;
 use std::sync::Arc;
@@ -23,11 +25,13 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use tracing::info;
 
 use crate::app::identity_reloader::Reloader;
+use crate::app::reading::Reading;
 use crate::app::reload::ReloadRequests;
 use crate::app::review::{Review, ReviewBuilder};
 use crate::app::running::{DiagnosticsTask, Running};
 use crate::app::timings::Timings;
 use crate::causes::Cause;
+use crate::check;
 use crate::config::{Config, Loaded, slack_setting};
 use crate::controller::{Context, Controller, Enqueued, Handle, ReviewHandles, Settings};
 use crate::exit::ExitError;
@@ -91,6 +95,7 @@ impl App {
         options: AppOptions,
         stop: CancellationToken,
     ) -> Result<Option<Self>, ExitError> {
+        options.reloads.starts_with(&loaded.config).await;
         loop {
             match Self::attempt(&loaded, &options, &stop).await? {
                 Attempt::Started(app) => return Ok(Some(app)),
@@ -106,7 +111,7 @@ impl App {
         stop: &CancellationToken,
     ) -> Result<Attempt, ExitError> {
         if let Some(review) = &loaded.config.review {
-            review::check_tls(review, options.insecure_no_tls).await?;
+            check::log(&review::check_tls(review, options.insecure_no_tls).await?);
         }
         options.metrics.apply_scope(loaded.config.review.as_ref().into());
         let until = stop.child_token();
@@ -126,12 +131,12 @@ impl App {
         };
         match new {
             Err(parts) => Ok(Attempt::Started(builder.start_notifying(parts))),
-            Ok(new) => {
+            Ok((new, reading)) => {
                 until.cancel();
                 // So that its listeners are free again.
                 builder.tasks.run().await.map_err(|error| ExitError::from_cause(Cause::Bug, error))?;
                 info!("The new configuration is in use: the start begins again with it");
-                options.reloads.succeeded();
+                options.reloads.succeeded(reading);
                 Ok(Attempt::Superseded(Box::new(new)))
             }
         }
@@ -153,26 +158,31 @@ impl App {
 }
 
 /// Waits for another configuration that is valid while the daemon starts.
-async fn next_configuration(loaded: &Loaded, options: &AppOptions) -> Loaded {
+async fn next_configuration(loaded: &Loaded, options: &AppOptions) -> (Loaded, Reading) {
+    let reloads = &options.reloads;
     loop {
-        options.reloads.next().await;
-        let judged = match reload::read(&options.path).await {
+        let cause = reloads.next().await;
+        let reading = Reading::take(reloads.path()).await;
+        let judged = match reading.configuration.clone() {
+            Ok(new) if new.config == loaded.config => {
+                reloads.unchanged(reading);
+                continue;
+            }
             Ok(new) => match &new.config.review {
-                Some(review) if new.config != loaded.config => {
+                Some(review) => {
                     let judged = review::check_tls(review, options.insecure_no_tls).await;
-                    judged.map(|()| new).map_err(|error| vec![error.line()])
+                    judged.map(|_| new).map_err(|error| vec![error.line()])
                 }
-                _ => Ok(new),
+                None => Ok(new),
             },
             Err(causes) => Err(causes),
         };
         match judged {
-            Ok(new) if new.config == loaded.config => options.reloads.succeeded(),
             Ok(new) => {
-                reload::log_warnings(&options.path, &new, &loaded.warnings);
-                return new;
+                reload::log_warnings(reloads.path(), &new.warnings, &loaded.warnings);
+                return (new, reading);
             }
-            Err(causes) => options.reloads.refused(&causes),
+            Err(causes) => reloads.refused(reading, causes, cause),
         }
     }
 }
@@ -192,7 +202,7 @@ struct Parts {
     enqueued: Enqueued,
     credentials: watch::Sender<Credentials>,
     bot_token: watch::Sender<Secret>,
-    diagnostics: Option<DropGuard>,
+    diagnostics: Option<(DropGuard, SocketAddr)>,
     review: Option<(Review, ReviewHandles)>,
 }
 
@@ -202,9 +212,7 @@ impl AppBuilder<'_> {
     }
 
     async fn connect(&mut self) -> Result<Parts, ExitError> {
-        let AppOptions { path, timings, reloads, .. } = self.options.clone();
-        let watching = reloads.watch_file(path, self.config().clone(), timings.secret_files);
-        self.tasks.add(Task::endless("configuration file", &self.stop, watching));
+        let timings = self.options.timings;
         let diagnostics = self.start_diagnostics().await?;
         let (teleport, pong, credentials) = self.connect_teleport().await?;
         let (slack, auth, bot_token) = self.connect_slack().await?;
@@ -229,12 +237,12 @@ impl AppBuilder<'_> {
     }
 
     /// From the beginning, to show what the start waits for.
-    async fn start_diagnostics(&mut self) -> Result<Option<DropGuard>, ExitError> {
+    async fn start_diagnostics(&mut self) -> Result<Option<(DropGuard, SocketAddr)>, ExitError> {
         let Some(address) = self.config().diagnostics else { return Ok(None) };
         let timings = self.options.timings.http;
         let listening = DiagnosticsTask::bind(address, &self.options.metrics, timings, &self.stop).await?;
         self.tasks.add(listening.task);
-        Ok(Some(listening.guard))
+        Ok(Some((listening.guard, listening.address)))
     }
 
     /// Waits until Teleport answers, and keeps the identity current.
@@ -294,7 +302,7 @@ impl AppBuilder<'_> {
     /// Starts the watch on Teleport, the controller that notifies of what it brings, and the reloads.
     fn start_notifying(mut self, parts: Parts) -> App {
         let Parts { builder, pong, enqueued, credentials, bot_token, diagnostics, review } = parts;
-        let AppOptions { path, timings, insecure_no_tls, metrics, reloads } = self.options.clone();
+        let AppOptions { timings, insecure_no_tls, metrics, reloads, .. } = self.options.clone();
         metrics.stage_reached(Stage::List);
         let (ready_tx, ready) = watch::channel(false);
         let (updates_tx, updates) = mpsc::channel(UPDATES_CAPACITY);
@@ -319,7 +327,6 @@ impl AppBuilder<'_> {
         };
         self.tasks.start("controller", Controller::new(context, ready_tx).run(updates, self.stop.clone()));
         let mut running = Running {
-            path,
             insecure_no_tls,
             requests: reloads,
             last_read: self.loaded.config.clone(),

@@ -118,7 +118,7 @@ fn load(args: &Args) -> Result<(Loaded, Log), ExitError> {
 /// What the daemon runs with, by the command line.
 pub fn app_options(args: &Args, timings: Timings, config: &Config) -> AppOptions {
     let metrics = Metrics::of(config, timings.unready_after);
-    let reloads = ReloadRequests::new(metrics.health().reload());
+    let reloads = ReloadRequests::new(&args.config, timings.configuration, metrics.health().reload());
     let (path, insecure_no_tls) = (args.config.clone(), args.insecure_no_tls);
     AppOptions { path, timings, insecure_no_tls, metrics, reloads }
 }

@@ -25,6 +25,7 @@ mod tls;
 mod verdicts;
 mod remedies;
 mod reload;
+mod reload_refused;
 mod renewal;
 mod starting;
 mod shutdown;

@@ -171,7 +171,7 @@ fn a_file_that_returns_to_what_was_taken_up_ends_the_refusal_with_a_line() {
         replace_config(&bed, &good.replace("recipients", "recipient"));
         bed.until_logged(&daemon, REFUSED).await;
         replace_config(&bed, &good);
-        bed.until_logged(&daemon, "holds again what was taken up before").await;
+        bed.until_logged(&daemon, "are good again").await;
         let logged = [daemon.times_logged(NEEDS_RESTART), daemon.times_logged("nothing in it changed")];
         assert_eq!(logged, [1, 0], "{}", daemon.log());
         daemon.stop().await;

@@ -144,7 +144,7 @@ impl Environment {
         let loaded = config::load(&path)?;
         let timings = Timings::default();
         let metrics = Metrics::of(&loaded.config, timings.unready_after);
-        let reloads = ReloadRequests::new(metrics.health().reload());
+        let reloads = ReloadRequests::new(&path, timings.configuration, metrics.health().reload());
         let options = AppOptions { path, timings, insecure_no_tls: true, metrics, reloads };
         match App::start(loaded, options, stop).await? {
             Some(app) => app.run().await,

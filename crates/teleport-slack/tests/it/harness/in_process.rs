@@ -94,6 +94,7 @@ fn timings() -> Timings {
         startup: tenth(startup),
         identity_files: files(production.identity_files),
         secret_files: files(production.secret_files),
+        configuration: files(production.configuration),
         http: HttpTimings { files: files(production.http.files), ..production.http },
         slack: CallTimings { message: claim.call, ..production.slack },
         token_probe: tenth(token_probe),
