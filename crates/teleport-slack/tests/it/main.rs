@@ -38,6 +38,7 @@ mod demo;
 mod documents;
 mod figures;
 mod people;
+mod readme;
 mod rules;
 mod diagnostics;
 mod deciding;

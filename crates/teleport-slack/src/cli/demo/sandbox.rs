@@ -11,7 +11,8 @@ const MARKER: &str = ".teleport-slack-demo";
 /// The text of the marker, for people who find it.
 const MARKER_TEXT: &str = "`teleport-slack demo --sandbox` overwrites its files in this folder.\n";
 /// The files that the demo writes.
-pub(super) const FILES: [&str; 5] = ["auth.key", "auth.crt", "auth.cas", "auth_id", "teleport-slack.toml"];
+pub(super) const FILES: [&str; 7] =
+    ["auth.key", "auth.crt", "auth.cas", "auth_id", "token", "app_token", "teleport-slack.toml"];
 
 /// Makes the folder, or makes sure that it is ours or empty; afterwards its files may be overwritten.
 pub(super) fn prepare(dir: &Path) -> Result<(), ExitError> {
