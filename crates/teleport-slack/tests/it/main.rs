@@ -39,6 +39,7 @@ mod demo;
 mod documents;
 mod figures;
 mod people;
+mod readme;
 mod rules;
 mod diagnostics;
 mod deciding;

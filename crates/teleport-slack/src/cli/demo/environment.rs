@@ -68,6 +68,8 @@ impl Environment {
         let credentials = self.teleport.credentials(PLUGIN_USER, CertOptions::default());
         credentials.write_tls_files(&self.dir, "auth")?;
         write_private(&self.dir.join("auth_id"), &credentials.identity_file())?;
+        write_private(&self.dir.join("token"), &self.slack.token())?;
+        write_private(&self.dir.join("app_token"), &self.slack.app().app_token)?;
         write_private(&self.config_path(), &self.config_text())
     }
 

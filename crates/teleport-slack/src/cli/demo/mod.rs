@@ -84,11 +84,12 @@ async fn run_sandbox(port: u16, dir: PathBuf) -> Result<(), ExitError> {
     let environment = Environment::new(Some(dir)).await?;
     let config = environment.config_path();
     print(&format!(
-        "Teleport (simulated) listens on {teleport}, Slack (simulated) on {slack}.\n\
+        "Teleport (simulated): addr = \"{teleport}\"\n\
+         Slack (simulated):    api_url = \"{slack}\"\n\
          In another terminal: teleport-slack start -c {config}\n\
          The page for both sides is at http://{addr}/  Ctrl-C ends it.\n",
         teleport = environment.teleport.addr(),
-        slack = environment.slack.addr(),
+        slack = environment.slack.api_url(),
         config = config.display(),
     ))?;
     until_signal(signals, listener, &environment, CancellationToken::new(), std::future::pending()).await

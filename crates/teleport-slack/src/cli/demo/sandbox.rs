@@ -12,7 +12,8 @@ const MARKER: &str = ".teleport-slack-demo";
 /// The text of the marker, for people who find it.
 const MARKER_TEXT: &str = "`teleport-slack demo --sandbox` overwrites its files in this folder.\n";
 /// The files that the demo writes.
-pub(super) const FILES: [&str; 5] = ["auth.key", "auth.crt", "auth.cas", "auth_id", "teleport-slack.toml"];
+pub(super) const FILES: [&str; 7] =
+    ["auth.key", "auth.crt", "auth.cas", "auth_id", "token", "app_token", "teleport-slack.toml"];
 
 /// Says which process uses the folder, and keeps others out as long as that runs.
 const IN_USE: &str = ".teleport-slack-demo.pid";
