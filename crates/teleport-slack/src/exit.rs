@@ -4,13 +4,13 @@
 
 use std::error::Error;
 use std::fmt;
-use std::io::{self, Write};
 
 use tracing::error;
 
 pub use crate::causes::Exit;
 use crate::causes::{Cause, ErrorPolicy};
 use crate::config::ConfigError;
+use crate::supervise::journal;
 use access_core::domain::text;
 
 use access_core::domain::error_chain::chain;
@@ -56,14 +56,11 @@ impl ExitError {
         Self { is_logged: log_is_stderr, ..self }
     }
 
-    /// Writes the error and its causes to stderr, unless the log wrote them there. A closed stderr is nothing to fail about.
+    /// Writes the error and its causes to stderr, unless the log wrote them there.
     pub fn print(&self) {
-        if self.is_logged {
-            return;
+        if !self.is_logged {
+            journal::write_error(&Chain(&*self.error).to_string());
         }
-        let mut stderr = io::stderr().lock();
-        let _ = write!(stderr, "{}", Chain(&*self.error));
-        let _ = stderr.flush();
     }
 }
 
@@ -128,6 +125,8 @@ fn escape(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::io;
+
     use super::*;
 
     #[derive(Debug, thiserror::Error)]

@@ -13,3 +13,4 @@ pub mod role_pattern;
 pub mod skew;
 pub mod secret;
 pub mod text;
+pub mod unseen;

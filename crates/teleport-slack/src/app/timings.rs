@@ -30,6 +30,8 @@ pub struct TimingValues {
     pub identity_files: FileTimings,
     /// Slack's secrets.
     pub secret_files: FileTimings,
+    /// The configuration, and what it names while it is refused.
+    pub configuration: FileTimings,
     /// How soon to ask whether Slack takes a refused token again.
     pub token_probe: Backoff,
     /// Deciding in Slack: how long reads count, and how often to look what Teleport allows.
@@ -62,6 +64,7 @@ impl Default for TimingValues {
             // What two looks in a row see is used: a new token or certificate may end an outage, and a look costs little.
             identity_files: FileTimings { poll: seconds(2), retry: seconds(10) },
             secret_files: FileTimings { poll: seconds(2), retry: seconds(60) },
+            configuration: FileTimings { poll: seconds(2), retry: seconds(10) },
             token_probe: Backoff { first: seconds(5), cap: seconds(60) },
             review: ReviewTimings::default(),
             interactions: InteractionTimings::default(),
@@ -150,7 +153,7 @@ impl Timings {
                 "a remembered user group is younger than what a verdict may be based on, or verdicts read it twice",
             ));
         }
-        let files = [values.identity_files, values.secret_files, values.http.files];
+        let files = [values.identity_files, values.secret_files, values.configuration, values.http.files];
         let files = files.into_iter().flat_map(|FileTimings { poll, retry }| [poll, retry]);
         let others = [
             values.review.permission_poll,
@@ -266,9 +269,10 @@ mod tests {
             |values| values.review.groups_max_age = values.review.voters_max_age,
             "verdicts read it twice",
         );
-        let zeros: [fn(&mut TimingValues); 15] = [
+        let zeros: [fn(&mut TimingValues); 16] = [
             |values| values.identity_files.poll = Duration::ZERO,
             |values| values.secret_files.retry = Duration::ZERO,
+            |values| values.configuration.poll = Duration::ZERO,
             |values| values.http.files.retry = Duration::ZERO,
             |values| values.http.accept_pause = Duration::ZERO,
             |values| values.controller.clock_check = Duration::ZERO,

@@ -77,17 +77,20 @@ impl Transport {
         match (&self.config, config) {
             (ReviewTransport::SocketMode { .. }, ReviewTransport::SocketMode { .. }) => true,
             (ReviewTransport::Http { listener, .. }, ReviewTransport::Http { listener: new, .. }) => {
-                (listener.listen_addr, &listener.tls) == (new.listen_addr, &new.tls)
+                self.socket_at(new.listen_addr).is_some() && listener.tls == new.tls
             }
             _ => false,
         }
     }
 
-    /// The socket, if it listens at the address that the configuration calls so.
+    /// The socket, if the configuration calls its address so, or it listens there because port 0 was asked for.
     fn socket_at(&self, address: SocketAddr) -> Option<&ListeningSocket> {
+        let socket = self.socket.as_ref()?;
         match &self.config {
-            ReviewTransport::Http { listener, .. } if listener.listen_addr == address => self.socket.as_ref(),
-            ReviewTransport::Http { .. } | ReviewTransport::SocketMode { .. } => None,
+            ReviewTransport::Http { listener, .. } => {
+                [listener.listen_addr, socket.address()].contains(&address).then_some(socket)
+            }
+            ReviewTransport::SocketMode { .. } => None,
         }
     }
 
@@ -170,7 +173,8 @@ impl Transport {
     ) -> impl Future<Output = ()> + Send + use<> {
         let (configured, in_use) = (self.configured.subscribe(), self.in_use.clone());
         let files = context.timings.secret_files;
-        token_reloader::keep_secret_current(kind, configured, in_use, files)
+        let reloads = context.metrics.health().reload();
+        token_reloader::keep_secret_current(kind, configured, in_use, reloads, files)
     }
 }
 

@@ -20,6 +20,7 @@ use clap::{Parser, Subcommand};
 
 use crate::exit::{Exit, ExitError};
 use crate::secret_shape::secret_in;
+use crate::supervise::journal;
 
 /// Shows Teleport access requests in Slack, keeps the messages current, and says who decided.
 #[derive(Debug, Parser)]
@@ -83,10 +84,18 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     }
     let command = match Cli::try_parse_from(arguments) {
         Ok(cli) => cli.command,
+        Err(mistake) if mistake.use_stderr() => {
+            if journal::is_stderr() {
+                journal::write_error(&mistake.render().to_string());
+            } else {
+                let _ = mistake.print();
+            }
+            return Exit::Usage.into();
+        }
         // Help and version are "errors" too, on stdout and with status 0. A closed pipe is the reader's choice.
         Err(answer) => {
             let _ = answer.print();
-            return if answer.use_stderr() { Exit::Usage.into() } else { ExitCode::SUCCESS };
+            return ExitCode::SUCCESS;
         }
     };
     let done = match command {

@@ -58,6 +58,13 @@ pub struct ListeningSocket {
     address: SocketAddr,
 }
 
+impl ListeningSocket {
+    /// Where it listens; with the real port if port 0 was asked for.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+}
+
 /// Why a port cannot be listened on.
 #[derive(Debug, thiserror::Error)]
 pub enum ListenError {

@@ -12,6 +12,7 @@ use tracing::Level;
 use tracing::field::{Field, Visit};
 
 use crate::config::LogFormat;
+use crate::supervise::journal;
 use access_core::domain::text;
 
 /// A value is cut after this many characters; the whole of it is never needed to understand a line.
@@ -21,8 +22,19 @@ const MAX_VALUE_CHARS: usize = 2000;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Style {
     pub(super) format: LogFormat,
-    /// Only for a terminal; ignored by JSON.
-    pub(super) color: bool,
+    pub(super) begin: Beginning,
+}
+
+/// What a line begins with.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Beginning {
+    /// The time.
+    Time {
+        /// Only for a terminal; ignored by JSON.
+        color: bool,
+    },
+    /// The priority, for systemd's journal. It stamps the time itself, so a text has none; a JSON object keeps its form.
+    Priority,
 }
 
 /// The message and the fields of an event, or the fields of a span.
@@ -102,17 +114,26 @@ fn truncate(text: &str) -> String {
 
 /// One finished line, with its line break.
 pub(super) fn line(style: Style, now: Timestamp, level: Level, target: &str, fields: &Fields) -> String {
-    let mut line = match style.format {
-        LogFormat::Text => text(style.color, now, level, fields),
-        LogFormat::Json => json(now, level, target, fields),
+    let mut line = match (style.begin, style.format) {
+        (Beginning::Priority, _) => journal::prefix(level).to_owned(),
+        (Beginning::Time { .. }, LogFormat::Text) => format!("{} ", time(now)),
+        (Beginning::Time { .. }, LogFormat::Json) => String::new(),
     };
+    line.push_str(&match style.format {
+        LogFormat::Text => text(matches!(style.begin, Beginning::Time { color: true }), level, fields),
+        LogFormat::Json => json(now, level, target, fields),
+    });
     line.push('\n');
     line
 }
 
-/// `2026-11-22T16:00:00Z INFO  Watcher connected after_ms=12`
-fn text(color: bool, now: Timestamp, level: Level, fields: &Fields) -> String {
-    let mut out = now.strftime("%Y-%m-%dT%H:%M:%SZ ").to_string();
+fn time(now: Timestamp) -> String {
+    now.strftime("%Y-%m-%dT%H:%M:%S%.3fZ").to_string()
+}
+
+/// `INFO  Watcher connected after_ms=12`
+fn text(color: bool, level: Level, fields: &Fields) -> String {
+    let mut out = String::new();
     let (on, off) = if color { (color_code(level), "\u{1b}[0m") } else { ("", "") };
     // Writing to a String cannot fail.
     let _ = write!(out, "{on}{:<5}{off} {}", level.as_str(), text::escape_line(&fields.message));
@@ -164,7 +185,7 @@ fn json(now: Timestamp, level: Level, target: &str, fields: &Fields) -> String {
         fields: Map<String, Value>,
     }
     let line = Line {
-        timestamp: now.strftime("%Y-%m-%dT%H:%M:%S%.3fZ").to_string(),
+        timestamp: time(now),
         level: level.as_str(),
         message: &fields.message,
         target,

@@ -156,7 +156,7 @@ fn reload_words(status: &ReloadStatus, time: Timestamp) -> Option<String> {
     let refusal = status.refusal.as_ref()?;
     let age = SignedDuration::try_from(status.loaded_at.elapsed()).unwrap_or_default();
     let since = time.saturating_sub(age).ok()?.strftime("%F %TZ");
-    Some(format!("configuration refused ({}); the old one is in use since {since}", refusal.cause))
+    Some(format!("configuration refused ({}); the old one is in use since {since}", refusal.summary()))
 }
 
 #[cfg(test)]
@@ -292,7 +292,7 @@ mod tests {
             matches!(&datagrams[..], [one] if one.starts_with("RELOADING=1\nMONOTONIC_USEC=")),
             "{datagrams:?}"
         );
-        reload.refused("/etc/teleport-slack.toml:7: no such key".to_owned());
+        reload.refused(vec!["/etc/teleport-slack.toml:7: no such key".to_owned()]);
         let datagrams = bed.received();
         let refused =
             "configuration refused (/etc/teleport-slack.toml:7: no such key); the old one is in use since 20";

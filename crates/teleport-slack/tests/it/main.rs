@@ -7,6 +7,7 @@
 mod harness;
 
 mod chaos;
+mod journal;
 mod layers;
 mod lifecycle;
 mod lists;
@@ -24,6 +25,8 @@ mod tls;
 mod verdicts;
 mod remedies;
 mod reload;
+mod reload_connections;
+mod reload_refused;
 mod renewal;
 mod starting;
 mod shutdown;
@@ -37,6 +40,7 @@ mod demo;
 mod documents;
 mod figures;
 mod people;
+mod readme;
 mod rules;
 mod diagnostics;
 mod deciding;

@@ -150,7 +150,12 @@ fn the_last_error_is_in_the_log_and_on_stderr_if_these_differ() {
         let file = bed.dir.path().join("slack.log");
         let [out, err] = both_outputs_on_failure(&bed, &format!("output = {file:?}"));
         assert_eq!((out.as_str(), err.as_str()), ("", plain.as_str()));
-        assert!(std::fs::read_to_string(file).unwrap().ends_with(&line));
+        assert!(std::fs::read_to_string(&file).unwrap().ends_with(&line));
+        std::fs::remove_file(&file).unwrap();
+        let [out, err] = both_outputs_on_failure(&bed, &format!("format = \"json\"\noutput = {file:?}"));
+        assert_eq!((out.as_str(), err.as_str()), ("", plain.as_str()));
+        let last = json(&std::fs::read_to_string(&file).unwrap());
+        assert_eq!(last["message"], format!("The daemon ends: {WORDS}"));
         // A full disk takes no last line, so the daemon writes it to stderr.
         let [_, err] = both_outputs_on_failure(&bed, "output = \"/dev/full\"");
         assert_eq!(err, plain);

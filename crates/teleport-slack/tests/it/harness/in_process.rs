@@ -94,6 +94,7 @@ fn timings() -> Timings {
         startup: tenth(startup),
         identity_files: files(production.identity_files),
         secret_files: files(production.secret_files),
+        configuration: files(production.configuration),
         http: HttpTimings { files: files(production.http.files), ..production.http },
         slack: CallTimings { message: claim.call, ..production.slack },
         token_probe: tenth(token_probe),
@@ -144,7 +145,7 @@ pub(super) fn start(config: PathBuf, insecure_no_tls: bool, secret: &str) -> Dae
         .on_thread_stop(|| LOG.set(None))
         .build()
         .unwrap();
-    let options = start::app_options(&args, timings(), &loaded.config);
+    let options = start::app_options(&args, timings(), &loaded.config, &log_guard);
     let (stop, kill, reloads) = (CancellationToken::new(), CancellationToken::new(), options.reloads.clone());
     let in_process = InProcess { stop, kill, reloads };
     let (stop, kill) = (in_process.stop.clone(), in_process.kill.clone());
