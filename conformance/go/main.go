@@ -417,5 +417,6 @@ func main() {
 	}
 	webAPI()
 	messages()
+	resources()
 	fmt.Println("done")
 }

@@ -26,21 +26,13 @@ use super::observer::{NoObserver, Observer};
 use super::rate_limit::{LimitedTransport, LookupQueue};
 use super::redact::Redactor;
 use super::remedy::{SettingNames, no_names};
+use super::timings::CallTimings;
 use super::token::{self, TokenStatus, Tokens};
 use super::transport::{BodyParser, Transport};
 use super::wire::{self, Fields};
 
 /// Slack's API for every workspace but GovSlack's.
 pub const DEFAULT_API_URL: &str = "https://slack.com/api/";
-
-/// How long a whole call may take. Slack mostly answers within a second.
-pub const DEFAULT_CALL_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// How long a call that posts, edits or deletes a message may take.
-pub const DEFAULT_MESSAGE_TIMEOUT: Duration = Duration::from_secs(6);
-
-/// How long name lookup, TCP and TLS may take together.
-pub const DEFAULT_CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// What a client needs to know.
 #[derive(Clone, Debug)]
@@ -50,12 +42,8 @@ pub struct ClientOptions {
     pub api_url: String,
     /// The bot token, without surrounding white space.
     pub token: Secret,
-    /// The deadline of a call, including its answer.
-    pub call_timeout: Duration,
-    /// The deadline of a call that posts, edits or deletes a message, if it is shorter.
-    pub message_timeout: Duration,
-    /// The deadline of a new connection, within that of the call.
-    pub connect_timeout: Duration,
+    /// How long to wait for Slack, and how long answers count.
+    pub timings: CallTimings,
     /// Gets a report of each call.
     pub observer: Arc<dyn Observer>,
     /// What the caller calls the settings that remedies are about.
@@ -63,14 +51,12 @@ pub struct ClientOptions {
 }
 
 impl ClientOptions {
-    /// Slack itself, with the default deadlines, no observer and no names of settings.
+    /// Slack itself, with the default waits, no observer and no names of settings.
     pub fn new(token: Secret) -> Self {
         Self {
             api_url: DEFAULT_API_URL.into(),
             token,
-            call_timeout: DEFAULT_CALL_TIMEOUT,
-            message_timeout: DEFAULT_MESSAGE_TIMEOUT,
-            connect_timeout: DEFAULT_CONNECT_TIMEOUT,
+            timings: CallTimings::default(),
             observer: Arc::new(NoObserver),
             setting_names: no_names,
         }
@@ -138,8 +124,7 @@ impl Client {
     ) -> Result<Self, SetupError> {
         let ClientOptions { observer, setting_names, .. } = options;
         let token = Tokens::new(&options.token, setting_names)?;
-        let transport = Transport::new(roots, options.connect_timeout, options.call_timeout)?;
-        let transport = LimitedTransport::new(transport, options.message_timeout);
+        let transport = LimitedTransport::new(Transport::new(roots, options.timings)?);
         Ok(Self { shared: Arc::new(Shared { transport, base, token, observer, setting_names }) })
     }
 
@@ -179,6 +164,11 @@ impl Client {
     /// How long the method's `Retry-After` lasts; `None` if it can be called.
     pub fn blocked_for(&self, method: Method) -> Option<Duration> {
         self.shared.transport.limits().blocked_for(method)
+    }
+
+    /// How long this client waits, and how long answers count.
+    pub(super) fn timings(&self) -> &CallTimings {
+        self.shared.transport.timings()
     }
 
     /// A queue for look-ups of this client.

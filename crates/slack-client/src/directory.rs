@@ -6,7 +6,6 @@
 use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
 
 use access_core::domain::ids::{ChannelId, SlackUserId};
 use parking_lot::Mutex;
@@ -18,13 +17,8 @@ use super::method::Method;
 use super::objects::Conversation;
 use super::rate_limit::LookupQueue;
 pub use super::rate_limit::Priority;
+use super::timings::CallTimings;
 use access_core::policy::identity::SlackProfile;
-
-/// People rarely change; ten minutes keep a burst of requests from asking for the same approvers again.
-const HIT_TTL: Duration = Duration::from_secs(600);
-
-/// A user who was just invited should be reachable soon, and made-up names must not use up what Slack allows.
-const MISS_TTL: Duration = Duration::from_secs(300);
 
 /// Per kind of lookup. An entry takes about half a kilobyte.
 const MAX_ENTRIES: usize = 10_000;
@@ -37,7 +31,8 @@ const MAX_WANTED_NAMES: usize = 1_000;
 
 /// Looks people and conversations up, with a memory. Cheap to clone; clones share the memory.
 ///
-/// What was found is remembered for ten minutes, that nothing was found for five, failures not at all.
+/// What was found is remembered for [`CallTimings::found_for`], that nothing was found for
+/// [`CallTimings::not_found_for`], failures not at all.
 /// Concurrent questions about the same key with the same priority cause one call. Few calls are made at once, and none
 /// while Slack asks to wait; then the question fails at once with what is left of the wait.
 #[derive(Clone)]
@@ -56,7 +51,8 @@ pub struct Directory {
 impl Directory {
     /// Starts with an empty memory.
     pub fn new(client: Client) -> Self {
-        let limits = Limits { hit_ttl: HIT_TTL, miss_ttl: MISS_TTL, max_entries: MAX_ENTRIES };
+        let CallTimings { found_for: hit_ttl, not_found_for: miss_ttl, .. } = *client.timings();
+        let limits = Limits { hit_ttl, miss_ttl, max_entries: MAX_ENTRIES };
         Self {
             lookups: client.lookup_queue(),
             client,

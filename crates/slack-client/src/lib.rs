@@ -26,11 +26,10 @@ mod client;
 mod api_url;
 mod response_url;
 mod transport;
+mod timings;
 mod token;
 mod wire;
 
-pub use client::{
-    Client, ClientOptions, DEFAULT_API_URL, DEFAULT_CALL_TIMEOUT, DEFAULT_CONNECT_TIMEOUT,
-    DEFAULT_MESSAGE_TIMEOUT, Metadata, PostMessage,
-};
+pub use client::{Client, ClientOptions, DEFAULT_API_URL, Metadata, PostMessage};
+pub use timings::CallTimings;
 pub use token::TokenStatus;

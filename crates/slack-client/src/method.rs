@@ -3,6 +3,8 @@
 use std::fmt;
 use std::time::Duration;
 
+use super::timings::CallTimings;
+
 /// One Web API method.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Method {
@@ -43,11 +45,13 @@ pub enum Method {
     AppsConnectionsOpen,
     /// `blocks.validate`: whether Slack would show a layout.
     BlocksValidate,
+    /// `chat.getPermalink`: the address of a message.
+    ChatGetPermalink,
 }
 
 impl Method {
     /// All of them.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self::AuthTest,
         Self::ChatPostMessage,
         Self::ChatUpdate,
@@ -66,6 +70,7 @@ impl Method {
         Self::BotsInfo,
         Self::AppsConnectionsOpen,
         Self::BlocksValidate,
+        Self::ChatGetPermalink,
     ];
 
     /// Slack's name of it, which is also the last part of its URL (except for [`Method::Respond`]).
@@ -89,6 +94,7 @@ impl Method {
             Self::BotsInfo => "bots.info",
             Self::AppsConnectionsOpen => "apps.connections.open",
             Self::BlocksValidate => "blocks.validate",
+            Self::ChatGetPermalink => "chat.getPermalink",
         }
     }
 
@@ -96,7 +102,11 @@ impl Method {
     /// kind of the channel decides. That of `apps.connections.open` is one of the app-level token.
     pub fn scopes(self) -> &'static [&'static str] {
         match self {
-            Self::AuthTest | Self::ViewsOpen | Self::Respond | Self::BlocksValidate => &[],
+            Self::AuthTest
+            | Self::ViewsOpen
+            | Self::Respond
+            | Self::BlocksValidate
+            | Self::ChatGetPermalink => &[],
             Self::ChatPostMessage | Self::ChatUpdate | Self::ChatDelete | Self::ChatPostEphemeral => {
                 &["chat:write"]
             }
@@ -134,21 +144,20 @@ impl Method {
             | Self::ConversationsList
             | Self::UsergroupsUsersList
             | Self::AppsConnectionsOpen
-            | Self::BlocksValidate => false,
+            | Self::BlocksValidate
+            | Self::ChatGetPermalink => false,
         }
     }
 
-    /// The most a call may take where the client's own deadline would be too long: a person waits, or what the
-    /// call needs expires. `message_timeout` is that of posts, edits and deletions.
-    pub(super) fn timeout(self, message_timeout: Duration) -> Option<Duration> {
-        match self {
-            // A trigger lives for 3 s, some of which have passed.
-            Self::ViewsOpen => Some(Duration::from_secs(2)),
+    /// The most a call may take.
+    pub(super) fn timeout(self, timings: &CallTimings) -> Duration {
+        let limit = match self {
+            Self::ViewsOpen => timings.modal,
             Self::ChatPostEphemeral
             | Self::Respond
             | Self::UsergroupsUsersList
-            | Self::AppsConnectionsOpen => Some(Duration::from_secs(5)),
-            Self::ChatPostMessage | Self::ChatUpdate | Self::ChatDelete => Some(message_timeout),
+            | Self::AppsConnectionsOpen => timings.prompt,
+            Self::ChatPostMessage | Self::ChatUpdate | Self::ChatDelete => timings.message,
             Self::AuthTest
             | Self::UsersLookupByEmail
             | Self::UsersInfo
@@ -158,8 +167,10 @@ impl Method {
             | Self::ConversationsReplies
             | Self::ConversationsOpen
             | Self::ConversationsList
-            | Self::BlocksValidate => None,
-        }
+            | Self::BlocksValidate
+            | Self::ChatGetPermalink => timings.call,
+        };
+        limit.min(timings.call)
     }
 }
 

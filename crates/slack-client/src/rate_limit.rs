@@ -17,6 +17,7 @@ use tokio::time::{Instant, timeout};
 use super::error::{Retry, SlackError};
 use super::method::Method;
 use super::redact::Redactor;
+use super::timings::CallTimings;
 use super::transport::{BodyParser, Transport};
 use super::wire::Fields;
 
@@ -120,13 +121,17 @@ impl RateLimits {
 pub(super) struct LimitedTransport {
     transport: Transport,
     limits: RateLimits,
-    message_timeout: Duration,
 }
 
 impl LimitedTransport {
-    /// `message_timeout`: the deadline of posts, edits and deletions.
-    pub(super) fn new(transport: Transport, message_timeout: Duration) -> Self {
-        Self { transport, limits: RateLimits::default(), message_timeout }
+    /// No wait lasts yet.
+    pub(super) fn new(transport: Transport) -> Self {
+        Self { transport, limits: RateLimits::default() }
+    }
+
+    /// How long calls may take.
+    pub(super) fn timings(&self) -> &CallTimings {
+        self.transport.timings()
     }
 
     /// Makes the call, or fails at once while the `Retry-After` of an earlier one lasts ([`SlackError::was_sent`]).
@@ -139,8 +144,7 @@ impl LimitedTransport {
     ) -> Result<(HeaderMap, Fields), SlackError> {
         let limited = Limited::of(method, request.uri());
         self.limits.check(&limited)?;
-        let outcome =
-            self.transport.call(request, method.timeout(self.message_timeout), read, redactor).await;
+        let outcome = self.transport.call(request, method.timeout(self.timings()), read, redactor).await;
         outcome.map_err(|failure| {
             let error = SlackError::new(method, failure);
             self.limits.record(limited, &error);

@@ -25,14 +25,11 @@ use tower::{ServiceExt, service_fn};
 
 use super::error::{ErrorKind, SetupError};
 use super::redact::Redactor;
+use super::timings::CallTimings;
 use super::wire::{self, Fields};
 
 /// The largest answer read. The calls made here are answered with a few kilobytes.
 pub(super) const MAX_BODY_BYTES: usize = 1024 * 1024;
-
-/// How long an unused connection is kept. Short, because a write on a connection that the other side is just
-/// closing has an unknown outcome.
-const IDLE_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Connections kept open while unused.
 const MAX_IDLE_CONNECTIONS: usize = 4;
@@ -48,16 +45,13 @@ type Connector = BoxCloneSyncService<http::Uri, Stream, Box<dyn Error + Send + S
 pub(super) struct Transport {
     http: Client<Connector, TrackedBody>,
     tls: Arc<ClientConfig>,
-    call_timeout: Duration,
+    timings: CallTimings,
 }
 
 impl Transport {
-    /// `connect_timeout` covers name lookup, TCP and TLS; `call_timeout` a whole call with its answer.
-    pub(super) fn new(
-        roots: RootCertStore,
-        connect_timeout: Duration,
-        call_timeout: Duration,
-    ) -> Result<Self, SetupError> {
+    /// No connection is made yet.
+    pub(super) fn new(roots: RootCertStore, timings: CallTimings) -> Result<Self, SetupError> {
+        let connect_timeout = timings.connect;
         let tls = tls::client_config(roots)?.with_no_client_auth();
         let shared_tls = Arc::new(tls.clone());
         let mut tcp = HttpConnector::new();
@@ -81,10 +75,14 @@ impl Transport {
         }));
         let http = Client::builder(TokioExecutor::new())
             .pool_timer(TokioTimer::new())
-            .pool_idle_timeout(IDLE_TIMEOUT)
+            .pool_idle_timeout(timings.idle)
             .pool_max_idle_per_host(MAX_IDLE_CONNECTIONS)
             .build(connector);
-        Ok(Self { http, tls: shared_tls, call_timeout })
+        Ok(Self { http, tls: shared_tls, timings })
+    }
+
+    pub(super) fn timings(&self) -> &CallTimings {
+        &self.timings
     }
 
     /// How servers are checked, for connections that this pool does not make.
@@ -92,15 +90,14 @@ impl Transport {
         self.tls.clone()
     }
 
-    /// Sends a request and reads the whole answer, within the deadline and within `limit`.
+    /// Sends a request and reads the whole answer within `limit`.
     pub(super) async fn call(
         &self,
         request: Request<Bytes>,
-        limit: Option<Duration>,
+        limit: Duration,
         read: BodyParser,
         redactor: &Redactor,
     ) -> Result<(http::HeaderMap, Fields), ErrorKind> {
-        let limit = limit.map_or(self.call_timeout, |limit| limit.min(self.call_timeout));
         let begun = Arc::new(AtomicBool::new(false));
         let request =
             request.map(|bytes| TrackedBody { bytes: Full::new(bytes), sending_started: begun.clone() });

@@ -64,7 +64,7 @@ struct Connection {
 impl Connection {
     fn open(addr: &TeleportAddr, identity: &Identity, timings: &CallTimings) -> Self {
         let (tls, roles, signer) = (identity.tls_config(), identity.roles(), identity.signer().clone());
-        Self { channel: connect::open(addr, Arc::clone(&tls), timings.connect), tls, roles, signer }
+        Self { channel: connect::open(addr, Arc::clone(&tls), *timings), tls, roles, signer }
     }
 }
 
@@ -106,8 +106,7 @@ impl Client {
     /// Makes every later call, on all clones, on a new connection: the present one seems to be dead.
     pub fn reconnect(&self) {
         let mut connection = self.connection_mut();
-        connection.channel =
-            connect::open(&self.shared.addr, Arc::clone(&connection.tls), self.timings().connect);
+        connection.channel = connect::open(&self.shared.addr, Arc::clone(&connection.tls), *self.timings());
     }
 
     /// Asks the server whether it lets this identity in, on a connection of its own.

@@ -20,19 +20,10 @@ use tonic::transport::{Channel, Endpoint};
 use super::address::TeleportAddr;
 use super::kind::ErrorKind;
 use super::text::quote;
+use super::timings::CallTimings;
 
 /// The name that every auth server's certificate carries, whatever the host is called.
 const SERVER_NAME: &str = "teleport.cluster.local";
-
-/// How long we wait after a TLS 1.3 handshake for the server's verdict on our certificate.
-const CERTIFICATE_ALERT_TIMEOUT: Duration = Duration::from_secs(1);
-
-/// How often HTTP/2 asks whether the connection lives. Teleport forbids asking more often than once a minute; a
-/// silent watch is probed sooner, by calls (`watcher.rs`).
-const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(60);
-
-/// How long the answer to that may take before the connection counts as lost.
-const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// A failed attempt to connect.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -135,30 +126,31 @@ impl ConnectErrorKind {
     }
 }
 
-/// A channel that connects when it is first used, and again after each loss, each time within `limit`.
-pub(super) fn open(addr: &TeleportAddr, tls: Arc<ClientConfig>, limit: Duration) -> Channel {
+/// A channel that connects when it is first used, and again after each loss.
+pub(super) fn open(addr: &TeleportAddr, tls: Arc<ClientConfig>, timings: CallTimings) -> Channel {
     let addr = addr.clone();
     let connector = tower::service_fn(move |_| {
         let (addr, tls) = (addr.clone(), Arc::clone(&tls));
-        async move { dial(&addr, tls, limit).await.map(TokioIo::new) }
+        async move { dial(&addr, tls, timings).await.map(TokioIo::new) }
     });
-    endpoint().connect_with_connector_lazy(connector)
+    endpoint(&timings).connect_with_connector_lazy(connector)
 }
 
 /// How a connection is used. The URI only names the scheme and the authority in the calls' headers. tonic is built
 /// without TLS of its own; with it, it would want to encrypt our stream once more.
-fn endpoint() -> Endpoint {
+fn endpoint(timings: &CallTimings) -> Endpoint {
     Endpoint::from_static("https://teleport.cluster.local")
-        .http2_keep_alive_interval(KEEP_ALIVE_INTERVAL)
-        .keep_alive_timeout(KEEP_ALIVE_TIMEOUT)
+        .http2_keep_alive_interval(timings.keep_alive)
+        .keep_alive_timeout(timings.keep_alive_timeout)
         .keep_alive_while_idle(true)
 }
 
 async fn dial(
     addr: &TeleportAddr,
     tls: Arc<ClientConfig>,
-    limit: Duration,
+    timings: CallTimings,
 ) -> Result<TlsStream<TcpStream>, ConnectError> {
+    let limit = timings.connect;
     let deadline = Instant::now() + limit;
     let fail = |problem, detail: String| ConnectError { addr: addr.to_string(), kind: problem, detail };
     let late = |step: &str| {
@@ -179,7 +171,7 @@ async fn dial(
         ServerName::try_from(SERVER_NAME).map_err(|error| fail(ConnectErrorKind::Tls, error.to_string()))?;
     let handshake = async {
         let mut stream = TlsConnector::from(tls).connect(name, tcp).await?;
-        await_certificate_alert(&mut stream).await?;
+        await_certificate_alert(&mut stream, timings.certificate_alert).await?;
         Ok(stream)
     };
     let stream = timeout_at(deadline, handshake).await.map_err(|_| late("TLS handshake"))?.map_err(
@@ -211,12 +203,12 @@ async fn connect_any(addrs: Vec<SocketAddr>, deadline: Instant) -> io::Result<Tc
 /// Waits briefly for the server's first bytes, and with them for its refusal of our certificate if there is
 /// one. In TLS 1.3 the refusal comes after our side of the handshake is over; were we to send a request
 /// at once, the server's reset of the connection could overtake the alert that says why.
-async fn await_certificate_alert(stream: &mut TlsStream<TcpStream>) -> io::Result<()> {
+async fn await_certificate_alert(stream: &mut TlsStream<TcpStream>, limit: Duration) -> io::Result<()> {
     let (tcp, session) = stream.get_mut();
     if session.protocol_version() != Some(ProtocolVersion::TLSv1_3) {
         return Ok(());
     }
-    match timeout(CERTIFICATE_ALERT_TIMEOUT, tcp.readable()).await {
+    match timeout(limit, tcp.readable()).await {
         Ok(ready) => ready?,
         // A server that stays silent has not refused us.
         Err(_) => return Ok(()),

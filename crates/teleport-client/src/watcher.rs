@@ -28,13 +28,10 @@ use super::events::{Event, EventStream};
 use super::listing::{Completeness, ListStep, list_steps};
 use super::observer::Observer;
 use super::plugin_data::Fields;
+use super::timings::WatcherTimings;
 
 /// The most requests with changes that the receiver has not taken. Beyond it a full list is cheaper.
 const MAX_PENDING: usize = 10_000;
-
-/// A change that a watch reported so long before a list began may be newer than the list, and wins against it: lists were
-/// seen to be up to a second old (15.3.1).
-const LIST_STALENESS: Duration = Duration::from_secs(2);
 
 /// What is logged about, for [`LogOnce`].
 const WATCH: &str = "watch";
@@ -67,30 +64,6 @@ pub enum WatchUpdate {
         /// Why the stream ended.
         error: TeleportError,
     },
-}
-
-/// How long to wait before trying again.
-#[derive(Clone, Copy, Debug)]
-pub struct WatcherTimings {
-    /// Between losses; its jitter keeps daemons that lost the server together from returning together.
-    pub backoff: Backoff,
-    /// A watch that lasted as long as this makes the next loss a first one again. Shorter than any sensible
-    /// balancer's patience with quiet connections, longer than a server that accepts and drops.
-    pub stable_after: Duration,
-    /// A stream that was silent for so long is probed. With the 8 s that the server has to answer, the watcher notices
-    /// a dead connection within 23 s.
-    pub probe_after: Duration,
-}
-
-impl Default for WatcherTimings {
-    fn default() -> Self {
-        Self {
-            // No recipient learns of a new request meanwhile, so the wait stays short, however often it happens.
-            backoff: Backoff { first: Duration::from_secs(1), cap: Duration::from_secs(15) },
-            stable_after: Duration::from_secs(10),
-            probe_after: Duration::from_secs(15),
-        }
-    }
 }
 
 /// Watches the access requests of a cluster.
@@ -149,7 +122,7 @@ fn events(
 /// One watch after the other; ends when the receiver is gone. `open` returns an open stream of events, and the lists
 /// that are to be made after it was opened; after each change of `renewed` it does so on a new connection.
 /// `probe` fails if the connection is dead; `lost` is called at each loss.
-async fn watch_forever<Opening, Probing, Events, Parts>(
+async fn watch_forever<Opening, Probing, Events, Lists>(
     open: impl Fn() -> Opening,
     probe: impl Fn() -> Probing,
     lost: impl Fn(&TeleportError),
@@ -157,45 +130,40 @@ async fn watch_forever<Opening, Probing, Events, Parts>(
     timings: WatcherTimings,
     sink: &Sender<WatchUpdate>,
 ) where
-    Opening: Future<Output = Result<(Events, Parts), TeleportError>>,
+    Opening: Future<Output = Result<(Events, Lists), TeleportError>>,
     Probing: Future<Output = Result<(), TeleportError>>,
     Events: Stream<Item = Result<Event, TeleportError>>,
-    Parts: Stream<Item = ListStep>,
+    Lists: Stream<Item = ListStep>,
 {
-    let mut losses: u32 = 0;
-    // Each kind of error is logged loudly once in an outage, which is over when there was a list.
-    let mut log_once = LogOnce::default();
-    let mut opened = None;
+    let mut outage = Outage::default();
+    let mut replacement = None;
+    let silence = || connection_lost(&probe, timings.probe_after);
     loop {
-        let watch = match opened.take() {
+        let watch = match replacement.take() {
             Some(watch) => Ok(watch),
             None => {
                 renewed.mark_unchanged();
                 // A server may take long until it is ready to watch; a dead connection is not waited for as long.
                 tokio::select! {
                     opened = open() => opened,
-                    error = connection_lost(&probe, timings.probe_after) => Err(error),
+                    error = silence() => Err(error),
                 }
             }
         };
         let error = match watch {
-            Ok((events, parts)) => {
+            Ok((events, lists)) => {
                 tracing::info!("Watcher connected");
                 let began = Instant::now();
-                let parts = parts.inspect(|part| {
-                    if let ListStep::Requests(..) = part {
-                        log_once.clear(WATCH);
-                    }
-                });
-                let silence = || connection_lost(&probe, timings.probe_after);
-                let ended = watch_once(events, parts, &open, silence, &mut renewed, sink).await;
+                let watch = (events, lists.inspect(|step| outage.on_list_step(step)));
+                let pending = PendingLists::new(timings.list_staleness);
+                let ended = watch_once(watch, pending, &open, silence, &mut renewed, sink).await;
                 if began.elapsed() >= timings.stable_after {
-                    losses = 0;
+                    outage.losses = 0;
                 }
                 match ended {
                     Ended::NoReceiver => return,
                     Ended::Replaced(watch) => {
-                        opened = Some(watch);
+                        replacement = Some(watch);
                         continue;
                     }
                     Ended::Lost(error) => error,
@@ -204,9 +172,7 @@ async fn watch_forever<Opening, Probing, Events, Parts>(
             Err(error) => error,
         };
         lost(&error);
-        losses = losses.saturating_add(1);
-        let wait = timings.backoff.delay(losses, fastrand::u64(..));
-        log_watch_failure(&error, wait, log_once.once(WATCH, &format!("{:?}", error.kind())));
+        let wait = outage.on_lost(&error, timings.backoff);
         if sink.send(WatchUpdate::Disconnected { error }).await.is_err() {
             return;
         }
@@ -215,6 +181,31 @@ async fn watch_forever<Opening, Probing, Events, Parts>(
             () = tokio::time::sleep(wait) => {}
             () = identity_renewed(&mut renewed) => {}
         }
+    }
+}
+
+/// What the watcher remembers of an outage of Teleport.
+#[derive(Default)]
+struct Outage {
+    /// Losses in a row.
+    losses: u32,
+    /// Each kind of error is logged loudly once, until there was a list.
+    log_once: LogOnce,
+}
+
+impl Outage {
+    fn on_list_step(&mut self, step: &ListStep) {
+        if let ListStep::Requests(..) = step {
+            self.log_once.clear(WATCH);
+        }
+    }
+
+    /// Logs why the watch is lost. Returns how long to wait before the next.
+    fn on_lost(&mut self, error: &TeleportError, backoff: Backoff) -> Duration {
+        self.losses = self.losses.saturating_add(1);
+        let wait = backoff.delay(self.losses, fastrand::u64(..));
+        log_watch_failure(error, wait, self.log_once.once(WATCH, &format!("{:?}", error.kind())));
+        wait
     }
 }
 
@@ -266,8 +257,8 @@ enum Ended<Watch> {
 /// may be in it already, or be newer, so the list leaves its request out. What it has not reported when the watch is
 /// replaced is in the next watch's list. `silence` begins again with each event.
 async fn watch_once<Opening, Watch, Silence>(
-    events: impl Stream<Item = Result<Event, TeleportError>>,
-    parts: impl Stream<Item = ListStep>,
+    (events, list_steps): (impl Stream<Item = Result<Event, TeleportError>>, impl Stream<Item = ListStep>),
+    mut lists: PendingLists,
     open: impl Fn() -> Opening,
     silence: impl Fn() -> Silence,
     renewed: &mut latest::Receiver<u64>,
@@ -278,8 +269,7 @@ where
     Silence: Future<Output = TeleportError>,
 {
     let mut events = pin!(events);
-    let mut parts = pin!(parts.fuse());
-    let mut lists = PendingLists::default();
+    let mut list_steps = pin!(list_steps.fuse());
     let mut waiting = Coalescer::default();
     let mut next = pin!(OptionFuture::from(None));
     let mut silent = pin!(silence());
@@ -299,8 +289,8 @@ where
                 Some(Err(error)) => error,
                 None => TeleportError::WatchEnded,
             },
-            Some(part) = parts.next() => {
-                lists.add(part);
+            Some(step) = list_steps.next() => {
+                lists.add(step);
                 continue;
             }
             room = sink.reserve(), if has_updates => {
@@ -331,8 +321,9 @@ where
 }
 
 /// Lists that were not reported yet, the newest of each kind; and which requests changed since the present one began.
-#[derive(Default)]
 struct PendingLists {
+    /// A change that came so long before a list began may be newer than the list.
+    staleness: Duration,
     snapshot: Option<WatchUpdate>,
     records: Option<WatchUpdate>,
     changed: HashMap<RequestId, Instant>,
@@ -340,6 +331,10 @@ struct PendingLists {
 }
 
 impl PendingLists {
+    fn new(staleness: Duration) -> Self {
+        Self { staleness, snapshot: None, records: None, changed: HashMap::new(), is_listing: false }
+    }
+
     fn record_change(&mut self, id: &RequestId) {
         if !self.is_listing && self.changed.len() >= MAX_PENDING {
             self.drop_stale();
@@ -349,11 +344,12 @@ impl PendingLists {
 
     /// Forgets old changes; not while a list is in flight, when all that changed is remembered.
     fn drop_stale(&mut self) {
-        self.changed.retain(|_, at| at.elapsed() < LIST_STALENESS);
+        let staleness = self.staleness;
+        self.changed.retain(|_, at| at.elapsed() < staleness);
     }
 
-    fn add(&mut self, part: ListStep) {
-        match part {
+    fn add(&mut self, step: ListStep) {
+        match step {
             ListStep::Started => {
                 self.is_listing = true;
                 self.drop_stale();

@@ -14,6 +14,9 @@ const MAX_SCOPES: usize = 1_000;
 /// the log.
 const MAX_CAUSES: usize = 20;
 
+/// How often a line that could come many times a second is logged.
+pub const LOG_INTERVAL: Duration = Duration::from_secs(60);
+
 /// The causes that are in the log already, by scope.
 #[derive(Debug, Default)]
 pub struct LogOnce {
@@ -43,16 +46,10 @@ impl LogOnce {
         self.check(scope, cause, Duration::ZERO, |_| false).is_some()
     }
 
-    /// Whether to log the cause, which is logged again when `interval` has passed. If so: how many lines about it were left
-    /// out since the last one. `now` counts from any moment that stays the same.
-    pub fn at_most_each(
-        &mut self,
-        interval: Duration,
-        now: Duration,
-        scope: &str,
-        cause: &str,
-    ) -> Option<u64> {
-        self.check(scope, cause, now, |known| now.saturating_sub(known.logged_at) >= interval)
+    /// Whether to log the cause, which is logged again when [`LOG_INTERVAL`] has passed. If so: how many lines about it were
+    /// left out since the last one. `now` counts from any moment that stays the same.
+    pub fn once_a_minute(&mut self, now: Duration, scope: &str, cause: &str) -> Option<u64> {
+        self.check(scope, cause, now, |known| now.saturating_sub(known.logged_at) >= LOG_INTERVAL)
     }
 
     fn check(

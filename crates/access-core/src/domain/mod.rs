@@ -14,3 +14,4 @@ pub mod role_pattern;
 pub mod skew;
 pub mod secret;
 pub mod text;
+pub mod unseen;

@@ -13,6 +13,7 @@ use super::ids::SlackUserId;
 use super::request::AccessRequest;
 use super::role_pattern::RolePattern;
 use super::text::truncate;
+use super::unseen::Unseen;
 
 /// Names in [`UnnotifiedReviewers`].
 const MAX_UNNOTIFIED_NAMES: usize = 5;
@@ -79,7 +80,9 @@ pub enum InvalidRecipient {
     Empty,
     /// Commas or semicolons.
     Several,
-    /// Spaces or control characters.
+    /// A character that its reader does not see, or takes for a space.
+    Unseen(Unseen),
+    /// Spaces.
     Spaces,
     /// An `@`, but no address.
     NotAnEmail,
@@ -98,6 +101,7 @@ pub enum InvalidRecipient {
 impl fmt::Display for InvalidRecipient {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            Self::Unseen(unseen) => return unseen.fmt(f),
             Self::Empty => "this recipient is empty",
             Self::Several => "this looks like several recipients in one",
             Self::Spaces => "a recipient has no spaces in it",
@@ -123,6 +127,9 @@ impl Recipient {
         if text.trim().is_empty() {
             return Err(InvalidRecipient::Empty);
         }
+        if let Some(unseen) = Unseen::in_text(text) {
+            return Err(InvalidRecipient::Unseen(unseen));
+        }
         if text.starts_with("<!subteam^")
             || is_slack_id(text, &['S']) && text.contains(|c: char| c.is_ascii_digit())
         {
@@ -138,7 +145,7 @@ impl Recipient {
         if text.contains([',', ';']) {
             return Err(InvalidRecipient::Several);
         }
-        if text.chars().any(|c| c.is_whitespace() || c.is_control()) {
+        if text.contains(' ') {
             return Err(InvalidRecipient::Spaces);
         }
         if is_slack_id(text, &['C', 'G', 'D']) {

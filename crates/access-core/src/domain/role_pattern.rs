@@ -8,6 +8,8 @@ use std::fmt;
 
 use regex::{Regex, RegexBuilder};
 
+use super::unseen::{Unseen, with_regex_escapes};
+
 /// No pattern is longer, in bytes.
 const MAX_PATTERN: usize = 1_000;
 /// No role's name that is longer, in bytes, matches anything: it bounds what matching costs.
@@ -36,8 +38,8 @@ pub enum InvalidPattern {
     Empty,
     /// Blanks before or behind it.
     Blanks,
-    /// Line breaks or other control characters.
-    Control,
+    /// A character that its reader does not see, or takes for a space. An escape in a regular expression is none.
+    Unseen(Unseen),
     /// Commas: most likely several roles.
     Several,
     /// Longer than any pattern.
@@ -55,9 +57,9 @@ pub enum InvalidPattern {
 impl fmt::Display for InvalidPattern {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            Self::Unseen(unseen) => return unseen.fmt(f),
             Self::Empty => "no role has an empty name",
             Self::Blanks => "there are blanks around it, which no role's name has",
-            Self::Control => "there are line breaks or invisible characters in it, which no role's name has",
             Self::Several => "these look like several roles in one text",
             Self::TooLong => "it is longer than 1,000 bytes",
             Self::NotAnchored => "it is written like a part of a regular expression",
@@ -86,8 +88,8 @@ impl RolePattern {
         if text.len() > MAX_PATTERN {
             return Err(InvalidPattern::TooLong);
         }
-        if text.chars().any(char::is_control) {
-            return Err(InvalidPattern::Control);
+        if let Some(unseen) = Unseen::in_strict_text(text) {
+            return Err(InvalidPattern::Unseen(unseen));
         }
         if text.trim() != text {
             return Err(InvalidPattern::Blanks);
@@ -112,7 +114,13 @@ impl RolePattern {
             }
             literal.push(c);
         }
-        literal + "$"
+        with_regex_escapes(&literal) + "$"
+    }
+
+    /// The regular expression that `text` is but for characters that its reader does not see, with an escape for each of them.
+    pub fn escaped_expression(text: &str) -> Option<String> {
+        let escaped = with_regex_escapes(text);
+        Self::parse(&escaped).is_ok_and(|it| matches!(it.form, Form::Expression(_))).then_some(escaped)
     }
 
     /// As it was written.

@@ -3,7 +3,7 @@
 //! There is one list of the characters that are invisible or turn the reading direction, and each policy uses it: the
 //! terminal and the log show them escaped ([`escape_line`]), error texts drop them ([`one_line`]), and messages in Slack
 //! show a placeholder instead (`render/sanitize.rs`). The record keeps them for these, but for control characters
-//! (`without_controls`).
+//! (`without_controls`). Names in the configuration may not have them at all ([`super::unseen`]).
 
 /// How a character looks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,7 +75,7 @@ pub fn with_hidden(text: &str) -> impl Iterator<Item = (char, bool)> + '_ {
         let is_hidden = match appearance(c) {
             Appearance::Visible | Appearance::Blank => false,
             Appearance::Joiner => !(may_join(last) && may_join(chars.peek().copied())),
-            Appearance::Selector => !may_be_selected(last),
+            Appearance::Selector => !may_be_selected(last, chars.peek().copied()),
             Appearance::Hidden => true,
         };
         last = Some(c);
@@ -90,11 +90,12 @@ fn may_join(neighbor: Option<char>) -> bool {
         .is_some_and(|c| !c.is_ascii() && matches!(appearance(c), Appearance::Visible | Appearance::Selector))
 }
 
-/// Whether a variation selector may follow: keycaps are built on ASCII digits, everything else is not ASCII.
-fn may_be_selected(before: Option<char>) -> bool {
+/// Whether a variation selector means something between these: keycaps are built on ASCII, nothing else is.
+fn may_be_selected(before: Option<char>, after: Option<char>) -> bool {
+    const KEYCAP: char = '\u{20E3}';
     before.is_some_and(|c| {
-        appearance(c) == Appearance::Visible
-            && (!c.is_ascii() || c.is_ascii_digit() || matches!(c, '#' | '*'))
+        let is_key = after == Some(KEYCAP) && (c.is_ascii_digit() || matches!(c, '#' | '*'));
+        appearance(c) == Appearance::Visible && (!c.is_ascii() || is_key)
     })
 }
 
@@ -166,6 +167,7 @@ mod tests {
         assert_eq!(escape_line("te\u{61c}am \u{200b}\u{feff}b"), r"te\u{61c}am \u{200b}\u{feff}b");
         assert_eq!(escape_line("Zoë 👩‍💻 1️⃣ می‌خواهم 日本語 \\ \""), "Zoë 👩‍💻 1️⃣ می‌خواهم 日本語 \\ \"");
         assert_eq!(escape_line("ad\u{200d}min\u{fe0f}"), r"ad\u{200d}min\u{fe0f}");
+        assert_eq!(escape_line("prod-1\u{fe0f} #\u{fe0f}"), r"prod-1\u{fe0f} #\u{fe0f}");
     }
 
     #[test]

@@ -106,6 +106,11 @@ impl UserMapping {
         self.explicit.iter().filter(move |(_, named)| *named == user).map(|(id, _)| id.clone())
     }
 
+    /// Whether it takes a list of all Teleport users: a trait is not looked up by its value, nor a name whatever its capitals.
+    pub fn lists_users(&self) -> bool {
+        self.id_trait.is_some() || self.email_match && self.ignore_email_case
+    }
+
     /// The accounts that the user's trait gives.
     pub fn trait_accounts(&self, user: &TeleportUser) -> impl Iterator<Item = SlackUserId> {
         slack_ids(user, self).into_iter().map(SlackUserId::new)

@@ -266,7 +266,7 @@ async fn broken_connections_are_ambiguous() {
 async fn assert_silence_fails(sent: &[u8]) {
     let server = Server::start([Reply::Stall(sent.to_vec())]).await;
     let options = ClientOptions {
-        call_timeout: Duration::from_secs(1),
+        timings: CallTimings { call: Duration::from_secs(1), ..CallTimings::default() },
         ..options(format!("http://{}", server.address))
     };
     let error = Client::new(options).unwrap().post_message(post(&text_message())).await.unwrap_err();
@@ -291,10 +291,11 @@ async fn without_a_connection_nothing_was_sent() {
 }
 
 /// Posts to a server that never takes part in the TLS handshake.
-async fn assert_no_handshake(connect_timeout: Duration, call_timeout: Duration, text: &str) {
+async fn assert_no_handshake(connect: Duration, call: Duration, text: &str) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let api_url = format!("https://{}", listener.local_addr().unwrap());
-    let options = ClientOptions { connect_timeout, call_timeout, ..options(api_url) };
+    let timings = CallTimings { connect, call, ..CallTimings::default() };
+    let options = ClientOptions { timings, ..options(api_url) };
     let client = client_with(options, RootCertStore::empty());
     let error = client.post_message(post(&text_message())).await.unwrap_err();
     assert_eq!((error.retry(), error.is_ambiguous()), (Retry::Backoff, false));

@@ -10,9 +10,6 @@ use std::time::Duration;
 use serde_json::Value;
 use tokio::time::Instant;
 
-/// How long to remember. Slack repeats within seconds, events within minutes.
-const MAX_AGE: Duration = Duration::from_secs(15 * 60);
-
 /// How many envelopes to remember. At 200 clicks a second this lasts for 50 s.
 const CAPACITY: usize = 10_000;
 
@@ -26,13 +23,19 @@ pub(super) enum AckState {
 }
 
 /// The last envelopes, by their ids.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct EnvelopeAcks {
+    max_age: Duration,
     states: HashMap<String, AckState>,
     order: VecDeque<(Instant, String)>,
 }
 
 impl EnvelopeAcks {
+    /// Remembers envelopes for `max_age`.
+    pub(super) fn new(max_age: Duration) -> Self {
+        Self { max_age, states: HashMap::new(), order: VecDeque::new() }
+    }
+
     /// The state of an envelope that was received before.
     pub(super) fn get(&self, envelope: &str) -> Option<&AckState> {
         self.states.get(envelope)
@@ -43,7 +46,7 @@ impl EnvelopeAcks {
         self.states.insert(envelope.to_owned(), state);
         self.order.push_back((now, envelope.to_owned()));
         while let Some((since, oldest)) = self.order.front()
-            && (self.order.len() > CAPACITY || now.saturating_duration_since(*since) > MAX_AGE)
+            && (self.order.len() > CAPACITY || now.saturating_duration_since(*since) > self.max_age)
         {
             self.states.remove(oldest);
             self.order.pop_front();
@@ -64,9 +67,11 @@ mod tests {
 
     use super::*;
 
+    const MAX_AGE: Duration = Duration::from_secs(15 * 60);
+
     #[test]
     fn an_envelope_keeps_its_answer() {
-        let mut acks = EnvelopeAcks::default();
+        let mut acks = EnvelopeAcks::new(MAX_AGE);
         assert_eq!(acks.get("e1"), None);
         acks.insert("e1", AckState::Pending, Instant::now());
         assert_eq!((acks.get("e1"), acks.get("e2")), (Some(&AckState::Pending), None));
@@ -80,7 +85,7 @@ mod tests {
     #[test]
     fn memory_is_bounded_in_time_and_size() {
         let start = Instant::now();
-        let mut acks = EnvelopeAcks::default();
+        let mut acks = EnvelopeAcks::new(MAX_AGE);
         let id = |n: usize| n.to_string();
         acks.insert(&id(0), AckState::Pending, start);
         acks.insert(&id(1), AckState::Pending, start + MAX_AGE);

@@ -6,7 +6,6 @@ use std::future::Future;
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::Duration;
 
 use access_core::domain::log_once::LogOnce;
 use futures_util::FutureExt;
@@ -25,9 +24,6 @@ use super::timings::SocketModeTimings;
 
 /// Payloads whose handlers run at one time. Slack waits 3 s, so more would not be answered.
 pub(super) const MAX_CONCURRENT: usize = 256;
-
-/// How often it is logged that interactions are left because of their number.
-const LOG_INTERVAL: Duration = Duration::from_secs(60);
 
 /// What goes into an acknowledgement, if anything.
 pub(super) type AckPayload = Option<Value>;
@@ -75,7 +71,7 @@ impl Dispatcher {
         Self {
             handler: Arc::new(handler),
             timings,
-            acks: Arc::default(),
+            acks: Arc::new(Mutex::new(EnvelopeAcks::new(timings.acks_for))),
             tasks: TaskTracker::new(),
             cancelled: CancellationToken::new(),
             log_once: Mutex::default(),
@@ -103,8 +99,7 @@ impl Dispatcher {
         }
         if self.tasks.len() >= MAX_CONCURRENT {
             let age = now.saturating_duration_since(self.started_at);
-            if let Some(suppressed) = self.log_once.lock().at_most_each(LOG_INTERVAL, age, "handlers", "full")
-            {
+            if let Some(suppressed) = self.log_once.lock().once_a_minute(age, "handlers", "full") {
                 warn!(
                     working = MAX_CONCURRENT,
                     suppressed, "Left an interaction for Slack to send again: too many are in progress"

@@ -5,6 +5,9 @@ use std::time::Duration;
 use access_core::domain::backoff::Backoff;
 use access_core::domain::outage::OutageTimings;
 
+/// How long Slack waits for an acknowledgement.
+const ACK_TIMEOUT: Duration = Duration::from_secs(3);
+
 /// Deadlines and pauses, by what they are for.
 #[derive(Clone, Copy, Debug)]
 pub struct SocketModeTimings {
@@ -37,6 +40,8 @@ pub struct SocketModeTimings {
     pub recount: Duration,
     /// When the log speaks of a time without any connection.
     pub outage: OutageTimings,
+    /// How long to remember how an envelope was acknowledged. Slack repeats within seconds, events within minutes.
+    pub acks_for: Duration,
 }
 
 impl Default for SocketModeTimings {
@@ -56,6 +61,44 @@ impl Default for SocketModeTimings {
             operator_delay: Duration::from_secs(300),
             recount: Duration::from_secs(120),
             outage: OutageTimings::default(),
+            acks_for: Duration::from_secs(15 * 60),
+        }
+    }
+}
+
+impl SocketModeTimings {
+    /// Whether the waits go together.
+    ///
+    /// # Errors
+    /// A sentence about the first rule that does not hold.
+    pub fn check(&self) -> Result<(), &'static str> {
+        if self.respond_within >= ACK_TIMEOUT {
+            return Err("an answer leaves before Slack gives up waiting for it, or the user sees an error");
+        }
+        if self.acks_for <= self.handler_timeout {
+            return Err(
+                "an envelope is remembered for longer than the work on it takes, or the work is done twice",
+            );
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waits_that_do_not_go_together_are_refused() {
+        let good = SocketModeTimings::default();
+        assert_eq!(good.check(), Ok(()));
+        let bad = [
+            (SocketModeTimings { respond_within: ACK_TIMEOUT, ..good }, "the user sees an error"),
+            (SocketModeTimings { acks_for: good.handler_timeout, ..good }, "done twice"),
+        ];
+        for (timings, words) in bad {
+            let refusal = timings.check().unwrap_err();
+            assert!(refusal.contains(words), "{refusal}");
         }
     }
 }

@@ -230,7 +230,7 @@ async fn an_idle_connection_is_pinged_once_a_minute_and_closed_without_an_answer
         }
         (asked, begun.elapsed().as_secs())
     };
-    let endpoint = endpoint();
+    let endpoint = endpoint(&CallTimings::default());
     let channel = endpoint.connect_with_connector(connector);
     let (channel, (asked, given_up)) = tokio::join!(channel, server);
     assert!(channel.is_ok(), "{channel:?}");

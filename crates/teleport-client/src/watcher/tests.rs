@@ -185,8 +185,9 @@ async fn events_are_reported_whatever_becomes_of_the_list_and_win_against_it() {
 #[tokio::test(start_paused = true)]
 async fn a_list_that_may_lag_does_not_win_against_a_change_just_before_it() {
     let (remote, scripted) = watch();
+    let staleness = WatcherTimings::default().list_staleness;
     with_script(vec![scripted], WatcherTimings::default(), 8, async |mut updates| {
-        for (id, pause) in [("long_ago", LIST_STALENESS), ("just_before", LIST_STALENESS / 2)] {
+        for (id, pause) in [("long_ago", staleness), ("just_before", staleness / 2)] {
             remote.events.send(Ok(put(id, "1"))).await.unwrap();
             assert_eq!(next_summary(&mut updates).await, format!("changed {id} 1"));
             tokio::time::sleep(pause).await;

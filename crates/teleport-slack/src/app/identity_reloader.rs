@@ -112,7 +112,9 @@ impl Reloader {
         if is_new {
             self.log_once.clear(FILES);
         }
-        self.log_once.once(FILES, cause)
+        let reloads = self.metrics.health().reload();
+        !files(&self.source).iter().any(|(file, _)| reloads.logs_faults_of(file))
+            && self.log_once.once(FILES, cause)
     }
 
     async fn try_adopt(&mut self, found: Identity) -> Result<(), TeleportError> {
@@ -168,7 +170,8 @@ impl Reloader {
     }
 }
 
-fn files(source: &Credentials) -> Vec<(PathBuf, Sensitivity)> {
+/// The files that hold an identity.
+pub(super) fn files(source: &Credentials) -> Vec<(PathBuf, Sensitivity)> {
     match source {
         Credentials::Identity(file) => vec![(file.clone(), Sensitivity::Secret)],
         Credentials::Files { client_key, client_crt, root_cas } => vec![

@@ -6,6 +6,7 @@
 pub mod identity_reloader;
 mod installation;
 mod preflight;
+mod reading;
 pub mod reload;
 mod review;
 mod running;
@@ -14,6 +15,7 @@ pub mod timings;
 pub(crate) mod token_reloader;
 mod transport;
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::pin::pin;
 use std::sync::Arc;
@@ -23,16 +25,19 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use tracing::info;
 
 use crate::app::identity_reloader::Reloader;
+use crate::app::reading::Reading;
 use crate::app::reload::ReloadRequests;
 use crate::app::review::{Review, ReviewBuilder};
 use crate::app::running::{DiagnosticsTask, Running};
 use crate::app::timings::Timings;
 use crate::causes::Cause;
+use crate::check;
 use crate::config::{Config, Loaded, slack_setting};
 use crate::controller::{Context, Controller, Enqueued, Handle, ReviewHandles, Settings};
 use crate::exit::ExitError;
 use crate::observe::health::Stage;
 use crate::observe::metrics::Metrics;
+use crate::observe::{CurrentLog, OpenedLog};
 use crate::supervise::clock::Clock;
 use crate::supervise::tasks::{Task, Tasks};
 use access_core::domain::secret::Secret;
@@ -48,7 +53,7 @@ use teleport_client::watcher::Watcher;
 const UPDATES_CAPACITY: usize = 256;
 
 /// What the daemon is started with, beside its configuration.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct AppOptions {
     /// Where the configuration is, to read it again.
     pub path: PathBuf,
@@ -60,6 +65,8 @@ pub struct AppOptions {
     pub metrics: Metrics,
     /// Asks to read the configuration again.
     pub reloads: ReloadRequests,
+    /// What a configuration may change of the log.
+    pub log: CurrentLog,
 }
 
 /// A daemon whose both sides have answered.
@@ -91,6 +98,7 @@ impl App {
         options: AppOptions,
         stop: CancellationToken,
     ) -> Result<Option<Self>, ExitError> {
+        options.reloads.starts_with(&loaded.config).await;
         loop {
             match Self::attempt(&loaded, &options, &stop).await? {
                 Attempt::Started(app) => return Ok(Some(app)),
@@ -106,7 +114,7 @@ impl App {
         stop: &CancellationToken,
     ) -> Result<Attempt, ExitError> {
         if let Some(review) = &loaded.config.review {
-            review::check_tls(review, options.insecure_no_tls).await?;
+            check::log(&review::check_tls(review, options.insecure_no_tls).await?);
         }
         options.metrics.apply_scope(loaded.config.review.as_ref().into());
         let until = stop.child_token();
@@ -126,12 +134,15 @@ impl App {
         };
         match new {
             Err(parts) => Ok(Attempt::Started(builder.start_notifying(parts))),
-            Ok(new) => {
+            Ok((new, reading, opened)) => {
                 until.cancel();
                 // So that its listeners are free again.
                 builder.tasks.run().await.map_err(|error| ExitError::from_cause(Cause::Bug, error))?;
                 info!("The new configuration is in use: the start begins again with it");
-                options.reloads.succeeded();
+                if let Some(opened) = opened {
+                    options.log.adopt(opened);
+                }
+                options.reloads.succeeded(reading);
                 Ok(Attempt::Superseded(Box::new(new)))
             }
         }
@@ -153,27 +164,40 @@ impl App {
 }
 
 /// Waits for another configuration that is valid while the daemon starts.
-async fn next_configuration(loaded: &Loaded, options: &AppOptions) -> Loaded {
+async fn next_configuration(loaded: &Loaded, options: &AppOptions) -> (Loaded, Reading, Option<OpenedLog>) {
+    let reloads = &options.reloads;
     loop {
-        options.reloads.next().await;
-        let judged = match reload::read(&options.path).await {
-            Ok(new) => match &new.config.review {
-                Some(review) if new.config != loaded.config => {
-                    let judged = review::check_tls(review, options.insecure_no_tls).await;
-                    judged.map(|()| new).map_err(|error| vec![error.line()])
-                }
-                _ => Ok(new),
-            },
+        let cause = reloads.next().await;
+        let reading = Reading::take(reloads.path()).await;
+        let judged = match reading.configuration.clone() {
+            Ok(new) if new.config == loaded.config => {
+                reloads.unchanged(reading);
+                continue;
+            }
+            Ok(new) => judge_at_start(&new.config, options).await.map(|opened| (new, opened)),
             Err(causes) => Err(causes),
         };
         match judged {
-            Ok(new) if new.config == loaded.config => options.reloads.succeeded(),
-            Ok(new) => {
-                reload::log_warnings(&options.path, &new, &loaded.warnings);
-                return new;
+            Ok((new, opened)) => {
+                reload::log_warnings(reloads.path(), &new.warnings, &loaded.warnings);
+                return (new, reading, opened);
             }
-            Err(causes) => options.reloads.refused(&causes),
+            Err(causes) => reloads.refused(reading, causes, cause),
         }
+    }
+}
+
+/// Tries what of a new configuration nothing else tries during the start, and returns the log by it if that changes.
+async fn judge_at_start(config: &Config, options: &AppOptions) -> Result<Option<OpenedLog>, Vec<String>> {
+    let mut causes = Vec::new();
+    if let Some(review) = &config.review {
+        let judged = review::check_tls(review, options.insecure_no_tls).await;
+        causes.extend(judged.err().map(|error| error.line()));
+    }
+    match reload::open_log(&options.log, &config.log).await {
+        Ok(opened) if causes.is_empty() => Ok(opened),
+        Ok(_) => Err(causes),
+        Err(cause) => Err(causes.into_iter().chain([cause]).collect()),
     }
 }
 
@@ -192,7 +216,7 @@ struct Parts {
     enqueued: Enqueued,
     credentials: watch::Sender<Credentials>,
     bot_token: watch::Sender<Secret>,
-    diagnostics: Option<DropGuard>,
+    diagnostics: Option<(DropGuard, SocketAddr)>,
     review: Option<(Review, ReviewHandles)>,
 }
 
@@ -202,9 +226,7 @@ impl AppBuilder<'_> {
     }
 
     async fn connect(&mut self) -> Result<Parts, ExitError> {
-        let AppOptions { path, timings, reloads, .. } = self.options.clone();
-        let watching = reloads.watch_file(path, self.config().clone(), timings.secret_files);
-        self.tasks.add(Task::endless("configuration file", &self.stop, watching));
+        let timings = self.options.timings;
         let diagnostics = self.start_diagnostics().await?;
         let (teleport, pong, credentials) = self.connect_teleport().await?;
         let (slack, auth, bot_token) = self.connect_slack().await?;
@@ -229,12 +251,12 @@ impl AppBuilder<'_> {
     }
 
     /// From the beginning, to show what the start waits for.
-    async fn start_diagnostics(&mut self) -> Result<Option<DropGuard>, ExitError> {
+    async fn start_diagnostics(&mut self) -> Result<Option<(DropGuard, SocketAddr)>, ExitError> {
         let Some(address) = self.config().diagnostics else { return Ok(None) };
-        let drain = self.options.timings.shutdown.listeners;
-        let listening = DiagnosticsTask::bind(address, &self.options.metrics, drain, &self.stop).await?;
+        let timings = self.options.timings.http;
+        let listening = DiagnosticsTask::bind(address, &self.options.metrics, timings, &self.stop).await?;
         self.tasks.add(listening.task);
-        Ok(Some(listening.guard))
+        Ok(Some((listening.guard, listening.address)))
     }
 
     /// Waits until Teleport answers, and keeps the identity current.
@@ -268,7 +290,7 @@ impl AppBuilder<'_> {
         let metrics = &self.options.metrics;
         let slack = slack_client::Client::new(ClientOptions {
             api_url: settings.api_url.as_str().to_owned(),
-            message_timeout: timings.controller.claim.call,
+            timings: timings.slack,
             observer: Arc::new(metrics.clone()),
             setting_names: slack_setting,
             ..ClientOptions::new(settings.token.clone())
@@ -294,7 +316,7 @@ impl AppBuilder<'_> {
     /// Starts the watch on Teleport, the controller that notifies of what it brings, and the reloads.
     fn start_notifying(mut self, parts: Parts) -> App {
         let Parts { builder, pong, enqueued, credentials, bot_token, diagnostics, review } = parts;
-        let AppOptions { path, timings, insecure_no_tls, metrics, reloads } = self.options.clone();
+        let AppOptions { timings, insecure_no_tls, metrics, reloads, log, .. } = self.options.clone();
         metrics.stage_reached(Stage::List);
         let (ready_tx, ready) = watch::channel(false);
         let (updates_tx, updates) = mpsc::channel(UPDATES_CAPACITY);
@@ -320,9 +342,9 @@ impl AppBuilder<'_> {
         };
         self.tasks.start("controller", Controller::new(context, ready_tx).run(updates, self.stop.clone()));
         let mut running = Running {
-            path,
             insecure_no_tls,
             requests: reloads,
+            log,
             last_read: self.loaded.config.clone(),
             config: self.loaded.config.clone(),
             warnings: self.loaded.warnings.clone(),

@@ -17,7 +17,8 @@ use super::preflight;
 use super::timings::Timings;
 use super::transport::{Transport, TransportContext};
 use crate::causes::Cause;
-use crate::check::{self, certificates};
+use crate::check::certificates;
+use crate::check::report::Item;
 use crate::config::{ReviewConfig, ReviewTransport};
 use crate::controller::{Handle, ReviewHandles};
 use crate::exit::ExitError;
@@ -40,24 +41,23 @@ use slack_client::objects::AuthTest;
 /// Interactions that wait to be handled; beyond this Slack shows the user that it failed.
 const INTERACTIONS_CAPACITY: usize = 256;
 
-/// Whether callbacks may be listened for as the configuration and the command line say. Asked before the first
-/// call, like everything that is wrong with a configuration.
+/// Whether callbacks may be listened for as the configuration and the command line say, and what the log should say of
+/// the certificate. Asked before the first call, like everything that is wrong with a configuration.
 ///
 /// # Errors
 /// If nothing does TLS and the command line does not allow that, or key and certificate cannot be used.
-pub(crate) async fn check_tls(config: &ReviewConfig, insecure_no_tls: bool) -> Result<(), ExitError> {
-    let ReviewTransport::Http { listener, .. } = &config.transport else { return Ok(()) };
+pub(crate) async fn check_tls(config: &ReviewConfig, insecure_no_tls: bool) -> Result<Vec<Item>, ExitError> {
+    let ReviewTransport::Http { listener, .. } = &config.transport else { return Ok(Vec::new()) };
     match &listener.tls {
         None if !insecure_no_tls => {
             let words = format!("{}; {}", certificates::NO_TLS, certificates::NO_TLS_REMEDY);
             Err(ExitError::from_cause(Cause::Configuration, words))
         }
-        None => Ok(()),
+        None => Ok(Vec::new()),
         Some(files) => match http::certificates::load(files).await {
             Ok(pair) => {
                 let public_addr = listener.public_addr.as_deref();
-                check::log(&certificates::callback_items(Ok(&pair.facts), public_addr, Timestamp::now()));
-                Ok(())
+                Ok(certificates::callback_items(Ok(&pair.facts), public_addr, Timestamp::now()))
             }
             Err(error) => {
                 let error = ListenError::from(error);
@@ -125,6 +125,7 @@ impl ReviewBuilder {
             installation.clone(),
             responder.clone(),
             self.metrics.clone(),
+            self.timings.interactions,
             self.stop.clone(),
         ));
         let (transport, receiving) = Transport::open(

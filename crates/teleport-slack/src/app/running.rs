@@ -1,8 +1,6 @@
 //! The parts of a running daemon that a configuration decides, and how a reload replaces them.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
-use std::time::Duration;
 
 use jiff::Timestamp;
 use tokio::sync::watch;
@@ -10,15 +8,19 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use tracing::{info, warn};
 
 use super::preflight;
+use super::reading::Reading;
 use super::reload::{self, ReloadCause, ReloadRequests};
 use super::review::{self, Review, ReviewBuilder};
 use super::token_reloader;
 use crate::check;
+use crate::check::report::Item;
 use crate::config::{Config, ConfiguredIdentityError, Diagnostic, Loaded};
 use crate::controller::{ReviewHandles, Settings};
 use crate::exit::ExitError;
+use crate::http::HttpTimings;
 use crate::http::diagnostics::Diagnostics;
 use crate::observe::metrics::Metrics;
+use crate::observe::{CurrentLog, OpenedLog};
 use crate::supervise::tasks::{Task, TaskStarter};
 use access_core::domain::error_chain::chain;
 use access_core::domain::recipients::Rules;
@@ -29,9 +31,9 @@ use teleport_client::identity::{Identity, IdentityError};
 
 /// What a reload reads, judges and replaces.
 pub(super) struct Running {
-    pub(super) path: PathBuf,
     pub(super) insecure_no_tls: bool,
     pub(super) requests: ReloadRequests,
+    pub(super) log: CurrentLog,
     /// What the files held at the last reload that succeeded, with what only a restart takes up.
     pub(super) last_read: Config,
     /// In use.
@@ -44,8 +46,8 @@ pub(super) struct Running {
     pub(super) bot_token: watch::Sender<Secret>,
     pub(super) settings: watch::Sender<Settings>,
     pub(super) review: Option<Review>,
-    /// Ends the listener for diagnostics.
-    pub(super) diagnostics: Option<DropGuard>,
+    /// Ends the listener for diagnostics; where it listens.
+    pub(super) diagnostics: Option<(DropGuard, SocketAddr)>,
     /// Ends the check of the recipients.
     pub(super) checking: Option<DropGuard>,
 }
@@ -54,12 +56,18 @@ pub(super) struct Running {
 pub(super) struct DiagnosticsTask {
     pub(super) task: Task,
     pub(super) guard: DropGuard,
+    /// With the real port if port 0 was asked for.
+    pub(super) address: SocketAddr,
 }
 
 /// Everything of a new configuration that can fail, done; nothing of it is in use.
 struct Judged {
     config: Config,
     warnings: Vec<Diagnostic>,
+    /// About the certificate of the callback listener.
+    notes: Vec<Item>,
+    /// `None` if it stays as it is.
+    log: Option<OpenedLog>,
     review: Option<Reviewed>,
     /// `None` if the listener stays as it is.
     diagnostics: Option<Option<DiagnosticsTask>>,
@@ -100,13 +108,13 @@ impl Running {
     }
 
     async fn reload(&mut self, cause: ReloadCause) {
-        let judged = match reload::read(&self.path).await {
-            Ok(loaded) if cause == ReloadCause::FileChanged && loaded.config == self.last_read => {
-                if self.requests.are_refused() {
-                    info!("The configuration file holds again what was taken up before");
-                }
-                return self.requests.succeeded();
-            }
+        let reading = Reading::take(self.requests.path()).await;
+        // An operator who asks gets an answer about all of it.
+        let is_known = cause != ReloadCause::Signal && reading.says(&self.last_read);
+        if is_known && !self.requests.are_refused() {
+            return self.requests.succeeded(reading);
+        }
+        let judged = match reading.configuration.clone() {
             Ok(loaded) => {
                 let read = loaded.config.clone();
                 self.judge(loaded).await.map(|judged| (judged, read))
@@ -114,12 +122,13 @@ impl Running {
             Err(causes) => Err(causes),
         };
         match judged {
+            Ok(_) if is_known => self.requests.unchanged(reading),
             Ok((judged, read)) => {
                 self.adopt(judged).await;
                 self.last_read = read;
-                self.requests.succeeded();
+                self.requests.succeeded(reading);
             }
-            Err(causes) => self.requests.refused(&causes),
+            Err(causes) => self.requests.refused(reading, causes, cause),
         }
     }
 
@@ -128,32 +137,42 @@ impl Running {
     /// # Errors
     /// Why it is refused, each cause on one line.
     async fn judge(&self, loaded: Loaded) -> Result<Judged, Vec<String>> {
-        reload::log_warnings(&self.path, &loaded, &self.warnings);
         let Loaded { mut config, warnings } = loaded;
         let needs_restart = keep_fixed(&mut config, &self.config);
-        let mut causes = Vec::new();
+        let (mut causes, mut notes) = (Vec::new(), Vec::new());
         if let Some(review) = &config.review {
-            let judged = review::check_tls(review, self.insecure_no_tls).await;
-            causes.extend(judged.err().map(|error| error.line()));
+            match review::check_tls(review, self.insecure_no_tls).await {
+                Ok(found) => notes = found,
+                Err(error) => causes.push(error.line()),
+            }
         }
+        let log = reload::open_log(&self.log, &config.log).await.unwrap_or_else(|cause| {
+            causes.push(cause);
+            None
+        });
         causes.extend(check_identity(config.teleport.credentials.clone()).await.err());
         if config.slack.token.expose() != self.config.slack.token.expose() {
             let (slack, known) = (&self.builder.slack, &self.builder.auth);
             let judged = token_reloader::judge_bot_token(slack, Some(known), &config.slack.token).await;
-            causes.extend(judged.err().map(|why| format!("the bot token is not used: {why}")));
+            let place = config.slack.token.file().map(|file| format!(" in {}", file.display()));
+            let place = place.unwrap_or_default();
+            causes.extend(judged.err().map(|why| format!("the bot token{place} is not used: {why}")));
         }
         if !causes.is_empty() {
             return Err(causes);
         }
         let one = |error: ExitError| vec![error.line()];
-        let diagnostics = if config.diagnostics == self.config.diagnostics {
+        let listens_already =
+            |at: SocketAddr| self.diagnostics.as_ref().is_some_and(|(_, address)| *address == at);
+        let diagnostics = if config.diagnostics == self.config.diagnostics
+            || config.diagnostics.is_some_and(listens_already)
+        {
             None
         } else {
             Some(match config.diagnostics {
                 Some(address) => Some({
                     let ReviewBuilder { metrics, timings, stop, .. } = &self.builder;
-                    let drain = timings.shutdown.listeners;
-                    DiagnosticsTask::bind(address, metrics, drain, stop).await.map_err(one)?
+                    DiagnosticsTask::bind(address, metrics, timings.http, stop).await.map_err(one)?
                 }),
                 None => None,
             })
@@ -169,12 +188,17 @@ impl Running {
                 Some(Reviewed::Begun(review, handles, tasks))
             }
         };
-        Ok(Judged { config, warnings, review, diagnostics, needs_restart })
+        Ok(Judged { config, warnings, notes, log, review, diagnostics, needs_restart })
     }
 
     /// Puts the new whole in the place of the old one.
     async fn adopt(&mut self, judged: Judged) {
-        let Judged { config, warnings, review, diagnostics, needs_restart } = judged;
+        let Judged { config, warnings, notes, log, review, diagnostics, needs_restart } = judged;
+        if let Some(opened) = log {
+            self.log.adopt(opened);
+        }
+        reload::log_warnings(self.requests.path(), &warnings, &self.warnings);
+        check::log(&notes);
         let changed = changed_parts(&self.config, &config);
         let known = check::at_start(&self.config);
         let mut found = check::at_start(&config);
@@ -209,8 +233,8 @@ impl Running {
             (Some(_), ..) => self.settings.borrow().review.clone(),
         };
         if let Some(listening) = diagnostics {
-            let (task, guard) = listening.map(|new| (new.task, new.guard)).unzip();
-            self.diagnostics = guard;
+            let (task, listening) = listening.map(|new| (new.task, (new.guard, new.address))).unzip();
+            self.diagnostics = listening;
             tasks.extend(task);
         }
         if rules != self.config.rules() {
@@ -245,14 +269,14 @@ impl DiagnosticsTask {
     pub(super) async fn bind(
         address: SocketAddr,
         metrics: &Metrics,
-        drain: Duration,
+        timings: HttpTimings,
         stop: &CancellationToken,
     ) -> Result<Self, ExitError> {
         let bound =
             Diagnostics::bind(address).await.map_err(|error| ExitError::from_cause(error.cause(), error))?;
-        let until = stop.child_token();
-        let task = Task::new("diagnostics", &until, bound.run(metrics.clone(), until.clone(), drain));
-        Ok(Self { task, guard: until.drop_guard() })
+        let (until, address) = (stop.child_token(), bound.address());
+        let task = Task::new("diagnostics", &until, bound.run(metrics.clone(), until.clone(), timings));
+        Ok(Self { task, guard: until.drop_guard(), address })
     }
 }
 
@@ -265,6 +289,7 @@ fn changed_parts(old: &Config, new: &Config) -> Vec<&'static str> {
         ("role_to_recipients", old.role_to_recipients != new.role_to_recipients),
         ("review", old.review != new.review),
         ("diagnostics", old.diagnostics != new.diagnostics),
+        ("log", old.log != new.log),
     ];
     parts.into_iter().filter(|(_, differs)| *differs).map(|(name, _)| name).collect()
 }
@@ -281,10 +306,6 @@ fn keep_fixed(new: &mut Config, old: &Config) -> Vec<&'static str> {
     if new.slack.api_url != old.slack.api_url {
         new.slack.api_url = old.slack.api_url.clone();
         kept.push("slack.api_url");
-    }
-    if new.log != old.log {
-        new.log = old.log.clone();
-        kept.push("log");
     }
     kept
 }

@@ -8,13 +8,15 @@ use access_core::domain::backoff::Backoff;
 use access_core::domain::outage::OutageTimings;
 
 use crate::controller::ControllerTimings;
+use crate::http::HttpTimings;
+use crate::interactions::InteractionTimings;
 use crate::observe::file_watch::FileTimings;
 use crate::observe::health::DEFAULT_UNREADY_AFTER;
+use crate::observe::service_timings::ServiceTimings;
 use crate::review::ReviewTimings;
 use crate::supervise::shutdown::ShutdownTimings;
 use slack_client::socket_mode::SocketModeTimings;
-use teleport_client::CallTimings;
-use teleport_client::watcher::WatcherTimings;
+use teleport_client::{CallTimings, WatcherTimings};
 
 /// The waits, unchecked.
 #[derive(Clone, Copy, Debug)]
@@ -29,21 +31,29 @@ pub struct TimingValues {
     pub identity_files: FileTimings,
     /// Slack's secrets.
     pub secret_files: FileTimings,
-    /// The key and certificate of the callback listener.
-    pub listener_files: FileTimings,
+    /// The configuration, and what it names while it is refused.
+    pub configuration: FileTimings,
     /// How soon to ask whether Slack takes a refused token again.
     pub token_probe: Backoff,
     /// Deciding in Slack: how long reads count, and how often to look what Teleport allows.
     pub review: ReviewTimings,
+    /// Interactions that wait for a worker.
+    pub interactions: InteractionTimings,
+    /// The listeners.
+    pub http: HttpTimings,
     /// The connections of Socket Mode.
     pub socket_mode: SocketModeTimings,
+    /// The calls to Slack.
+    pub slack: slack_client::CallTimings,
     /// The calls to Teleport.
     pub teleport: CallTimings,
     /// What is lost or fails for longer makes the daemon unready.
     pub unready_after: Duration,
     /// When the log speaks of Teleport or Slack as away.
     pub outage: OutageTimings,
-    /// How long clicks and listeners may go on after the daemon is asked to stop.
+    /// Reports to the service manager.
+    pub service: ServiceTimings,
+    /// How long clicks may go on after the daemon is asked to stop, and the log.
     pub shutdown: ShutdownTimings,
 }
 
@@ -57,13 +67,17 @@ impl Default for TimingValues {
             // What two looks in a row see is used: a new token or certificate may end an outage, and a look costs little.
             identity_files: FileTimings { poll: seconds(2), retry: seconds(10) },
             secret_files: FileTimings { poll: seconds(2), retry: seconds(60) },
-            listener_files: FileTimings { poll: seconds(2), retry: seconds(10) },
+            configuration: FileTimings { poll: seconds(2), retry: seconds(10) },
             token_probe: Backoff { first: seconds(5), cap: seconds(60) },
             review: ReviewTimings::default(),
+            interactions: InteractionTimings::default(),
+            http: HttpTimings::default(),
             socket_mode: SocketModeTimings::default(),
+            slack: slack_client::CallTimings::default(),
             teleport: CallTimings::default(),
             unready_after: DEFAULT_UNREADY_AFTER,
             outage: OutageTimings::default(),
+            service: ServiceTimings::default(),
             shutdown: ShutdownTimings::default(),
         }
     }
@@ -93,7 +107,20 @@ impl Timings {
     pub fn new(values: TimingValues) -> Result<Self, TimingsError> {
         let controller = values.controller;
         let ControllerTimings { claim, refused, refused_probe_interval, drain, .. } = controller;
-        claim.check().map_err(TimingsError)?;
+        let rules = [
+            claim.check(),
+            controller.turns.check(),
+            values.http.check(),
+            values.socket_mode.check(),
+            values.slack.check(),
+            values.teleport.check(),
+        ];
+        rules.into_iter().collect::<Result<(), _>>().map_err(TimingsError)?;
+        if values.slack.message > claim.call {
+            return Err(TimingsError(
+                "a message is given up within the time of a call under a claim, or it outlasts the claim",
+            ));
+        }
         if drain <= claim.budget + claim.call {
             return Err(TimingsError(
                 "the drain outlasts the budget of a claim and one call, or each stop leaves posts in doubt",
@@ -105,14 +132,31 @@ impl Timings {
                 "the probes of a refusing channel come sooner than its operations try again, or these wait twice",
             ));
         }
-        if values.shutdown.listeners.max(values.socket_mode.drain) >= values.shutdown.clicks {
+        if values.http.drain.max(values.socket_mode.drain) >= values.shutdown.clicks {
             return Err(TimingsError(
                 "the listeners end before the work on clicks, or a click comes after the last worker has ended",
             ));
         }
-        if values.teleport.connect >= values.teleport.call {
+        let ServiceTimings { extension, look, shortest_watchdog, .. } = values.service;
+        if look >= extension {
             return Err(TimingsError(
-                "a call to Teleport outlasts the attempt to connect inside it, or its error hides what failed",
+                "the daemon asks for more time before the last extension ends, or the service manager kills it",
+            ));
+        }
+        if controller.clock_check * 2 >= shortest_watchdog {
+            return Err(TimingsError(
+                "the controller goes round twice before a watchdog bites, or it kills a daemon that works",
+            ));
+        }
+        let InteractionTimings { enqueue_at_stop, ack_margin, .. } = values.interactions;
+        if ack_margin >= values.socket_mode.respond_within {
+            return Err(TimingsError(
+                "a modal without a worker is answered after it waited for one, or none ever gets one",
+            ));
+        }
+        if enqueue_at_stop >= values.socket_mode.drain {
+            return Err(TimingsError(
+                "a click without a worker is answered before its connection ends, or its user gets no reply",
             ));
         }
         if values.review.groups_max_age >= values.review.voters_max_age {
@@ -120,7 +164,7 @@ impl Timings {
                 "a remembered user group is younger than what a verdict may be based on, or verdicts read it twice",
             ));
         }
-        let files = [values.identity_files, values.secret_files, values.listener_files];
+        let files = [values.identity_files, values.secret_files, values.configuration, values.http.files];
         let files = files.into_iter().flat_map(|FileTimings { poll, retry }| [poll, retry]);
         let others = [
             values.review.permission_poll,
@@ -132,6 +176,9 @@ impl Timings {
             controller.unresolved,
             controller.resync,
             controller.after_panic,
+            controller.clock_check,
+            values.service.look_at_start,
+            values.http.accept_pause,
         ];
         let retries = Self::backoffs(&values).map(|backoff| backoff.first);
         if files.chain(others).chain(retries).any(|wait| wait.is_zero()) {
@@ -148,8 +195,8 @@ impl Timings {
     /// The longest that a stop takes, from the signal to the end of the process. A service manager that kills earlier
     /// (`TimeoutStopSec` of the unit in `deploy/`) cuts work short.
     pub fn longest_stop(&self) -> Duration {
-        let ShutdownTimings { clicks, replies, listeners, log } = self.0.shutdown;
-        let receivers = listeners.max(self.0.socket_mode.drain);
+        let ShutdownTimings { clicks, replies, log } = self.0.shutdown;
+        let receivers = self.0.http.drain.max(self.0.socket_mode.drain);
         self.0.controller.drain.max(clicks + replies).max(receivers) + log
     }
 
@@ -199,13 +246,34 @@ mod tests {
         Timings::new(TimingValues::default()).unwrap();
         let claim = ControllerTimings::default().claim;
         let work = claim.budget + claim.call;
-        // The rules of claims have their own test in `access_core`.
+        // The rules of each part have their own test beside it.
         assert_refused(|values| values.controller.claim.timeout = work, "two daemons call Slack");
         assert_refused(|values| values.controller.drain = work, "leaves posts in doubt");
+        assert_refused(|values| values.slack.message = claim.call * 2, "outlasts the claim");
+        assert_refused(|values| values.slack.connect = values.slack.call, "hides what failed");
+        assert_refused(|values| values.controller.turns.park = Duration::ZERO, "leaves just before");
+        assert_refused(|values| values.http.respond = values.http.drain * 2, "the user sees an error");
+        assert_refused(|values| values.socket_mode.acks_for = Duration::ZERO, "the work is done twice");
+        assert_refused(
+            |values| values.service.look = values.service.extension,
+            "the service manager kills it",
+        );
+        assert_refused(
+            |values| values.controller.clock_check = values.service.shortest_watchdog,
+            "kills a daemon that works",
+        );
+        assert_refused(
+            |values| values.interactions.ack_margin = values.socket_mode.respond_within,
+            "none ever gets one",
+        );
+        assert_refused(
+            |values| values.interactions.enqueue_at_stop = values.socket_mode.drain,
+            "its user gets no reply",
+        );
         let half = ControllerTimings::default().refused.first / 2;
         assert_refused(|values| values.controller.refused_probe_interval = half, "these wait twice");
         assert_refused(
-            |values| values.shutdown.listeners = values.shutdown.clicks,
+            |values| values.http.drain = values.shutdown.clicks,
             "after the last worker has ended",
         );
         assert_refused(
@@ -217,10 +285,13 @@ mod tests {
             |values| values.review.groups_max_age = values.review.voters_max_age,
             "verdicts read it twice",
         );
-        let zeros: [fn(&mut TimingValues); 13] = [
+        let zeros: [fn(&mut TimingValues); 16] = [
             |values| values.identity_files.poll = Duration::ZERO,
             |values| values.secret_files.retry = Duration::ZERO,
-            |values| values.listener_files.retry = Duration::ZERO,
+            |values| values.configuration.poll = Duration::ZERO,
+            |values| values.http.files.retry = Duration::ZERO,
+            |values| values.http.accept_pause = Duration::ZERO,
+            |values| values.controller.clock_check = Duration::ZERO,
             |values| values.controller.unresolved = Duration::ZERO,
             |values| values.controller.resync = Duration::ZERO,
             |values| values.controller.after_panic = Duration::ZERO,

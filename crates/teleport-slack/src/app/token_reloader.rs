@@ -16,6 +16,7 @@ use crate::app::timings::Timings;
 use crate::config::{Sensitivity, TokenKind, reread, slack_setting};
 use crate::observe::file_watch::{FileChange, FileTimings, FileWatch};
 use crate::observe::metrics::Metrics;
+use crate::observe::reload_state::ReloadState;
 use access_core::domain::secret::Secret;
 use slack_client::error::{Retry, SlackError};
 use slack_client::objects::AuthTest;
@@ -37,9 +38,10 @@ pub(crate) async fn keep_bot_token_current(
     metrics: Metrics,
     timings: Timings,
 ) {
-    let reporting = report_token_state(slack.clone(), configured.clone(), metrics, timings.token_probe);
-    let user = SecretConsumer::Client { slack, known };
-    tokio::join!(watch_files(user, configured, timings.secret_files), reporting);
+    let reporting =
+        report_token_state(slack.clone(), configured.clone(), metrics.clone(), timings.token_probe);
+    let (user, reloads) = (SecretConsumer::Client { slack, known }, metrics.health().reload());
+    tokio::join!(watch_files(user, configured, reloads, timings.secret_files), reporting);
 }
 
 /// Keeps a secret that is merely passed on as new as its file. Does not end.
@@ -47,10 +49,11 @@ pub(crate) async fn keep_secret_current(
     kind: TokenKind,
     configured: Configured,
     secret: latest::Sender<Secret>,
+    reloads: ReloadState,
     timings: FileTimings,
 ) {
     let first = secret.borrow().clone();
-    watch_files(SecretConsumer::Receiver { kind, first, secret }, configured, timings).await;
+    watch_files(SecretConsumer::Receiver { kind, first, secret }, configured, reloads, timings).await;
 }
 
 /// Whether `new` may take the place of the bot token in use.
@@ -176,18 +179,23 @@ async fn report_token_state(
 }
 
 /// Watches the file of the secret that is configured at the time. Does not end.
-async fn watch_files(user: SecretConsumer, mut configured: Configured, timings: FileTimings) {
+async fn watch_files(
+    user: SecretConsumer,
+    mut configured: Configured,
+    reloads: ReloadState,
+    timings: FileTimings,
+) {
     loop {
         let secret = configured.borrow_and_update().clone();
         tokio::select! {
-            () = watch_file(&user, secret, timings) => {}
+            () = watch_file(&user, secret, &reloads, timings) => {}
             Ok(()) = configured.changed() => {}
         }
     }
 }
 
 /// Watches the file of a secret and never returns; without a file it only waits.
-async fn watch_file(user: &SecretConsumer, secret: Secret, timings: FileTimings) {
+async fn watch_file(user: &SecretConsumer, secret: Secret, reloads: &ReloadState, timings: FileTimings) {
     let (kind, file) = (user.kind(), secret.file().map(Path::to_owned));
     let Some(file) = file else { return pending().await };
     let mut files = FileWatch::new(vec![(file.clone(), Sensitivity::Secret)], timings.retry);
@@ -236,7 +244,7 @@ async fn watch_file(user: &SecretConsumer, secret: Secret, timings: FileTimings)
         if is_new {
             log_once.clear(FILE);
         }
-        if log_once.once(FILE, &failure) {
+        if !reloads.logs_faults_of(&file) && log_once.once(FILE, &failure) {
             warn!("{failure}");
         }
     }

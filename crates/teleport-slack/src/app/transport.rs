@@ -77,17 +77,20 @@ impl Transport {
         match (&self.config, config) {
             (ReviewTransport::SocketMode { .. }, ReviewTransport::SocketMode { .. }) => true,
             (ReviewTransport::Http { listener, .. }, ReviewTransport::Http { listener: new, .. }) => {
-                (listener.listen_addr, &listener.tls) == (new.listen_addr, &new.tls)
+                self.socket_at(new.listen_addr).is_some() && listener.tls == new.tls
             }
             _ => false,
         }
     }
 
-    /// The socket, if it listens at the address that the configuration calls so.
+    /// The socket, if the configuration calls its address so, or it listens there because port 0 was asked for.
     fn socket_at(&self, address: SocketAddr) -> Option<&ListeningSocket> {
+        let socket = self.socket.as_ref()?;
         match &self.config {
-            ReviewTransport::Http { listener, .. } if listener.listen_addr == address => self.socket.as_ref(),
-            ReviewTransport::Http { .. } | ReviewTransport::SocketMode { .. } => None,
+            ReviewTransport::Http { listener, .. } => {
+                [listener.listen_addr, socket.address()].contains(&address).then_some(socket)
+            }
+            ReviewTransport::SocketMode { .. } => None,
         }
     }
 
@@ -143,10 +146,10 @@ impl Transport {
         before: Option<&Self>,
         until: &CancellationToken,
     ) -> Result<Vec<Task>, ExitError> {
-        let files = context.timings.listener_files;
+        let timings = context.timings.http;
         let bound = match before.and_then(|before| before.socket_at(listener.listen_addr)) {
-            Some(socket) => Listener::take_over(socket, listener.tls, files).await,
-            None => Listener::bind(listener.listen_addr, listener.tls, files).await,
+            Some(socket) => Listener::take_over(socket, listener.tls, timings).await,
+            None => Listener::bind(listener.listen_addr, listener.tls, timings).await,
         };
         let bound = bound.map_err(|error| ExitError::from_cause(error.cause(), error))?;
         self.socket = Some(bound.socket().map_err(|error| ExitError::from_cause(Cause::Environment, error))?);
@@ -155,7 +158,7 @@ impl Transport {
             let (receiver, secret) = (Arc::clone(&receiver), secret.borrow().clone());
             async move { receiver.receive_callback(&secret, &headers, &body) }
         };
-        let listening = bound.run(handler, until.clone(), context.timings.shutdown.listeners);
+        let listening = bound.run(handler, until.clone());
         Ok(vec![
             Task::endless("signing secret", until, self.keep_current(TokenKind::Signing, context)),
             Task::new("callbacks", until, listening),
@@ -170,7 +173,8 @@ impl Transport {
     ) -> impl Future<Output = ()> + Send + use<> {
         let (configured, in_use) = (self.configured.subscribe(), self.in_use.clone());
         let files = context.timings.secret_files;
-        token_reloader::keep_secret_current(kind, configured, in_use, files)
+        let reloads = context.metrics.health().reload();
+        token_reloader::keep_secret_current(kind, configured, in_use, reloads, files)
     }
 }
 

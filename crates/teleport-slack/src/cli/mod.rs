@@ -6,7 +6,9 @@ pub mod check;
 pub mod configure;
 #[cfg(feature = "demo")]
 pub mod demo;
+pub mod explain;
 pub mod manifest;
+pub mod resources;
 pub mod start;
 pub mod version;
 
@@ -28,8 +30,10 @@ use crate::supervise::journal;
     after_help = "Examples:\n  \
         teleport-slack configure > teleport-slack.toml    write a configuration to fill in\n  \
         teleport-slack manifest -c teleport-slack.toml    print the Slack app to create for it\n  \
+        teleport-slack resources -c teleport-slack.toml   print the role and the user for Teleport\n  \
         teleport-slack check                              look at the configuration, Teleport and Slack\n  \
         teleport-slack check --offline                    look at the configuration and its files only\n  \
+        teleport-slack explain REQUEST                    say who was notified of a request, and why others were not\n  \
         teleport-slack start                              run with /etc/teleport-slack.toml\n  \
         teleport-slack start -c teleport-slack.toml -d    run with another file, and log each step\n\n\
         Exit status: 0 done, 1 failed while running, 2 wrong command line,\n\
@@ -53,9 +57,15 @@ enum Command {
         78 wrong configuration."
     )]
     Check(check::Args),
+    /// Say of one request who was notified, who was not and why, and who may decide it. Changes nothing.
+    #[command(after_help = explain::HELP)]
+    Explain(explain::Args),
     /// Print the manifest of a Slack app with the scopes that the configuration needs.
     #[command(after_help = manifest::HELP)]
     Manifest(manifest::Args),
+    /// Print the role and the user for Teleport with the rights that the configuration needs.
+    #[command(after_help = resources::HELP)]
+    Resources(resources::Args),
     /// Run until stopped: watch Teleport, post to Slack.
     Start(start::Args),
     /// Print the version.
@@ -93,8 +103,13 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             Ok(status) => return status,
             Err(failure) => Err(failure),
         },
+        Command::Explain(args) => match explain::run(&args) {
+            Ok(status) => return status,
+            Err(failure) => Err(failure),
+        },
         Command::Configure => configure::run(),
         Command::Manifest(args) => manifest::run(args),
+        Command::Resources(args) => resources::run(args),
         Command::Start(args) => start::run(args),
         Command::Version => version::run(),
         #[cfg(feature = "demo")]

@@ -201,7 +201,8 @@ pub(super) fn quote(text: &str) -> String {
         }
         match character {
             '"' | '\\' => out.extend(['\\', character]),
-            c => text::push(&mut out, c, needs_escape),
+            // A space that is none would be taken for one.
+            c => text::push(&mut out, c, needs_escape || c != ' ' && text::is_blank(c)),
         }
     }
     out.push('"');

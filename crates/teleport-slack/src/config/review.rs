@@ -98,7 +98,7 @@ pub(super) fn review(
         explicit: users::users(&mut table),
         id_trait: id_trait.as_given().map(|entry| entry.value.clone()),
         email_match,
-        is_needed: is_on && mode != Some(ModeSetting::Reviewer),
+        is_needed: is_on && mode != Some(ModeSetting::Reviewer) && !matches!(id_trait, Field::Bad),
     };
     let rules = table.each(&schema::RULE, "rule", |table| rule(table, &mapping));
     let report = table.report();

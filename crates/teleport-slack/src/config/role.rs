@@ -1,8 +1,10 @@
 //! The remedies for a text that cannot name roles. The language itself is `access_core`'s to know.
 
 use access_core::domain::role_pattern::{InvalidPattern, RolePattern};
+use access_core::domain::unseen::{Unseen, as_seen_strictly};
 
 use super::report::{Report, quote, quote_list, quote_whole};
+use super::unseen::write_as_seen;
 
 /// Where the text stands, which decides how several are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,8 +38,18 @@ pub(super) fn role_pattern(
 fn remedy(problem: InvalidPattern, text: &str, place: PatternPosition) -> String {
     match problem {
         InvalidPattern::Empty => "write the role's name, or \"*\" for all others".to_owned(),
-        InvalidPattern::Blanks => format!("write {}", quote(text.trim())),
-        InvalidPattern::Control => "write the role's name on one line, as Teleport shows it".to_owned(),
+        InvalidPattern::Blanks => match RolePattern::parse(text.trim()) {
+            Ok(_) => format!("write {}", quote(text.trim())),
+            Err(problem) => remedy(problem, text.trim(), place),
+        },
+        InvalidPattern::Unseen(unseen) => {
+            let seen = as_seen_strictly(text);
+            let seen = match RolePattern::parse(&seen) {
+                Ok(_) | Err(InvalidPattern::Empty) => write_as_seen(text, &seen),
+                Err(problem) => remedy(problem, &seen, place),
+            };
+            format!("{seen}, or {} if the role's name really has it", with_escape(text, unseen))
+        }
         InvalidPattern::TooLong => "write a shorter one, such as \"prod-*\"".to_owned(),
         InvalidPattern::Several => {
             let each: Vec<_> = text.split(',').map(str::trim).filter(|role| !role.is_empty()).collect();
@@ -61,7 +73,8 @@ fn remedy(problem: InvalidPattern, text: &str, place: PatternPosition) -> String
         }
         InvalidPattern::LooseAlternatives => {
             let inner = text.strip_prefix('^').and_then(|rest| rest.strip_suffix('$')).unwrap_or(text);
-            match quote_whole(&format!("^({inner})$")) {
+            let both = format!("^({inner})$");
+            match quote_whole(&both).filter(|_| RolePattern::parse(&both).is_ok()) {
                 Some(both) => format!("write {both}"),
                 None => "put brackets around all alternatives: \"^(a|b)$\"".to_owned(),
             }
@@ -70,6 +83,15 @@ fn remedy(problem: InvalidPattern, text: &str, place: PatternPosition) -> String
             format!("keep only the first ^ and the last $, or {}", by_name(text))
         }
     }
+}
+
+/// The pattern that means the character, if it is what stands in the text.
+fn with_escape(text: &str, unseen: Unseen) -> String {
+    let name = || RolePattern::literal(text);
+    let pattern = RolePattern::escaped_expression(text)
+        .or_else(|| (!text.contains(['*', '?'])).then(name))
+        .and_then(|pattern| quote_whole(&pattern));
+    pattern.unwrap_or_else(|| format!("a regular expression with {} in it", unseen.escape()))
 }
 
 /// The text as a whole regular expression, in quotes, if it can be one. A sign at one end only leaves the other open.

@@ -9,8 +9,10 @@ use super::modes::{self, Sensitivity};
 use super::raw::Entry;
 use super::report::{Report, quote, quote_whole};
 use super::source::{Source, read_token_file};
+use super::unseen::report_unseen;
 use crate::secret_shape::{SecretKind, secret_in};
 use access_core::domain::secret::Secret;
+use access_core::domain::unseen::Unseen;
 
 /// Which secret a key must hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,6 +58,11 @@ pub(super) fn resolve(
         return Some(Secret::new(""));
     }
     let line = Some(entry.line);
+    if entry.value.trim_start().starts_with('/')
+        && report_unseen(report, entry.line, &entry.key, &entry.value)
+    {
+        return None;
+    }
     let (text, place) = if entry.value.starts_with('/') {
         let path = PathBuf::from(&entry.value);
         let shown = quote(&entry.value);
@@ -130,9 +137,27 @@ const WANT_APP: &str = "an \"App-Level Token\" (xapp-…) with the scope connect
                         in your Slack app's settings";
 const WANT_SIGNING: &str = "the \"Signing Secret\" from \"Basic Information\" in your Slack app's settings";
 
+const COPY_AGAIN: &str = "copy it again; it is a single line of letters, digits and hyphens";
+
 /// Completes "this …" or "the file … …" with what is wrong, and says the remedy. Of a text in a file it says where to write
 /// the right one.
-fn check(kind: TokenKind, text: &str, is_in_file: bool) -> Result<(), (&'static str, String)> {
+fn check(kind: TokenKind, text: &str, is_in_file: bool) -> Result<(), (String, String)> {
+    match Unseen::in_strict_text(text) {
+        Some(unseen) if !is_of_another_kind(text) => {
+            Err((format!("has what no token has: {unseen}"), COPY_AGAIN.to_owned()))
+        }
+        _ => check_kind(kind, text, is_in_file).map_err(|(cause, remedy)| (cause.to_owned(), remedy)),
+    }
+}
+
+/// Whether it is a secret that no key of the configuration takes.
+fn is_of_another_kind(text: &str) -> bool {
+    use SecretKind::{Password, PrivateKey, WebToken, Webhook};
+    matches!(secret_in(text), Some(Webhook | PrivateKey | WebToken | Password))
+}
+
+/// The same of a text that is all visible.
+fn check_kind(kind: TokenKind, text: &str, is_in_file: bool) -> Result<(), (&'static str, String)> {
     let want = match kind {
         TokenKind::Bot => WANT_BOT,
         TokenKind::App => WANT_APP,
@@ -146,10 +171,7 @@ fn check(kind: TokenKind, text: &str, is_in_file: bool) -> Result<(), (&'static 
     if text.starts_with('$') {
         return Err(("is the name of a variable; variables are not filled in", want));
     }
-    if matches!(
-        secret_in(text),
-        Some(SecretKind::Webhook | SecretKind::PrivateKey | SecretKind::WebToken | SecretKind::Password)
-    ) {
+    if is_of_another_kind(text) {
         return Err(("is a secret of another kind", want));
     }
     match (kind, prefix(text)) {
@@ -186,10 +208,7 @@ fn check(kind: TokenKind, text: &str, is_in_file: bool) -> Result<(), (&'static 
         }
     }
     if !text.bytes().all(|byte| byte.is_ascii_graphic()) {
-        return Err((
-            "has spaces, line breaks or other characters that no token has",
-            "copy it again; it is a single line of letters, digits and hyphens".to_owned(),
-        ));
+        return Err(("has spaces or other characters that no token has", COPY_AGAIN.to_owned()));
     }
     Ok(())
 }

@@ -3,11 +3,13 @@
 use std::collections::BTreeMap;
 
 use access_core::domain::ids::SlackUserId;
+use access_core::domain::unseen::as_seen;
 
 use super::names::{is_user_group_id, looks_like_user_id, user_name_problem};
 use super::raw::{Field, TableReader};
 use super::recipient::is_user_id;
-use super::report::quote;
+use super::report::{Report, quote};
+use super::unseen::report_unseen;
 
 /// The mappings that are configured.
 #[derive(Clone, Debug, Default)]
@@ -18,7 +20,8 @@ pub(super) struct MappingConfig {
     pub(super) id_trait: Option<String>,
     /// Whether an e-mail address that equals the user name is one.
     pub(super) email_match: bool,
-    /// Whether rules need them: users decide in Slack, and the rules judge.
+    /// Whether rules need them: users decide in Slack, and the rules judge. Also `false` if the trait is not known for a
+    /// mistake in it.
     pub(super) is_needed: bool,
 }
 
@@ -64,7 +67,7 @@ pub(super) fn users(table: &mut TableReader<'_, '_>) -> BTreeMap<SlackUserId, St
     for entry in entries {
         let line = Some(entry.texts.line);
         let key = &entry.texts.key;
-        if !is_user_id(&entry.name) {
+        if !report_unseen(report, entry.texts.line, key, &entry.name) && !is_user_id(&entry.name) {
             let remedy = "write the member ID from the person's Slack profile, such as U012AB3CD";
             report.error(line, key, "this is not the id of a Slack person", remedy);
         }
@@ -76,17 +79,25 @@ pub(super) fn users(table: &mut TableReader<'_, '_>) -> BTreeMap<SlackUserId, St
                 continue;
             }
         };
-        if let Some((cause, remedy)) = user_name_problem(user) {
-            report.error(line, key, format!("{}: {cause}", quote(user)), remedy);
-        } else if is_user_group_id(user) || looks_like_user_id(user) {
-            let cause =
-                format!("{} has the form of a Slack id, and this is for a Teleport user", quote(user));
-            let remedy = "if no Teleport user is called so, write the name that `tctl users ls` shows";
-            report.warn(line, key, cause, remedy);
-        }
-        users.insert(SlackUserId::new(entry.name), user.clone());
+        check_user_name(user, entry.texts.line, key, report);
+        // As the operator meant it, so that no rule is said to name an unknown user on top of it.
+        users.insert(SlackUserId::new(as_seen(&entry.name)), as_seen(user));
     }
     users
+}
+
+/// Reports why no Teleport user is called so, or that a Slack account may be meant.
+fn check_user_name(user: &str, line: usize, key: &str, report: &mut Report) {
+    if report_unseen(report, line, key, user) {
+        return;
+    }
+    if let Some((cause, remedy)) = user_name_problem(user) {
+        report.error(Some(line), key, format!("{}: {cause}", quote(user)), remedy);
+    } else if is_user_group_id(user) || looks_like_user_id(user) {
+        let cause = format!("{} has the form of a Slack id, and this is for a Teleport user", quote(user));
+        let remedy = "if no Teleport user is called so, write the name that `tctl users ls` shows";
+        report.warn(Some(line), key, cause, remedy);
+    }
 }
 
 /// The name of the trait. Templates of roles write it longer.
@@ -100,7 +111,9 @@ pub(super) fn id_trait(table: &mut TableReader<'_, '_>) -> Field<String> {
     }
     let cause = format!("{} is not the bare name of a trait", quote(&entry.value));
     let remedy = match bare {
-        "" => "write the trait's name, such as \"slack_uid\"".to_owned(),
+        bare if bare.is_empty() || bare.contains(['{', '}', ' ']) => {
+            "write the trait's name, such as \"slack_uid\"".to_owned()
+        }
         bare => format!("write {}", quote(bare)),
     };
     table.report().error(Some(entry.line), &entry.key, cause, remedy);

@@ -13,15 +13,14 @@ use tokio::time::Instant;
 
 use super::timings::ControllerTimings;
 
-/// A channel without a probe for this long after its last wait is forgotten.
-const FORGET_AFTER: Duration = Duration::from_secs(3_600);
-
 /// The channels that refuse.
 #[derive(Debug)]
 pub(super) struct ChannelBreaker {
     channels: HashMap<String, Circuit>,
     probe_interval: Duration,
     stagger: Duration,
+    /// A channel without a probe for this long after its last wait is forgotten.
+    forget_after: Duration,
 }
 
 /// A channel that refuses.
@@ -44,6 +43,7 @@ impl ChannelBreaker {
             channels: HashMap::new(),
             probe_interval: timings.refused_probe_interval,
             stagger: timings.refused_stagger,
+            forget_after: timings.forget_channel_after,
         }
     }
 
@@ -77,7 +77,8 @@ impl ChannelBreaker {
         now: Instant,
         delay: impl FnOnce(u32) -> Duration,
     ) -> Duration {
-        self.channels.retain(|_, circuit| circuit.next_attempt + FORGET_AFTER > now);
+        let forget_after = self.forget_after;
+        self.channels.retain(|_, circuit| circuit.next_attempt + forget_after > now);
         let failures = match self.channels.get(channel) {
             // It was in flight already when the channel first refused.
             Some(circuit) if circuit.probing.is_none() && now < circuit.next_attempt => {

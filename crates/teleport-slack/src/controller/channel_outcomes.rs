@@ -12,9 +12,6 @@ use tokio::time::Instant;
 
 use super::timings::ControllerTimings;
 
-/// A destination unused for this long is forgotten. Then nothing is certain about it, which delays an in-doubt message but
-/// duplicates none.
-const FORGET_AFTER: Duration = Duration::from_secs(3_600);
 /// Destinations remembered at most.
 const MAX_CHANNELS: usize = 10_000;
 
@@ -23,6 +20,9 @@ const MAX_CHANNELS: usize = 10_000;
 pub(super) struct ChannelStates {
     channels: HashMap<String, ChannelState>,
     probe_interval: Duration,
+    /// A destination unused for this long is forgotten. Then nothing is certain about it, which delays an in-doubt message but
+    /// duplicates none.
+    forget_after: Duration,
 }
 
 #[derive(Debug)]
@@ -35,7 +35,12 @@ struct ChannelState {
 impl ChannelStates {
     /// Nothing is known of any destination yet.
     pub(super) fn new(timings: &ControllerTimings) -> Self {
-        Self { channels: HashMap::new(), probe_interval: timings.no_access_probe_interval }
+        let ControllerTimings { no_access_probe_interval, forget_channel_after, .. } = *timings;
+        Self {
+            channels: HashMap::new(),
+            probe_interval: no_access_probe_interval,
+            forget_after: forget_channel_after,
+        }
     }
 
     /// Remembers the outcome of a post that can be recorded.
@@ -77,7 +82,8 @@ impl ChannelStates {
     fn entry(&mut self, destination: &str) -> &mut ChannelState {
         let now = Instant::now();
         if self.channels.len() >= MAX_CHANNELS && !self.channels.contains_key(destination) {
-            self.channels.retain(|_, destination| destination.last_used + FORGET_AFTER > now);
+            let forget_after = self.forget_after;
+            self.channels.retain(|_, destination| destination.last_used + forget_after > now);
             if self.channels.len() >= MAX_CHANNELS {
                 self.channels.clear();
             }

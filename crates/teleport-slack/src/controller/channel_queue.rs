@@ -12,18 +12,8 @@ use access_core::record::Operation;
 use jiff::Timestamp;
 use tokio::time::Instant;
 
-/// Slack's figure: one message a second into a channel.
-const INTERVAL: Duration = Duration::from_secs(1);
-/// A channel where no operation waited for this long has no delay again.
-const RESET_AFTER: Duration = Duration::from_secs(10);
-/// A call that takes longer no longer blocks the operations behind it.
-const MAX_BLOCKING: Duration = Duration::from_secs(1);
-/// An operation that does not start at its turn loses the turn after this time: another daemon applied it, or it is not
-/// needed any more.
-const TURN_TIMEOUT: Duration = Duration::from_secs(2);
-/// An operation that waits for something else, such as the end of a pause, blocks the others only if that ends within this
-/// time.
-const LOOKAHEAD: Duration = Duration::from_secs(1);
+use super::timings::TurnTimings;
+
 /// After this many failures in a row the next operation may pass once: the cause may be the message, not the channel.
 const FAILURES_BEFORE_BYPASS: u32 = 3;
 /// How many reconciles may stay and wait for their turn.
@@ -54,12 +44,16 @@ impl QueuedOperation {
 }
 
 /// The queues of all channels with a post in flight or waiting.
-#[derive(Debug, Default)]
-pub(super) struct ChannelQueues(HashMap<String, ChannelQueue>);
+#[derive(Debug)]
+pub(super) struct ChannelQueues {
+    by_channel: HashMap<String, ChannelQueue>,
+    timings: TurnTimings,
+}
 
 /// The operations that wait for one channel.
 #[derive(Debug)]
 struct ChannelQueue {
+    timings: TurnTimings,
     /// No post begins earlier.
     not_before: Instant,
     /// Whether Slack rate-limited the channel.
@@ -85,21 +79,26 @@ struct Waiter {
 
 impl Waiter {
     /// Whether the operations behind it wait for it.
-    fn is_blocking(self, now: Instant) -> bool {
-        self.due + TURN_TIMEOUT > now && (self.is_ready || self.due <= now + LOOKAHEAD)
+    fn is_blocking(self, now: Instant, timings: &TurnTimings) -> bool {
+        self.has_turn(now, timings) && (self.is_ready || self.due <= now + timings.lookahead)
+    }
+
+    /// Whether it did not miss its turn.
+    fn has_turn(self, now: Instant, timings: &TurnTimings) -> bool {
+        self.due + timings.turn_timeout > now
     }
 }
 
 impl ChannelQueue {
-    fn new(now: Instant) -> Self {
-        let (busy, waiting, failed, passed) = (None, BTreeMap::new(), None, None);
+    fn new(now: Instant, timings: TurnTimings) -> Self {
         Self {
+            timings,
             not_before: now,
             is_throttled: false,
-            in_flight: busy,
-            waiters: waiting,
-            last_failure: failed,
-            bypassed: passed,
+            in_flight: None,
+            waiters: BTreeMap::new(),
+            last_failure: None,
+            bypassed: None,
         }
     }
 
@@ -113,7 +112,9 @@ impl ChannelQueue {
     fn position(&self, caller: &QueuedOperation, now: Instant) -> u32 {
         let before = self.waiters.range(..caller).take(MAX_POSITION);
         let count = before.filter(|(other, waiting)| {
-            waiting.is_blocking(now) && self.bypassed.as_ref() != Some(*other) && !caller.is_same_post(other)
+            waiting.is_blocking(now, &self.timings)
+                && self.bypassed.as_ref() != Some(*other)
+                && !caller.is_same_post(other)
         });
         u32::try_from(count.count()).unwrap_or(u32::MAX)
     }
@@ -124,7 +125,7 @@ impl ChannelQueue {
             return Vec::new();
         }
         let counts = |(caller, waiting): &(&QueuedOperation, &Waiter)| {
-            waiting.is_blocking(now) && self.bypassed.as_ref() != Some(*caller)
+            waiting.is_blocking(now, &self.timings) && self.bypassed.as_ref() != Some(*caller)
         };
         let near = self.waiters.iter().filter(counts).take(if self.is_throttled { 1 } else { MAX_PARKED });
         near.filter(|(_, waiting)| !waiting.is_parked).map(|(caller, _)| caller.id.clone()).collect()
@@ -132,6 +133,16 @@ impl ChannelQueue {
 }
 
 impl ChannelQueues {
+    /// No operation waits yet.
+    pub(super) fn new(timings: TurnTimings) -> Self {
+        Self { by_channel: HashMap::new(), timings }
+    }
+
+    fn queue(&mut self, channel: &str, now: Instant) -> &mut ChannelQueue {
+        let Self { by_channel, timings } = self;
+        by_channel.entry(channel.to_owned()).or_insert_with(|| ChannelQueue::new(now, *timings))
+    }
+
     /// `None` if it is the operation's turn; else how long it waits at most. It keeps its position. Asking alone does
     /// not begin anything.
     pub(super) fn required_wait(
@@ -140,23 +151,24 @@ impl ChannelQueues {
         caller: &QueuedOperation,
         now: Instant,
     ) -> Option<Duration> {
-        let queue = self.0.get_mut(channel)?;
+        let TurnTimings { interval, reset_after, max_blocking, .. } = self.timings;
+        let queue = self.by_channel.get_mut(channel)?;
         let is_idle = queue.in_flight.is_none() && queue.waiters.is_empty();
-        if is_idle && queue.not_before + RESET_AFTER <= now {
-            self.0.remove(channel);
+        if is_idle && queue.not_before + reset_after <= now {
+            self.by_channel.remove(channel);
             return None;
         }
         let mut earliest = queue.not_before;
         match &queue.in_flight {
             Some((busy, _)) if busy == caller => {}
-            Some((_, since)) => earliest = earliest.max(*since + MAX_BLOCKING),
+            Some((_, since)) => earliest = earliest.max(*since + max_blocking),
             None => {}
         }
         let position = queue.position(caller, now);
         if position == 0 && earliest <= now {
             return None;
         }
-        let step = if queue.is_throttled { INTERVAL } else { MAX_BLOCKING };
+        let step = if queue.is_throttled { interval } else { max_blocking };
         let due = earliest.max(now) + step * position;
         queue.insert(caller, due, true);
         Some(due - now)
@@ -169,7 +181,7 @@ impl ChannelQueues {
         callers: impl IntoIterator<Item = QueuedOperation>,
         now: Instant,
     ) {
-        let queue = self.0.entry(channel.to_owned()).or_insert_with(|| ChannelQueue::new(now));
+        let queue = self.queue(channel, now);
         let in_flight = queue.in_flight.as_ref().map(|(busy, _)| busy.clone());
         for caller in callers {
             let is_in_flight = in_flight.as_ref().is_some_and(|busy| busy.is_same_post(&caller));
@@ -181,30 +193,30 @@ impl ChannelQueues {
 
     /// The operation begins to post.
     pub(super) fn begin(&mut self, channel: &str, caller: &QueuedOperation, now: Instant) {
-        if self.0.len() > MAX_QUEUES {
+        if self.by_channel.len() > MAX_QUEUES {
             self.evict_idle(now);
         }
-        let queue = self.0.entry(channel.to_owned()).or_insert_with(|| ChannelQueue::new(now));
+        let queue = self.queue(channel, now);
         queue.waiters.remove(caller);
-        queue
-            .waiters
-            .retain(|other, waiting| waiting.due + TURN_TIMEOUT > now && !caller.is_same_post(other));
+        let timings = queue.timings;
+        queue.waiters.retain(|other, waiting| waiting.has_turn(now, &timings) && !caller.is_same_post(other));
         queue.in_flight = Some((caller.clone(), now));
     }
 
     /// One message is sent.
     pub(super) fn consume(&mut self, channel: &str, now: Instant) {
-        if let Some(queue) = self.0.get_mut(channel).filter(|queue| queue.is_throttled) {
-            queue.not_before = queue.not_before.max(now + INTERVAL);
+        if let Some(queue) = self.by_channel.get_mut(channel).filter(|queue| queue.is_throttled) {
+            queue.not_before = queue.not_before.max(now + queue.timings.interval);
         }
     }
 
     /// Whether the operation is so near its turn that its reconcile may stay, and whether its turn has come.
     pub(super) fn try_park(&mut self, channel: &str, caller: &QueuedOperation, now: Instant) -> Option<bool> {
-        let queue = self.0.get_mut(channel)?;
+        let queue = self.by_channel.get_mut(channel)?;
         let position = queue.position(caller, now);
-        let is_free = queue.in_flight.as_ref().is_none_or(|(_, since)| *since + MAX_BLOCKING <= now)
-            && queue.not_before <= now;
+        let is_free =
+            queue.in_flight.as_ref().is_none_or(|(_, since)| *since + queue.timings.max_blocking <= now)
+                && queue.not_before <= now;
         let is_near =
             !queue.is_throttled && usize::try_from(position).is_ok_and(|position| position < MAX_PARKED);
         let waiting = queue.waiters.get_mut(caller)?;
@@ -214,14 +226,16 @@ impl ChannelQueues {
 
     /// Its reconcile does not stay any longer.
     pub(super) fn unpark(&mut self, channel: &str, caller: &QueuedOperation) {
-        if let Some(waiting) = self.0.get_mut(channel).and_then(|queue| queue.waiters.get_mut(caller)) {
+        if let Some(waiting) =
+            self.by_channel.get_mut(channel).and_then(|queue| queue.waiters.get_mut(caller))
+        {
             waiting.is_parked = false;
         }
     }
 
     /// The operation that posts has ended, with any outcome. Returns the requests to wake now.
     pub(super) fn end(&mut self, channel: &str, caller: &QueuedOperation, now: Instant) -> Vec<RequestId> {
-        let Some(queue) = self.0.get_mut(channel) else { return Vec::new() };
+        let Some(queue) = self.by_channel.get_mut(channel) else { return Vec::new() };
         if queue.in_flight.as_ref().is_none_or(|(busy, _)| busy != caller) {
             return Vec::new();
         }
@@ -231,7 +245,7 @@ impl ChannelQueues {
             && queue.not_before <= now
             && !queue.is_throttled
         {
-            self.0.remove(channel);
+            self.by_channel.remove(channel);
             return Vec::new();
         }
         queue.next_to_wake(now)
@@ -240,7 +254,7 @@ impl ChannelQueues {
     /// The same for all operations of one request.
     pub(super) fn end_all(&mut self, id: &RequestId, now: Instant) -> Vec<RequestId> {
         let is_its = |queue: &ChannelQueue| queue.in_flight.as_ref().is_some_and(|(busy, _)| busy.id == *id);
-        let begun = self.0.iter().filter(|(_, queue)| is_its(queue));
+        let begun = self.by_channel.iter().filter(|(_, queue)| is_its(queue));
         let begun: Vec<_> = begun
             .filter_map(|(channel, queue)| Some((channel.clone(), queue.in_flight.clone()?.0)))
             .collect();
@@ -256,28 +270,26 @@ impl ChannelQueues {
         is_ready: bool,
         now: Instant,
     ) {
-        self.0
-            .entry(channel.to_owned())
-            .or_insert_with(|| ChannelQueue::new(now))
-            .insert(caller, due, is_ready);
+        self.queue(channel, now).insert(caller, due, is_ready);
     }
 
     /// The operation waits for something that may take long, or for nothing.
     pub(super) fn remove(&mut self, channel: &str, caller: &QueuedOperation) {
-        if let Some(queue) = self.0.get_mut(channel) {
+        if let Some(queue) = self.by_channel.get_mut(channel) {
             queue.waiters.remove(caller);
         }
     }
 
     /// The operation is not needed. Returns the requests to wake now.
     pub(super) fn leave(&mut self, caller: &QueuedOperation, now: Instant) -> Vec<RequestId> {
-        let left = self.0.values_mut().filter_map(|queue| queue.waiters.remove(caller).map(|_| queue));
+        let left =
+            self.by_channel.values_mut().filter_map(|queue| queue.waiters.remove(caller).map(|_| queue));
         left.filter(|queue| queue.in_flight.is_none()).flat_map(|queue| queue.next_to_wake(now)).collect()
     }
 
     /// The channel accepted a message.
     pub(super) fn on_accepted(&mut self, channel: &str, caller: &QueuedOperation) {
-        if let Some(queue) = self.0.get_mut(channel) {
+        if let Some(queue) = self.by_channel.get_mut(channel) {
             queue.last_failure = None;
             if queue.bypassed.as_ref() == Some(caller) {
                 queue.bypassed = None;
@@ -288,7 +300,7 @@ impl ChannelQueues {
     /// Slack, or the connection to it, failed for a while. The operation comes again at `due`; those behind wait for it, but
     /// not forever.
     pub(super) fn on_failure(&mut self, channel: &str, caller: &QueuedOperation, due: Instant, now: Instant) {
-        let queue = self.0.entry(channel.to_owned()).or_insert_with(|| ChannelQueue::new(now));
+        let queue = self.queue(channel, now);
         queue.insert(caller, due, false);
         let times = match &queue.last_failure {
             Some((before, times)) if before == caller => times + 1,
@@ -308,16 +320,18 @@ impl ChannelQueues {
     /// Slack rate-limited `channel` until `from`. The caller keeps its position in the queue.
     pub(super) fn throttle(&mut self, channel: &str, caller: &QueuedOperation, from: Instant, now: Instant) {
         self.evict_idle(now);
-        let queue = self.0.entry(channel.to_owned()).or_insert_with(|| ChannelQueue::new(now));
+        let queue = self.queue(channel, now);
         (queue.not_before, queue.is_throttled) = (queue.not_before.max(from), true);
         queue.insert(caller, from, true);
     }
 
     /// Forgets idle queues.
     fn evict_idle(&mut self, now: Instant) {
-        self.0.retain(|_, queue| {
-            queue.waiters.retain(|_, waiting| waiting.due + TURN_TIMEOUT > now);
-            queue.in_flight.is_some() || !queue.waiters.is_empty() || queue.not_before + RESET_AFTER > now
+        let timings = self.timings;
+        self.by_channel.retain(|_, queue| {
+            queue.waiters.retain(|_, waiting| waiting.has_turn(now, &timings));
+            let is_waited_for = queue.in_flight.is_some() || !queue.waiters.is_empty();
+            is_waited_for || queue.not_before + timings.reset_after > now
         });
     }
 }

@@ -23,8 +23,7 @@ use access_core::domain::error_chain::seconds;
 use slack_client::error::SlackError;
 use slack_client::method::Method;
 
-/// The minimum time between two log lines about in-doubt messages of one destination, and the cause of these lines.
-const LOG_INTERVAL: Duration = Duration::from_secs(60);
+/// The cause of log lines about in-doubt messages.
 const IN_DOUBT: &str = "in doubt";
 
 impl SlackSender {
@@ -118,7 +117,7 @@ impl SlackSender {
         let delay = self.timings.no_access.delay(failures.max(attempts) + 1, fastrand::u64(..));
         let delay = next_attempt.map_or(delay, |next| delay.min(next));
         let retry_in_s = seconds(delay);
-        match self.log_once.at_most_each(LOG_INTERVAL, destination, IN_DOUBT) {
+        match self.log_once.once_a_minute(destination, IN_DOUBT) {
             Some(suppressed) => {
                 let times = suppressed + 1;
                 let when = match next_attempt {

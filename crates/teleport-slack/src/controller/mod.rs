@@ -33,6 +33,7 @@ mod lease;
 mod reconcile_error;
 mod reconciler;
 mod timings;
+pub(crate) mod view;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -57,7 +58,8 @@ use self::planner::Planner;
 use self::reconciler::{Action, Reconciler};
 use self::settings::can_submit;
 pub use self::settings::{ReviewHandles, Settings};
-pub use self::timings::ControllerTimings;
+use self::timings::MAX_WAIT;
+pub use self::timings::{ControllerTimings, TurnTimings};
 use crate::controller::executor::Executor;
 use crate::controller::lag::Lag;
 use crate::controller::recipient_lookup::RecipientLookup;
@@ -68,7 +70,7 @@ use crate::observe::health::Stage;
 use crate::observe::log_once::SharedLogOnce;
 use crate::observe::metrics::Metrics;
 use crate::observe::skew::Side;
-use crate::supervise::clock::{CLOCK_CHECK_INTERVAL, Clock, ClockPair};
+use crate::supervise::clock::{Clock, ClockPair};
 use crate::supervise::worker_pool::MAX_RECONCILES;
 use slack_client::TokenStatus;
 use slack_client::directory::Directory;
@@ -229,7 +231,7 @@ impl Controller {
         resync.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut clocks = ClockPair::of(&self.reconciler.planner.clock);
         let mut clock_check =
-            tokio::time::interval_at(Instant::now() + CLOCK_CHECK_INTERVAL, CLOCK_CHECK_INTERVAL);
+            tokio::time::interval_at(Instant::now() + timings.clock_check, timings.clock_check);
         clock_check.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             self.start_ready();
@@ -489,8 +491,8 @@ impl Controller {
     }
 }
 
-/// The instant at which the wall clock will show `at`; now if that has passed, at most a day ahead.
+/// The instant at which the wall clock will show `at`; now if that has passed.
 fn to_instant(at: Timestamp, now: Timestamp) -> Instant {
     let left = Duration::try_from(at.duration_since(now)).unwrap_or(Duration::ZERO);
-    Instant::now() + left.min(Duration::from_secs(86_400))
+    Instant::now() + left.min(MAX_WAIT)
 }

@@ -119,7 +119,7 @@ impl Reconciler {
             let targets = self.planner.resolve(id, &mut facts, retry_state).await;
             let mut plan = self.planner.plan(&facts, &targets, retry_state);
             if let Some(position) = &position {
-                position.wait_for_earlier().await;
+                position.wait_for_earlier(self.timings.turns.start_order).await;
             }
             self.executor.await_turns(id, created, &mut plan, retry_state).await;
             position = None;

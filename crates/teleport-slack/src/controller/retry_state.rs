@@ -17,9 +17,7 @@ use tokio::time::Instant;
 
 use super::lookup_order::LookupWaiter;
 use super::recipient_lookup::{PendingLookups, ResolvedRecipient};
-
-/// The longest wait of an operation.
-const MAX_DELAY: Duration = Duration::from_secs(86_400);
+use super::timings::MAX_WAIT;
 
 /// What the watcher observed of a request.
 #[derive(Clone, Debug)]
@@ -225,7 +223,7 @@ impl RetryState {
 
     /// Lets the operation wait.
     pub(super) fn retry_after(&mut self, operation: Operation, delay: Duration) {
-        self.retry_at.insert(operation, Instant::now() + delay.min(MAX_DELAY));
+        self.retry_at.insert(operation, Instant::now() + delay.min(MAX_WAIT));
     }
 
     pub(super) fn defer(&mut self, operation: Operation, not_yet: &Deferred) {

@@ -85,7 +85,7 @@ impl SlackSender {
             directory,
             author,
             call_permits: Semaphore::new(MAX_CONCURRENT_CALLS),
-            queues: Mutex::default(),
+            queues: Mutex::new(ChannelQueues::new(timings.turns)),
             breaker: Mutex::new(ChannelBreaker::new(&timings)),
             channels: Mutex::new(ChannelStates::new(&timings)),
             log_once: SharedLogOnce::default(),

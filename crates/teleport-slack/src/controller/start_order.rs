@@ -10,9 +10,6 @@ use jiff::Timestamp;
 use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::Notify;
 
-/// The longest wait for an earlier reconcile, such as one whose record Teleport is slow to return.
-const MAX_WAIT: Duration = Duration::from_millis(500);
-
 type Key = (Option<Timestamp>, RequestId);
 
 /// The reconciles that have not joined the queue yet.
@@ -55,8 +52,8 @@ impl StartOrder {
 }
 
 impl OrderGuard<'_> {
-    /// Waits for the earlier reconciles, but not for long.
-    pub(super) async fn wait_for_earlier(&self) {
+    /// Waits for the earlier reconciles, but no longer than `limit`.
+    pub(super) async fn wait_for_earlier(&self, limit: Duration) {
         let wait = async {
             loop {
                 let changed = self.order.changed.notified();
@@ -67,7 +64,7 @@ impl OrderGuard<'_> {
             }
         };
         // A late reconcile may still be first if no post is in flight.
-        tokio::time::timeout(MAX_WAIT, wait).await.ok();
+        tokio::time::timeout(limit, wait).await.ok();
     }
 
     fn has_earlier(&self) -> bool {
@@ -91,6 +88,8 @@ mod tests {
 
     use super::*;
 
+    const LIMIT: Duration = Duration::from_millis(500);
+
     fn made(second: i64) -> Option<Timestamp> {
         Timestamp::from_second(second).ok()
     }
@@ -101,7 +100,7 @@ mod tests {
         let id = RequestId::new;
         let [one, three, two] =
             [(1, "1"), (3, "3"), (2, "2")].map(|(at, name)| all.begin(made(at), &id(name)));
-        let mut waits = std::pin::pin!(three.wait_for_earlier());
+        let mut waits = std::pin::pin!(three.wait_for_earlier(LIMIT));
         assert_eq!(poll!(&mut waits), Poll::Pending);
         drop(one);
         assert_eq!(poll!(&mut waits), Poll::Ready(()), "the second began later");
@@ -114,7 +113,7 @@ mod tests {
         let _slow = all.begin(made(1), &RequestId::new("1"));
         let other = all.begin(made(2), &RequestId::new("2"));
         let begun = Instant::now();
-        other.wait_for_earlier().await;
-        assert_eq!(begun.elapsed(), MAX_WAIT);
+        other.wait_for_earlier(LIMIT).await;
+        assert_eq!(begun.elapsed(), LIMIT);
     }
 }

@@ -5,7 +5,6 @@
 //! a password, so it is meant for this machine or a closed network.
 
 use std::net::SocketAddr;
-use std::time::Duration;
 
 use axum::Router;
 use axum::extract::State;
@@ -19,18 +18,20 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, info};
 
 use super::server::{self, ListenerLimits};
-use super::{ListenError, bind};
+use super::{HttpTimings, ListenError, bind};
 use crate::observe::metrics::{Format, Metrics};
 use crate::supervise::worker_pool::DIAGNOSTICS_CONNECTIONS;
 
 /// The port for diagnostics.
-const DIAGNOSTICS_LIMITS: ListenerLimits = ListenerLimits {
-    name: "diagnostics listener",
-    full_consequence: "health checks may be slow",
-    connections: DIAGNOSTICS_CONNECTIONS,
-    // Who asks is near.
-    evict_after: Duration::from_millis(50),
-};
+fn diagnostics_limits(timings: HttpTimings) -> ListenerLimits {
+    ListenerLimits {
+        name: "diagnostics listener",
+        full_consequence: "health checks may be slow",
+        connections: DIAGNOSTICS_CONNECTIONS,
+        evict_after: timings.evict_question,
+        timings,
+    }
+}
 
 /// A socket that listens for questions about the daemon.
 #[derive(Debug)]
@@ -55,11 +56,12 @@ impl Diagnostics {
         self.address
     }
 
-    /// Answers until the stop, and then finishes what was begun, for at most `drain`.
-    pub async fn run(self, metrics: Metrics, stop: CancellationToken, drain: Duration) {
+    /// Answers until the stop, and then finishes what was begun, for at most [`HttpTimings::drain`].
+    pub async fn run(self, metrics: Metrics, stop: CancellationToken, timings: HttpTimings) {
         info!("Serving health and metrics on http://{}", self.address);
-        let open = server::serve(self.socket, DIAGNOSTICS_LIMITS, || None, router(metrics), &stop).await;
-        if timeout(drain, open.drain()).await.is_err() {
+        let limits = diagnostics_limits(timings);
+        let open = server::serve(self.socket, limits, || None, router(metrics), &stop).await;
+        if timeout(timings.drain, open.drain()).await.is_err() {
             open.abort();
             debug!("A client of the diagnostics listener was slow to read; closed its connection");
         }

@@ -5,7 +5,6 @@
 
 use std::future::Future;
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
@@ -19,6 +18,7 @@ use serde_json::Value;
 use tokio::time::timeout;
 use tracing::{debug, warn};
 
+use super::HttpTimings;
 use crate::observe::log_once::SharedLogOnce;
 use crate::supervise::worker_pool::{WorkError, WorkerPool};
 
@@ -30,15 +30,6 @@ const PATHS: [&str; 2] = ["/", PATH];
 
 /// The largest body read. Slack's are a few kilobytes, with a large message inside some tens.
 pub const MAX_BODY_BYTES: usize = 256 * 1024;
-
-/// How long the body may take.
-pub const BODY_LIMIT: Duration = Duration::from_secs(3);
-
-/// How long the handler is waited for. Slack gives up after 3 s in all.
-pub const RESPONSE_TIMEOUT: Duration = Duration::from_millis(2_500);
-
-/// How often it is logged that callbacks are rejected because of their number, or took too long.
-const LOG_INTERVAL: Duration = Duration::from_secs(60);
 
 /// What a request's signature is checked with. Each header was there once and is printable ASCII; nothing more is
 /// known of it.
@@ -70,32 +61,48 @@ pub enum CallbackResponse {
 pub(super) struct Handlers {
     pool: WorkerPool,
     log_once: Arc<SharedLogOnce>,
+    timings: HttpTimings,
 }
 
 impl Handlers {
     /// Their number is that of `pool`.
-    pub(super) fn new(pool: WorkerPool) -> Self {
-        Self { pool, log_once: Arc::default() }
+    pub(super) fn new(pool: WorkerPool, timings: HttpTimings) -> Self {
+        Self { pool, log_once: Arc::default(), timings }
+    }
+
+    /// The body as it came.
+    async fn read_body(&self, body: Body) -> Result<Bytes, StatusCode> {
+        // A body that announces its size is refused before it is sent.
+        if hyper::body::Body::size_hint(&body).lower() > MAX_BODY_BYTES as u64 {
+            return Err(StatusCode::PAYLOAD_TOO_LARGE);
+        }
+        match timeout(self.timings.body, Limited::new(body, MAX_BODY_BYTES).collect()).await {
+            Ok(Ok(body)) => Ok(body.to_bytes()),
+            Ok(Err(error)) if error.is::<LengthLimitError>() => Err(StatusCode::PAYLOAD_TOO_LARGE),
+            Ok(Err(_)) => Err(StatusCode::BAD_REQUEST),
+            Err(_) => Err(StatusCode::REQUEST_TIMEOUT),
+        }
     }
 
     /// The answer of a handler, or what to say instead.
     async fn respond(&self, handling: impl Future<Output = CallbackResponse> + Send + 'static) -> Response {
         if self.pool.is_full() {
-            if let Some(suppressed) = self.log_once.at_most_each(LOG_INTERVAL, "handlers", "full") {
+            if let Some(suppressed) = self.log_once.once_a_minute("handlers", "full") {
                 let working = self.pool.len();
                 warn!(working, suppressed, "Rejected a callback: too many run at this time");
             }
             return CallbackResponse::Unavailable.into_response();
         }
-        match timeout(RESPONSE_TIMEOUT, self.pool.spawn(handling)).await {
+        let limit = self.timings.respond;
+        match timeout(limit, self.pool.spawn(handling)).await {
             Ok(Ok(Ok(answer))) => answer.into_response(),
             Ok(Ok(Err(WorkError::Aborted))) => CallbackResponse::Unavailable.into_response(),
             Ok(Ok(Err(WorkError::Panicked)) | Err(_)) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
             Err(_) => {
-                if let Some(suppressed) = self.log_once.at_most_each(LOG_INTERVAL, "handlers", "slow") {
+                if let Some(suppressed) = self.log_once.once_a_minute("handlers", "slow") {
                     warn!(
                         suppressed,
-                        "A callback took longer than {RESPONSE_TIMEOUT:?}; Slack showed the user that it failed"
+                        "A callback took longer than {limit:?}; Slack showed the user that it failed"
                     );
                 }
                 CallbackResponse::Unavailable.into_response()
@@ -137,7 +144,7 @@ where
         debug!("A callback without a readable signature was refused");
         return CallbackResponse::Unauthorized.into_response();
     };
-    match read_body(body).await {
+    match handlers.read_body(body).await {
         Ok(body) => handlers.respond(async move { handler(headers, body).await }).await,
         Err(status) => {
             debug!("A callback was not read to its end: {status}");
@@ -156,18 +163,4 @@ fn signature_headers(headers: &HeaderMap) -> Option<SignatureHeaders> {
         timestamp: one("x-slack-request-timestamp")?,
         signature: one("x-slack-signature")?,
     })
-}
-
-/// The body as it came.
-async fn read_body(body: Body) -> Result<Bytes, StatusCode> {
-    // A body that announces its size is refused before it is sent.
-    if hyper::body::Body::size_hint(&body).lower() > MAX_BODY_BYTES as u64 {
-        return Err(StatusCode::PAYLOAD_TOO_LARGE);
-    }
-    match timeout(BODY_LIMIT, Limited::new(body, MAX_BODY_BYTES).collect()).await {
-        Ok(Ok(body)) => Ok(body.to_bytes()),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(StatusCode::PAYLOAD_TOO_LARGE),
-        Ok(Err(_)) => Err(StatusCode::BAD_REQUEST),
-        Err(_) => Err(StatusCode::REQUEST_TIMEOUT),
-    }
 }

@@ -9,12 +9,12 @@ pub mod certificates;
 pub mod interactivity;
 pub mod diagnostics;
 mod server;
+mod timings;
 
 use std::future::Future;
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
 use std::os::fd::AsFd;
-use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::net::TcpListener;
@@ -24,20 +24,23 @@ use tracing::{info, warn};
 
 use crate::causes::Cause;
 use crate::config::TlsFiles;
-use crate::observe::file_watch::{FileTimings, FileWatch};
+use crate::observe::file_watch::FileWatch;
 use crate::supervise::worker_pool::{CALLBACK_CONNECTIONS, CALLBACKS, WorkerPool};
 use certificates::{CertificateError, Certificates};
 use interactivity::{CallbackResponse, Handlers, SignatureHeaders};
 use server::ListenerLimits;
+pub use timings::HttpTimings;
 
 /// The port for callbacks.
-const CALLBACK_LIMITS: ListenerLimits = ListenerLimits {
-    name: "callback listener",
-    full_consequence: "clicks in Slack may fail",
-    connections: CALLBACK_CONNECTIONS,
-    // A handshake over a long way takes this much, and Slack waits 3 s in all.
-    evict_after: Duration::from_millis(500),
-};
+fn callback_limits(timings: HttpTimings) -> ListenerLimits {
+    ListenerLimits {
+        name: "callback listener",
+        full_consequence: "clicks in Slack may fail",
+        connections: CALLBACK_CONNECTIONS,
+        evict_after: timings.evict_callback,
+        timings,
+    }
+}
 
 /// A socket that listens for callbacks, and what it takes to serve it.
 #[derive(Debug)]
@@ -45,7 +48,7 @@ pub struct Listener {
     socket: TcpListener,
     address: SocketAddr,
     certificates: Option<(Certificates, FileWatch)>,
-    file_poll: Duration,
+    timings: HttpTimings,
 }
 
 /// The socket of a listener; the system closes it when all of its holders have dropped it.
@@ -53,6 +56,13 @@ pub struct Listener {
 pub struct ListeningSocket {
     socket: std::net::TcpListener,
     address: SocketAddr,
+}
+
+impl ListeningSocket {
+    /// Where it listens; with the real port if port 0 was asked for.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
 }
 
 /// Why a port cannot be listened on.
@@ -87,8 +97,7 @@ impl ListenError {
 
 impl Listener {
     /// Takes the address and reads the key and certificate. Without `tls`, every machine that can listen in on the network
-    /// can read the callbacks: meant for a proxy on the same machine that ends TLS. `files_timings` are those of the key and
-    /// certificate.
+    /// can read the callbacks: meant for a proxy on the same machine that ends TLS.
     ///
     /// # Errors
     ///
@@ -96,12 +105,12 @@ impl Listener {
     pub async fn bind(
         address: SocketAddr,
         tls: Option<TlsFiles>,
-        files_timings: FileTimings,
+        timings: HttpTimings,
     ) -> Result<Self, ListenError> {
         // The files first, so that a failure holds no address.
-        let certificates = Self::certificates(tls, files_timings).await?;
+        let certificates = Self::certificates(tls, timings).await?;
         let (socket, address) = bind(address, "Slack's callbacks", "http.listen_addr").await?;
-        Ok(Self { socket, address, certificates, file_poll: files_timings.poll })
+        Ok(Self { socket, address, certificates, timings })
     }
 
     /// The same at an address at which another listener of this process listens, as its [`Listener::socket`] shows: the
@@ -113,9 +122,9 @@ impl Listener {
     pub async fn take_over(
         socket: &ListeningSocket,
         tls: Option<TlsFiles>,
-        files_timings: FileTimings,
+        timings: HttpTimings,
     ) -> Result<Self, ListenError> {
-        let certificates = Self::certificates(tls, files_timings).await?;
+        let certificates = Self::certificates(tls, timings).await?;
         let fail = |source| ListenError::Bind {
             purpose: "Slack's callbacks",
             address: socket.address,
@@ -123,7 +132,7 @@ impl Listener {
             source,
         };
         let shared = socket.socket.try_clone().and_then(TcpListener::from_std).map_err(fail)?;
-        Ok(Self { socket: shared, address: socket.address, certificates, file_poll: files_timings.poll })
+        Ok(Self { socket: shared, address: socket.address, certificates, timings })
     }
 
     /// The socket, to let another listener take it over without a moment in which nothing listens.
@@ -138,10 +147,10 @@ impl Listener {
 
     async fn certificates(
         tls: Option<TlsFiles>,
-        timings: FileTimings,
+        timings: HttpTimings,
     ) -> Result<Option<(Certificates, FileWatch)>, ListenError> {
         match tls {
-            Some(files) => Ok(Some(Certificates::load(files, timings.retry).await?)),
+            Some(files) => Ok(Some(Certificates::load(files, timings.files.retry).await?)),
             None => Ok(None),
         }
     }
@@ -151,38 +160,40 @@ impl Listener {
         self.address
     }
 
-    /// Serves until the stop, and then until the requests in progress have been answered, for at most `drain`.
+    /// Serves until the stop, and then until the requests in progress have been answered, for at most
+    /// [`HttpTimings::drain`].
     ///
     /// `handler` is given the two headers of the signature and the body as it came, of at most
     /// [`interactivity::MAX_BODY_BYTES`]. Nothing was checked yet: checking the signature comes first. It should answer
-    /// within [`interactivity::RESPONSE_TIMEOUT`], after which Slack gets 503. The handler is not cut short then, nor when the
+    /// within [`HttpTimings::respond`], after which Slack gets 503. The handler is not cut short then, nor when the
     /// caller hangs up, but goes on to its end. If it panics, 500 is answered and the listener goes on.
-    pub async fn run<H, F>(self, handler: H, stop: CancellationToken, drain: Duration)
+    pub async fn run<H, F>(self, handler: H, stop: CancellationToken)
     where
         H: Fn(SignatureHeaders, Bytes) -> F + Clone + Send + Sync + 'static,
         F: Future<Output = CallbackResponse> + Send + 'static,
     {
-        let Self { socket, address, certificates, file_poll } = self;
+        let Self { socket, address, certificates, timings } = self;
         match &certificates {
             // The words of the Go plugin, which people search their logs for.
             None => info!("Starting insecure HTTP server on {address}"),
             Some(_) => info!("Starting secure HTTPS server on {address}"),
         }
         let working = WorkerPool::new(CALLBACKS);
-        let router = interactivity::router(handler, Handlers::new(working.clone()));
+        let router = interactivity::router(handler, Handlers::new(working.clone(), timings));
         let (certificates, watch) = certificates.unzip();
         let renewal = async {
             if let (Some(certificates), Some(watch)) = (&certificates, watch) {
-                certificates.keep_current(watch, file_poll).await;
+                certificates.keep_current(watch, timings.files.poll).await;
             }
         };
         let tls = || certificates.as_ref().map(Certificates::current);
-        let serving = server::serve(socket, CALLBACK_LIMITS, tls, router, &stop);
+        let serving = server::serve(socket, callback_limits(timings), tls, router, &stop);
         let (open, _) = tokio::join!(serving, stop.run_until_cancelled(renewal));
         let ending = async {
             open.drain().await;
             working.drain().await;
         };
+        let drain = timings.drain;
         if timeout(drain, ending).await.is_err() {
             warn!("Callbacks were still being worked on after {drain:?}; they are given up");
             open.abort();

@@ -29,28 +29,14 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, warn};
 
+use super::HttpTimings;
 use crate::observe::log_once::SharedLogOnce;
 use crate::supervise::worker_pool::{Work, WorkerPool};
 use access_core::domain::error_chain::chain;
 
-/// How long a TLS handshake may take.
-const HANDSHAKE_LIMIT: Duration = Duration::from_secs(5);
-
-/// How long the head of a request may take. With `interactivity::BODY_LIMIT` it makes 5 s for the whole request.
-const HEAD_LIMIT: Duration = Duration::from_secs(2);
-
-/// How long a connection may take in all: handshake, request, handler, and a client that is slow to read.
-const CONNECTION_LIMIT: Duration = Duration::from_secs(15);
-
 /// The size of a request's head, in bytes and in headers.
 pub(super) const MAX_HEAD_BYTES: usize = 16 * 1024;
 pub(super) const MAX_HEADERS: usize = 64;
-
-/// How long to wait when the system has no connection to give, mostly because file descriptors are missing.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(500);
-
-/// How often the same problem with connections is logged.
-const LOG_INTERVAL: Duration = Duration::from_secs(60);
 
 /// Which listener it is, for the log, and how much it takes.
 #[derive(Clone, Copy, Debug)]
@@ -64,6 +50,8 @@ pub(super) struct ListenerLimits {
     pub(super) connections: Work,
     /// How long a caller may take for a request, at least, before another takes the place.
     pub(super) evict_after: Duration,
+    /// The other waits.
+    pub(super) timings: HttpTimings,
 }
 
 /// Serves until the stop; no connection is accepted afterwards. Each that is still open ends after the answer that it is
@@ -81,7 +69,7 @@ pub(super) async fn serve(
     loop {
         let oldest = waiting.oldest().map(|since| since + limits.evict_after);
         let has_room = !connections.is_full() || oldest.is_some_and(|until| until <= Instant::now());
-        if !has_room && let Some(suppressed) = log_once.at_most_each(LOG_INTERVAL, limits.name, "full") {
+        if !has_room && let Some(suppressed) = log_once.once_a_minute(limits.name, "full") {
             warn!(
                 connections = connections.len(),
                 suppressed, "The {} is full; {} until connections end", limits.name, limits.full_consequence
@@ -101,14 +89,14 @@ pub(super) async fn serve(
                     }
                     let begun = Arc::new(AtomicBool::new(false));
                     let router = track_first_request(router.clone(), Arc::clone(&begun));
-                    let serving = connections.spawn(serve_connection(stream, peer, tls(), router, stop.clone()));
+                    let serving = connections.spawn(serve_connection(stream, peer, tls(), router, stop.clone(), limits.timings));
                     waiting.add(serving.abort_handle(), begun);
                 }
                 Err(error) => {
-                    if let Some(suppressed) = log_once.at_most_each(LOG_INTERVAL, limits.name, "starved") {
+                    if let Some(suppressed) = log_once.once_a_minute(limits.name, "starved") {
                         error!(suppressed, "The {} gets no connections from the system: {error}", limits.name);
                     }
-                    sleep(ACCEPT_PAUSE).await;
+                    sleep(limits.timings.accept_pause).await;
                 }
             },
         }
@@ -153,25 +141,32 @@ async fn serve_connection(
     tls: Option<Arc<ServerConfig>>,
     router: Router,
     stop: CancellationToken,
+    timings: HttpTimings,
 ) {
-    let served = timeout(CONNECTION_LIMIT, async {
-        let Some(config) = tls else { return serve_one(TokioIo::new(stream), router, stop).await };
-        match timeout(HANDSHAKE_LIMIT, TlsAcceptor::from(config).accept(stream)).await {
-            Ok(Ok(stream)) => serve_one(TokioIo::new(stream), router, stop).await,
+    let HttpTimings { connection, handshake, head, .. } = timings;
+    let served = timeout(connection, async {
+        let Some(config) = tls else { return serve_one(TokioIo::new(stream), router, stop, head).await };
+        match timeout(handshake, TlsAcceptor::from(config).accept(stream)).await {
+            Ok(Ok(stream)) => serve_one(TokioIo::new(stream), router, stop, head).await,
             Ok(Err(error)) => debug!(%peer, "No TLS handshake: {error}"),
-            Err(_) => debug!(%peer, "No TLS handshake within {HANDSHAKE_LIMIT:?}"),
+            Err(_) => debug!(%peer, "No TLS handshake within {handshake:?}"),
         }
     });
     if served.await.is_err() {
-        debug!(%peer, "A connection was cut after {CONNECTION_LIMIT:?}");
+        debug!(%peer, "A connection was cut after {connection:?}");
     }
 }
 
-async fn serve_one(io: impl Read + Write + Unpin, router: Router, stop: CancellationToken) {
+async fn serve_one(
+    io: impl Read + Write + Unpin,
+    router: Router,
+    stop: CancellationToken,
+    head_timeout: Duration,
+) {
     let serving = http1::Builder::new()
         .timer(TokioTimer::new())
         .keep_alive(false)
-        .header_read_timeout(HEAD_LIMIT)
+        .header_read_timeout(head_timeout)
         .max_headers(MAX_HEADERS)
         .max_buf_size(MAX_HEAD_BYTES)
         .serve_connection(io, TowerToHyperService::new(router));

@@ -10,4 +10,7 @@ pub mod handler;
 pub mod other_cluster;
 pub mod receiver;
 mod refusals;
+mod timings;
 pub mod facts;
+
+pub use timings::InteractionTimings;

@@ -5,7 +5,6 @@
 
 use std::collections::{HashSet, VecDeque};
 use std::hash::{BuildHasher, RandomState};
-use std::time::Duration;
 
 use access_core::interaction::signature::{ReplayCache, Verified, verify};
 use access_core::interaction::{
@@ -22,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
 use super::respond::Responder;
+use super::timings::InteractionTimings;
 use crate::http::interactivity::{CallbackResponse, SignatureHeaders};
 use crate::observe::log_once::SharedLogOnce;
 use crate::observe::metrics::{InteractionResult, Metrics};
@@ -33,15 +33,6 @@ const REPLAY_CACHE_CAPACITY: usize = 20_000;
 /// Interactions remembered, so that one that is delivered again, over either transport, is not handled again: Slack repeats
 /// within minutes.
 const DEDUP_CAPACITY: usize = 20_000;
-
-/// How long an interaction that is already acknowledged waits for a free worker.
-const ENQUEUE_TIMEOUT: Duration = Duration::from_secs(30);
-/// The same once the daemon stops: the user must still get a reply.
-const SHUTDOWN_ENQUEUE_TIMEOUT: Duration = Duration::from_secs(1);
-/// How often it is logged that interactions are rejected because of their number.
-const LOG_INTERVAL: Duration = Duration::from_secs(60);
-/// How long before its deadline a modal submission without a free worker is answered.
-const ACK_MARGIN: Duration = Duration::from_millis(500);
 
 /// What is to be handled.
 #[derive(Debug)]
@@ -82,6 +73,7 @@ pub struct InteractionReceiver {
     dedup: Mutex<DedupCache>,
     log_once: SharedLogOnce,
     metrics: Metrics,
+    timings: InteractionTimings,
 }
 
 /// The keys of the last interactions that were handed to a worker: the one table of them (decision 17). Only a keyed hash of each is kept, so that a busy day costs half a megabyte. A collision
@@ -121,6 +113,7 @@ impl InteractionReceiver {
         installation: AppInstallation,
         responder: Responder,
         metrics: Metrics,
+        timings: InteractionTimings,
         stop: CancellationToken,
     ) -> Self {
         Self {
@@ -132,6 +125,7 @@ impl InteractionReceiver {
             dedup: Mutex::default(),
             log_once: SharedLogOnce::default(),
             metrics,
+            timings,
         }
     }
 
@@ -190,11 +184,12 @@ impl InteractionReceiver {
             Classified::Answered(_) => return None,
             Classified::Handle(incoming, key) => (incoming, key),
         };
-        let due = envelope.respond_by.map(|due| due.checked_sub(ACK_MARGIN).unwrap_or(due));
+        let InteractionTimings { enqueue, enqueue_at_stop, ack_margin } = self.timings;
+        let due = envelope.respond_by.map(|due| due.checked_sub(ack_margin).unwrap_or(due));
         let deadline = async {
-            let until = due.unwrap_or_else(|| Instant::now() + ENQUEUE_TIMEOUT);
+            let until = due.unwrap_or_else(|| Instant::now() + enqueue);
             let _stopped = self.stop.run_until_cancelled(sleep_until(until)).await;
-            sleep_until(until.min(Instant::now() + SHUTDOWN_ENQUEUE_TIMEOUT)).await;
+            sleep_until(until.min(Instant::now() + enqueue_at_stop)).await;
         };
         tokio::select! {
             biased;
@@ -284,7 +279,7 @@ impl InteractionReceiver {
 
     fn reject_overload(&self, consequence: &str) {
         self.metrics.interaction_ended(InteractionResult::Overloaded);
-        if let Some(suppressed) = self.log_once.at_most_each(LOG_INTERVAL, "overload", consequence) {
+        if let Some(suppressed) = self.log_once.once_a_minute("overload", consequence) {
             warn!(suppressed, "Too many interactions in progress; rejected this one: {consequence}");
         }
     }
@@ -301,8 +296,11 @@ impl InteractionReceiver {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use access_core::domain::decision::Decision;
     use access_core::domain::ids::{ChannelId, MessageTs, RequestId, SlackUserId};
+    use access_core::domain::log_once::LOG_INTERVAL;
     use access_core::interaction::controls::ModalState;
     use access_core::interaction::shown_cluster::ShownCluster;
     use access_sim::captured::Captured;
@@ -348,11 +346,10 @@ mod tests {
         };
         let (interactions, incoming) = mpsc::channel(room);
         let responder = Responder::new(Client::new(options).unwrap());
-        (
-            InteractionReceiver::new(interactions, installation, responder, Metrics::new(), stop.clone()),
-            incoming,
-            sim,
-        )
+        let (metrics, timings) = (Metrics::new(), InteractionTimings::default());
+        let receiver =
+            InteractionReceiver::new(interactions, installation, responder, metrics, timings, stop.clone());
+        (receiver, incoming, sim)
     }
 
     fn envelope(kind: &str, answer_by: Option<Instant>) -> Envelope {

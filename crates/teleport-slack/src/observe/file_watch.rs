@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use client_base::files;
-use sha2::{Digest, Sha256};
+use sha2::{Digest as _, Sha256};
 use tokio::time::Instant;
 use tracing::{debug, warn};
 
@@ -19,8 +19,10 @@ use crate::config::{Sensitivity, open_to_others};
 /// so of one that is too large.
 const MAX_FILE_BYTES: u64 = 1024 * 1024;
 
-/// For each file a digest of what it holds, or why it cannot be read.
-type Contents = Vec<Result<[u8; 32], String>>;
+/// The digest of what a file holds, or why it cannot be read.
+pub(crate) type Digest = Result<[u8; 32], String>;
+/// For each file its digest.
+type Contents = Vec<Digest>;
 /// For each file what others may do too much to it, with the remedy.
 type Openings = Vec<Option<String>>;
 
@@ -38,8 +40,7 @@ pub struct FileTimings {
 pub(crate) struct FileWatch {
     files: Vec<(PathBuf, Sensitivity)>,
     retry_interval: Duration,
-    /// What the last look found; the configuration's warnings name what is open before the first.
-    open: Option<Openings>,
+    open: OpenFiles,
     in_use: Option<Contents>,
     /// What the last look found.
     last: Option<Contents>,
@@ -66,7 +67,7 @@ impl FileWatch {
     /// What the caller uses is not known yet: the first contents are new. Contents that are not adopted are to be tried
     /// again after each `retry_interval`.
     pub(crate) fn new(files: Vec<(PathBuf, Sensitivity)>, retry_interval: Duration) -> Self {
-        let (open, in_use, last, tried_at) = (None, None, None, None);
+        let (open, in_use, last, tried_at) = (OpenFiles::default(), None, None, None);
         Self { files, retry_interval, open, in_use, last, tried_at, was_tried: false }
     }
 
@@ -74,7 +75,7 @@ impl FileWatch {
     /// written in between is found by the next looks.
     pub(crate) async fn of_present(files: Vec<(PathBuf, Sensitivity)>, retry_interval: Duration) -> Self {
         let mut watch = Self::new(files, retry_interval);
-        (watch.in_use, watch.open) = watch.read().await.unzip();
+        (watch.in_use, watch.open.0) = watch.read().await.unzip();
         watch
     }
 
@@ -82,9 +83,7 @@ impl FileWatch {
     pub(crate) async fn look(&mut self) -> FileChange {
         match self.read().await {
             Some((found, open)) => {
-                for opened in self.newly_open(open) {
-                    warn!("The permissions of a file changed: {opened}");
-                }
+                self.open.warn_of_new(open);
                 self.observe(found, Instant::now())
             }
             None => FileChange::Nothing,
@@ -104,17 +103,6 @@ impl FileWatch {
         });
         // It panicked, which was printed, or the process ends.
         read.await.inspect_err(|_| debug!("The files {:?} could not be looked at", self.files)).ok()
-    }
-
-    /// What is open to others and was not at the last look.
-    fn newly_open(&mut self, found: Openings) -> Vec<String> {
-        let before = self.open.replace(found.clone()).unwrap_or_else(|| found.clone());
-        found
-            .into_iter()
-            .zip(before)
-            .filter(|(now, before)| now != before)
-            .filter_map(|(now, _)| now)
-            .collect()
     }
 
     fn observe(&mut self, found: Contents, now: Instant) -> FileChange {
@@ -140,8 +128,31 @@ impl FileWatch {
     }
 }
 
-/// The digest of a file, and whether it is open to others. One that cannot be read is open to none.
-fn read_file(path: &Path, held: Sensitivity) -> (Result<[u8; 32], String>, Option<String>) {
+/// What the last look found open to others; the configuration's warnings name what is open before the first.
+#[derive(Debug, Default)]
+pub(crate) struct OpenFiles(Option<Openings>);
+
+impl OpenFiles {
+    /// Warns of what is open to others and was not at the last look.
+    pub(crate) fn warn_of_new(&mut self, found: Openings) {
+        for opened in self.newly_open(found) {
+            warn!("The permissions of a file changed: {opened}");
+        }
+    }
+
+    fn newly_open(&mut self, found: Openings) -> Vec<String> {
+        let before = self.0.replace(found.clone()).unwrap_or_else(|| found.clone());
+        found
+            .into_iter()
+            .zip(before)
+            .filter(|(now, before)| now != before)
+            .filter_map(|(now, _)| now)
+            .collect()
+    }
+}
+
+/// The digest of a file, and whether it is open to others. One that cannot be read is open to none. Blocks.
+pub(crate) fn read_file(path: &Path, held: Sensitivity) -> (Digest, Option<String>) {
     match files::read(path, MAX_FILE_BYTES) {
         Ok((bytes, permissions)) => {
             let open = permissions.and_then(|found| open_to_others(held, path, &found));

@@ -1,7 +1,5 @@
 //! The memory of what is in the log already, for all that log about the same scopes.
 
-use std::time::Duration;
-
 use access_core::domain::log_once::LogOnce;
 use parking_lot::Mutex;
 use tokio::time::Instant;
@@ -25,9 +23,9 @@ impl SharedLogOnce {
         self.memory.lock().once(scope, cause)
     }
 
-    /// As [`LogOnce::at_most_each`].
-    pub(crate) fn at_most_each(&self, interval: Duration, scope: &str, cause: &str) -> Option<u64> {
-        self.memory.lock().at_most_each(interval, self.began.elapsed(), scope, cause)
+    /// As [`LogOnce::once_a_minute`].
+    pub(crate) fn once_a_minute(&self, scope: &str, cause: &str) -> Option<u64> {
+        self.memory.lock().once_a_minute(self.began.elapsed(), scope, cause)
     }
 
     /// As [`LogOnce::clear`].

@@ -43,6 +43,12 @@ struct Away {
     answered_at: Option<Duration>,
 }
 
+impl Default for Outages {
+    fn default() -> Self {
+        Self::new(OutageTimings::default())
+    }
+}
+
 impl Away {
     fn new(timings: OutageTimings) -> Self {
         let outage = Outage::new(timings);

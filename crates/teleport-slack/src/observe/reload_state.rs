@@ -3,6 +3,7 @@
 //! Who reloads reports here; the metrics read it, and one listener is notified of each change at once.
 
 use std::fmt;
+use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
 use parking_lot::Mutex;
@@ -35,8 +36,19 @@ pub struct ReloadStatus {
 pub struct Refusal {
     /// When it was refused.
     pub at: Instant,
-    /// Why: one line, with `FILE:LINE` if a line is at fault, and no secret.
-    pub cause: String,
+    /// Why, each cause on one line, with `FILE:LINE` if a line is at fault, and no secret. There is one at least.
+    pub causes: Vec<String>,
+}
+
+impl Refusal {
+    /// The first cause, and how many more there are.
+    pub fn summary(&self) -> String {
+        match self.causes.as_slice() {
+            [only] => only.clone(),
+            [first, more @ ..] => format!("{first} (and {} more)", more.len()),
+            [] => String::new(),
+        }
+    }
 }
 
 impl ReloadState {
@@ -70,12 +82,19 @@ impl ReloadState {
         });
     }
 
-    /// The reload ended, and what was in use stays for this cause ([`Refusal::cause`]).
-    pub fn refused(&self, cause: String) {
+    /// The reload ended, and what was in use stays for these causes ([`Refusal::causes`]).
+    pub fn refused(&self, causes: Vec<String>) {
         self.change(|status| {
             status.is_reloading = false;
-            status.refusal = Some(Refusal { at: Instant::now(), cause });
+            status.refusal = Some(Refusal { at: Instant::now(), causes });
         });
+    }
+
+    /// Whether a reload is about to say what is wrong with this file, or did: then who watches the file need not.
+    pub fn logs_faults_of(&self, file: &Path) -> bool {
+        let (ReloadStatus { is_reloading, refusal, .. }, file) = (self.status(), file.display().to_string());
+        is_reloading
+            || refusal.is_some_and(|refusal| refusal.causes.iter().any(|cause| cause.contains(&file)))
     }
 
     fn change(&self, change: impl FnOnce(&mut ReloadStatus)) {
@@ -113,14 +132,15 @@ mod tests {
         state.listen({
             let seen = Arc::clone(&seen);
             move |status| {
-                let cause = status.refusal.as_ref().map(|refusal| refusal.cause.clone());
+                let cause = status.refusal.as_ref().map(Refusal::summary);
                 seen.lock().push((status.is_reloading, cause));
             }
         });
         let started = state.status().loaded_at;
         tokio::time::advance(std::time::Duration::from_secs(5)).await;
         state.reloading();
-        state.refused("slack.toml:3: no".to_owned());
+        state.refused(vec!["slack.toml:3: no".to_owned()]);
+        assert!(state.logs_faults_of(Path::new("slack.toml")) && !state.logs_faults_of(Path::new("/token")));
         assert_eq!(state.status().loaded_at, started);
         state.reloading();
         assert!(state.status().refusal.is_some(), "it holds until a good load");

@@ -14,19 +14,8 @@ use tracing::warn;
 use super::health::StreamState;
 use super::metrics::Metrics;
 use super::reload_state::ReloadStatus;
+use super::service_timings::ServiceTimings;
 use crate::supervise::notify::Notifier;
-
-/// The start is over at the latest then, whatever the daemon still waits for: a manager that waits for it holds up a boot or
-/// an installation.
-const READY_AT_LATEST: Duration = Duration::from_secs(15);
-/// How much longer the start may take, each time that the daemon says so.
-const EXTENSION: Duration = Duration::from_secs(10);
-/// How often the daemon looks whether anything is new.
-const INTERVAL: Duration = Duration::from_secs(1);
-/// The same until the start is over, because `systemctl start` waits for it.
-const START_INTERVAL: Duration = Duration::from_millis(100);
-/// The controller goes round every two seconds at least; a busy machine may take several times as long.
-const SHORTEST_WATCHDOG: Duration = Duration::from_secs(10);
 
 /// What was reported so far.
 #[derive(Debug)]
@@ -34,6 +23,7 @@ pub struct ServiceStatus {
     notifier: Notifier,
     metrics: Metrics,
     has_watchdog: bool,
+    timings: ServiceTimings,
     began_at: Instant,
     /// The manager knows that the start is over.
     is_started: Arc<AtomicBool>,
@@ -45,12 +35,18 @@ pub struct ServiceStatus {
 
 impl ServiceStatus {
     /// Nothing is reported yet. `watchdog`: after how long without a word the manager restarts the daemon.
-    pub fn new(notifier: Notifier, watchdog: Option<Duration>, metrics: Metrics) -> Self {
-        if let Some(limit) = watchdog.filter(|limit| *limit < SHORTEST_WATCHDOG) {
+    pub fn new(
+        notifier: Notifier,
+        watchdog: Option<Duration>,
+        metrics: Metrics,
+        timings: ServiceTimings,
+    ) -> Self {
+        let shortest = timings.shortest_watchdog;
+        if let Some(limit) = watchdog.filter(|limit| *limit < shortest) {
             warn!(
                 "WatchdogSec={} of the unit is so short that a busy machine may let the daemon be killed; set {} or more",
                 limit.as_secs_f64(),
-                SHORTEST_WATCHDOG.as_secs()
+                shortest.as_secs()
             );
         }
         let is_started = Arc::new(AtomicBool::new(false));
@@ -65,6 +61,7 @@ impl ServiceStatus {
         });
         Self {
             has_watchdog: watchdog.is_some(),
+            timings,
             notifier,
             metrics,
             began_at: Instant::now(),
@@ -80,7 +77,8 @@ impl ServiceStatus {
         if !self.notifier.is_connected() {
             std::future::pending().await
         }
-        tokio::time::sleep(if self.is_started() { INTERVAL } else { START_INTERVAL }).await;
+        let ServiceTimings { look, look_at_start, .. } = self.timings;
+        tokio::time::sleep(if self.is_started() { look } else { look_at_start }).await;
     }
 
     /// Reports what is new. `now` and `time` are the same moment by the two clocks.
@@ -93,12 +91,12 @@ impl ServiceStatus {
         let line = self.line(now, time);
         if !self.is_started() {
             let is_ready = self.metrics.health().unready_reasons(now, time).is_empty();
-            if is_ready || now.saturating_duration_since(self.began_at) >= READY_AT_LATEST {
+            if is_ready || now.saturating_duration_since(self.began_at) >= self.timings.ready_at_latest {
                 self.is_started.store(true, Ordering::Relaxed);
                 self.notifier.ready(&line);
                 self.sent = Some((now, line));
             } else if self.is_due(now, &line) {
-                self.notifier.extend_start(EXTENSION, &line);
+                self.notifier.extend_start(self.timings.extension, &line);
                 self.sent = Some((now, line));
             }
         } else if self.sent.as_ref().is_none_or(|(_, sent)| *sent != line) {
@@ -130,7 +128,7 @@ impl ServiceStatus {
     fn is_due(&self, now: Instant, line: &str) -> bool {
         self.sent
             .as_ref()
-            .is_none_or(|(at, sent)| sent != line || now.saturating_duration_since(*at) >= INTERVAL)
+            .is_none_or(|(at, sent)| sent != line || now.saturating_duration_since(*at) >= self.timings.look)
     }
 
     /// What `systemctl status` shows.
@@ -158,7 +156,7 @@ fn reload_words(status: &ReloadStatus, time: Timestamp) -> Option<String> {
     let refusal = status.refusal.as_ref()?;
     let age = SignedDuration::try_from(status.loaded_at.elapsed()).unwrap_or_default();
     let since = time.saturating_sub(age).ok()?.strftime("%F %TZ");
-    Some(format!("configuration refused ({}); the old one is in use since {since}", refusal.cause))
+    Some(format!("configuration refused ({}); the old one is in use since {since}", refusal.summary()))
 }
 
 #[cfg(test)]
@@ -169,6 +167,8 @@ mod tests {
 
     use super::super::health::Stage;
     use super::*;
+
+    const LOOK: Duration = Duration::from_secs(1);
 
     /// The daemon's state, and the manager's end of the socket.
     struct TestBed {
@@ -186,7 +186,7 @@ mod tests {
             manager.set_nonblocking(true).unwrap();
             let metrics = Metrics::new();
             let notifier = Notifier::new(Some(path.as_os_str())).unwrap();
-            let service = ServiceStatus::new(notifier, watchdog, metrics.clone());
+            let service = ServiceStatus::new(notifier, watchdog, metrics.clone(), ServiceTimings::default());
             Self { service, metrics, manager, _dir: dir }
         }
 
@@ -229,17 +229,17 @@ mod tests {
             format!("EXTEND_TIMEOUT_USEC=10000000\nSTATUS=not ready: {side} has not answered yet")
         };
         assert_eq!(bed.tick(), [waits("Teleport")]);
-        tokio::time::advance(START_INTERVAL).await;
+        tokio::time::advance(Duration::from_millis(100)).await;
         assert!(bed.tick().is_empty(), "the same was just said");
         bed.metrics.stage_reached(Stage::Slack);
         assert_eq!(bed.tick(), [waits("Slack")]);
         // The manager's patience ends otherwise.
-        tokio::time::advance(INTERVAL).await;
+        tokio::time::advance(LOOK).await;
         assert_eq!(bed.tick(), [waits("Slack")]);
         bed.metrics.open_requests(12);
         bed.connect();
         assert_eq!(bed.tick(), ["READY=1\nSTATUS=watching, 12 open, 0 waiting"]);
-        tokio::time::advance(INTERVAL).await;
+        tokio::time::advance(LOOK).await;
         assert!(bed.tick().is_empty());
         bed.metrics.pending_operations_changed(3);
         assert_eq!(bed.tick(), ["STATUS=watching, 12 open, 3 waiting"]);
@@ -251,7 +251,7 @@ mod tests {
         let mut received = Vec::new();
         while received.iter().all(|datagram: &String| !datagram.starts_with("READY=1")) {
             received.extend(bed.tick());
-            tokio::time::advance(INTERVAL).await;
+            tokio::time::advance(LOOK).await;
         }
         assert_eq!(received.pop().unwrap(), "READY=1\nSTATUS=not ready: Teleport has not answered yet");
         assert_eq!(received.len(), 15, "{received:?}");
@@ -269,7 +269,7 @@ mod tests {
         bed.controller_goes_round();
         assert!(bed.tick().contains(&"WATCHDOG=1".to_owned()));
         for _ in 0..60 {
-            tokio::time::advance(INTERVAL).await;
+            tokio::time::advance(LOOK).await;
             assert!(bed.tick().is_empty(), "this loop lives, the controller does not");
         }
         bed.controller_goes_round();
@@ -292,7 +292,7 @@ mod tests {
             matches!(&datagrams[..], [one] if one.starts_with("RELOADING=1\nMONOTONIC_USEC=")),
             "{datagrams:?}"
         );
-        reload.refused("/etc/teleport-slack.toml:7: no such key".to_owned());
+        reload.refused(vec!["/etc/teleport-slack.toml:7: no such key".to_owned()]);
         let datagrams = bed.received();
         let refused =
             "configuration refused (/etc/teleport-slack.toml:7: no such key); the old one is in use since 20";

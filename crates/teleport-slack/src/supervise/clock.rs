@@ -5,13 +5,10 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use tokio::time::Instant;
 
-/// How often the clocks are compared.
-pub(crate) const CLOCK_CHECK_INTERVAL: Duration = Duration::from_secs(2);
 /// Less than this is the usual keeping of a clock, or a moment in which this program did not run.
 const MIN_JUMP: SignedDuration = SignedDuration::from_secs(1);
 
@@ -65,6 +62,7 @@ impl ClockPair {
 #[cfg(test)]
 mod tests {
     use std::sync::atomic::{AtomicI64, Ordering};
+    use std::time::Duration;
 
     use super::*;
 
@@ -80,7 +78,7 @@ mod tests {
         assert_eq!(pair.detect_jump(&clock), None);
         for (total, by) in [(10_800, 10_800), (0, -10_800), (-5, -5)] {
             offset.store(total, Ordering::Relaxed);
-            tokio::time::advance(CLOCK_CHECK_INTERVAL).await;
+            tokio::time::advance(Duration::from_secs(2)).await;
             assert_eq!(pair.detect_jump(&clock), Some(SignedDuration::from_secs(by)));
             assert_eq!(pair.detect_jump(&clock), None);
         }

@@ -6,7 +6,7 @@
 //! |---|---|---|
 //! | reconciles | `controller/mod.rs` | `WORK` (`ControllerTimings::drain`) |
 //! | clicks, then the replies to users whose clicks are given up | `job_queue` | [`ShutdownTimings::clicks`], then [`ShutdownTimings::replies`] |
-//! | callbacks and connections of the listeners | `http/mod.rs` | [`ShutdownTimings::listeners`] |
+//! | callbacks and connections of the listeners | `http/mod.rs` | `HttpTimings::drain` |
 //! | Socket Mode | the crate `slack-client` | `SocketModeTimings::drain` |
 //! | the log's last lines, after everything else | `observe/sink.rs` | [`ShutdownTimings::log`] |
 //!
@@ -24,8 +24,6 @@ pub struct ShutdownTimings {
     pub clicks: Duration,
     /// The replies to users whose clicks are given up: one call.
     pub replies: Duration,
-    /// What brings clicks: Slack waits no longer for an answer.
-    pub listeners: Duration,
     /// The log's last lines, if the log takes any. The log is there before any other wait, and ends after it.
     pub log: Duration,
 }
@@ -33,6 +31,6 @@ pub struct ShutdownTimings {
 impl Default for ShutdownTimings {
     fn default() -> Self {
         let seconds = Duration::from_secs;
-        Self { clicks: WORK, replies: seconds(3), listeners: seconds(3), log: seconds(1) }
+        Self { clicks: WORK, replies: seconds(3), log: seconds(1) }
     }
 }

@@ -17,7 +17,7 @@ const LAYERS: &[(&str, &[&[&str]])] = &[
         &[
             &["main"],
             &["cli"],
-            &["app"],
+            &["app", "explain"],
             &["check"],
             &["interactions"],
             &["controller", "http"],
@@ -40,7 +40,7 @@ const LAYERS: &[(&str, &[&[&str]])] = &[
             &["api_url", "wire"],
             &["error", "redact"],
             &["error_codes", "method"],
-            &["manifest", "remedy"],
+            &["manifest", "remedy", "timings"],
         ],
     ),
     (
@@ -54,7 +54,7 @@ const LAYERS: &[(&str, &[&[&str]])] = &[
             &["observer"],
             &["error", "refusal"],
             &["connect", "denied", "identity", "visibility"],
-            &["call", "broken", "address", "credentials", "pem", "signer"],
+            &["call", "broken", "address", "credentials", "pem", "resources", "signer"],
             &["convert", "kind", "text", "timings"],
         ],
     ),

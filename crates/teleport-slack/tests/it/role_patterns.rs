@@ -58,6 +58,40 @@ fn a_stricter_rule_that_could_never_match_ends_the_start() {
 }
 
 #[test]
+fn a_role_with_a_character_that_no_user_sees_opens_nothing() {
+    run_in_process(async {
+        let bed = TestBed::with_review().await;
+        let with_only = |role: &str| {
+            format!(
+                "{ANY_OF_THREE}\n[[review.rule]]\nroles = \"{role}\"\napprovers = [\"bob@example.com\"]\nteleport_only = true\n"
+            )
+        };
+        let id = bed.create_request();
+        for (role, name) in [
+            ("dba\u{200b}", "U+200B"),
+            ("d\u{ad}ba", "U+00AD"),
+            ("\u{feff}dba", "U+FEFF"),
+            ("dba\u{a0}", "U+00A0"),
+        ] {
+            let config = bed.review_config(Transport::Socket, &with_only(role));
+            let (code, log) = bed.run_to_exit(&config).await;
+            assert_eq!(code, Some(78), "{log}");
+            assert!(
+                log.contains("review.rule[2].roles") && log.contains(name) && log.contains(r#"write "dba""#),
+                "{log}"
+            );
+        }
+        assert_eq!(bed.slack.calls().len(), 0, "no message was posted that a user could press");
+        // As the remedy says: now the rule closes what it should.
+        let daemon = bed.start_with_review(Transport::Socket, &with_only("dba")).await;
+        let message = bed.until_clickable(&daemon, "C0TEAM", &id).await;
+        assert!(button_ids(&message).is_empty(), "{message:?}");
+        bed.assert_untouched(&daemon, &id);
+        bed.stop_and_check_secrets(daemon).await;
+    });
+}
+
+#[test]
 fn a_name_takes_precedence_over_patterns_and_the_star_covers_the_rest() {
     run_in_process(async {
         let bed = TestBed::new().await;

@@ -295,7 +295,7 @@ fn the_simulators_do_not_know_the_daemon() {
 }
 
 /// Where tasks and threads are started, and who ends them.
-const SPAWNERS: [(&str, &str); 16] = [
+const SPAWNERS: [(&str, &str); 17] = [
     ("slack-client/src/socket_mode/dispatch.rs", "the tracker of Socket Mode"),
     ("teleport-slack/src/supervise/tasks.rs", "the set of long-lived tasks"),
     ("teleport-slack/src/supervise/worker_pool.rs", "the pool itself"),
@@ -306,6 +306,7 @@ const SPAWNERS: [(&str, &str); 16] = [
     ("teleport-slack/src/observe/sink.rs", "the log's thread, awaited by its guard"),
     // Reads of files that may hang; nothing depends on their end.
     ("teleport-slack/src/app/identity_reloader.rs", "a read, awaited"),
+    ("teleport-slack/src/app/reading.rs", "a read, awaited"),
     ("teleport-slack/src/app/reload.rs", "a read, awaited"),
     ("teleport-slack/src/app/running.rs", "a read, awaited"),
     ("teleport-slack/src/app/startup.rs", "a read, awaited"),

@@ -46,7 +46,6 @@ fn an_invalid_recipient_is_refused_with_its_reason() {
         ("<!channel>", NotAName),
         ("two words", Spaces),
         (" team", Spaces),
-        ("a\u{0}b", Spaces),
         ("a@x.com,b@x.com", Several),
         ("@bob", NotAnEmail),
         ("bob@", NotAnEmail),
@@ -66,6 +65,16 @@ fn an_invalid_recipient_is_refused_with_its_reason() {
         assert_eq!(Recipient::parse(text), Err(expected), "{text:?}");
     }
     assert!(Recipient::parse(&"ö".repeat(80)).is_ok());
+    for (text, character) in [
+        ("te\u{200b}am", "character 3 is U+200B"),
+        ("C0TEAM\u{feff}", "character 7 is U+FEFF"),
+        ("bob@example.com\u{2060}", "character 16 is U+2060"),
+        ("two\u{a0}words", "character 4 is U+00A0"),
+        ("a\u{0}b", "character 2 is U+0000"),
+    ] {
+        let error = Recipient::parse(text).unwrap_err();
+        assert!(matches!(error, Unseen(_)) && error.to_string().starts_with(character), "{text:?}: {error}");
+    }
 }
 
 #[test]

@@ -4,8 +4,7 @@ use std::sync::Arc;
 
 use access_core::domain::error_chain::chain;
 use access_core::domain::skew::Offset;
-use access_core::interaction::AppInstallation;
-use jiff::SignedDuration;
+use access_core::interaction::signature::REPLAY_WINDOW;
 use slack_client::ClientOptions;
 use slack_client::directory::Directory;
 use slack_client::error::SlackError;
@@ -19,9 +18,6 @@ use crate::causes::Exit;
 use crate::check::report::{Item, ItemId, REMEDY_ABOVE};
 use crate::config::{Config, ReviewConfig, ReviewTransport, slack_setting};
 use crate::observe::skew::{self, Side};
-
-/// Signatures of callbacks are taken only if our clock is as near to Slack's as this.
-const SIGNATURE_LIFE: SignedDuration = SignedDuration::from_mins(5);
 
 /// The items about Slack.
 pub(super) async fn items(config: &Config, options: Options) -> Vec<Item> {
@@ -65,15 +61,10 @@ pub(super) async fn items(config: &Config, options: Options) -> Vec<Item> {
             (None, None) => Ok(Lookup::Absent),
         };
         items.extend(same_app_item(&app, review));
-        let our = AppInstallation {
-            app_id: match app {
-                Ok(Lookup::Found(app)) => app,
-                _ => String::new(),
-            },
-            team_id: auth.team_id.clone(),
-            enterprise_id: auth.enterprise_id.clone(),
-            is_org_install: auth.is_enterprise_install,
-        };
+        let our = auth.installation(match app {
+            Ok(Lookup::Found(app)) => app,
+            _ => String::new(),
+        });
         items.extend(people::items(&slack, review, &our).await);
     }
     let resolved = recipients::resolve(&slack, &Directory::new(slack.clone()), &auth, &rules).await;
@@ -203,7 +194,7 @@ fn clock_item(offset: Option<Offset>, review: Option<&ReviewConfig>) -> Item {
         None => Item::ok(id, "this machine's clock and Slack's agree"),
         Some(words) => {
             let (cause, remedy) = words.split_once("; ").unwrap_or((&words, ""));
-            let is_failure = checks_signatures && offset.least().abs() > SIGNATURE_LIFE;
+            let is_failure = checks_signatures && offset.least().abs() > REPLAY_WINDOW;
             let make = if is_failure { Item::failed } else { Item::warning };
             make(id, Exit::Failed, "", cause, remedy)
         }

@@ -16,6 +16,7 @@ use teleport_client::denied::MFA_REMEDY;
 use teleport_client::error::{Call, ErrorKind, TeleportError};
 use teleport_client::identity::Identity;
 use teleport_client::observer::NoObserver;
+use teleport_client::refusal::Refusal;
 use teleport_client::review_support::ReviewSupportStatus;
 use teleport_client::right_probes::{Probe, Right};
 use teleport_client::second_factor::SecondFactor;
@@ -68,7 +69,8 @@ fn unasked(config: &Config, cause: &str, exit: Exit, with_server: bool) -> Vec<I
     Item::none_looked_at(ids, exit, cause, REMEDY_ABOVE)
 }
 
-fn exit_of(cause: Cause) -> Exit {
+/// The exit status for a kind of cause.
+pub(crate) fn exit_of(cause: Cause) -> Exit {
     match cause {
         Cause::Address => Exit::Configuration,
         Cause::Certificate | Cause::Permissions => Exit::Credentials,
@@ -174,7 +176,11 @@ async fn deciding_items(client: &Client, review: &ReviewConfig) -> Vec<Item> {
         rules_decide = review.mode == ModeSetting::Auto
             && !matches!(found, Ok(ReviewSupportStatus::MaybeSupported) | Err(_))
             && !review.rules.0.is_empty();
+        let submits = matches!(found, Ok(ReviewSupportStatus::MaybeSupported));
         items.push(review_support_item(found, rules_decide));
+        if submits {
+            items.extend(author_items(client, review).await);
+        }
     }
     if rules_decide {
         items.push(right_item(Probe::SetState, client.probe(Probe::SetState).await));
@@ -213,6 +219,46 @@ fn review_support_item(found: Result<ReviewSupportStatus, TeleportError>, rules_
     Item::failed(id, Exit::Credentials, "no user can decide in Slack", cause, remedy).of("submit_for_users")
 }
 
+/// Whether Teleport would take a review for each user of the table. Which users a trait or an address names a click shows.
+async fn author_items(client: &Client, review: &ReviewConfig) -> Vec<Item> {
+    let names: BTreeSet<&String> = review.users.values().collect();
+    let mut items = Vec::new();
+    for name in names {
+        match client.review_refusal(name).await {
+            Ok(refusal) => items.extend(refusal.and_then(|refusal| author_item(name, refusal))),
+            Err(error) => {
+                items.push(
+                    call_failed(ItemId::TeleportRights, &error).of(format!("submit_for_users: {name}")),
+                );
+                return items;
+            }
+        }
+    }
+    items
+}
+
+/// Why a user's review would be refused, unless another item says so.
+fn author_item(name: &str, refusal: Refusal) -> Option<Item> {
+    let (id, exit) = (ItemId::TeleportRights, Exit::Credentials);
+    let item = match refusal {
+        Refusal::NotSupported => {
+            let cause = "no role of the plugin names this user in review_requests.submit_for_users";
+            let remedy = format!(
+                "add {name:?} to allow.review_requests.submit_for_users of the plugin's role, or remove the user from [review.users]"
+            );
+            Item::failed(id, exit, "missing", cause, remedy)
+        }
+        Refusal::AuthorNotEligible => {
+            let cause = "no role of this user has review_requests, so Teleport takes no review of theirs";
+            let remedy =
+                "give the user a role with allow.review_requests, or remove the user from [review.users]";
+            Item::warning(id, exit, "", cause, remedy)
+        }
+        _ => return None,
+    };
+    Some(item.of(format!("submit_for_users: {name}")))
+}
+
 fn second_factor_item(found: Result<SecondFactor, TeleportError>) -> Item {
     let id = ItemId::TeleportSecondFactor;
     match found {
@@ -234,11 +280,11 @@ fn second_factor_item(found: Result<SecondFactor, TeleportError>) -> Item {
 /// The users that links lead to, and those that rules name.
 async fn user_items(client: &Client, review: &ReviewConfig) -> Vec<Item> {
     let mut items = Vec::new();
-    if let Some(name) = &review.slack_user_id_trait {
+    if review.user_mapping().lists_users() {
         let right = client.probe(Probe::ListUsers).await;
         let may_list = matches!(right, Ok(Right::Granted));
         items.push(right_item(Probe::ListUsers, right));
-        if may_list {
+        if let Some(name) = review.slack_user_id_trait.as_ref().filter(|_| may_list) {
             items.push(trait_item(name, client.list_users().await));
         }
     }

@@ -6,6 +6,10 @@ use super::*;
 
 const CHANNEL: &str = "C1";
 
+fn new_queues() -> ChannelQueues {
+    ChannelQueues::new(TurnTimings::default())
+}
+
 fn caller(second: i64) -> QueuedOperation {
     let operation = Operation::Post(RecipientKey::new(CHANNEL));
     QueuedOperation {
@@ -41,7 +45,7 @@ fn woken(ids: Vec<RequestId>) -> String {
 
 #[test]
 fn one_at_a_time_posts_and_the_oldest_request_is_next() {
-    let (mut queues, now) = (ChannelQueues::default(), Instant::now());
+    let (mut queues, now) = (new_queues(), Instant::now());
     queues.begin(CHANNEL, &caller(1), now);
     assert_eq!(waits(&mut queues, &[4, 2, 3, 1], now), [Some(1), Some(1), Some(2), None]);
     assert_eq!(queues.required_wait("C2", &caller(9), now), None, "other channels have queues of their own");
@@ -50,12 +54,12 @@ fn one_at_a_time_posts_and_the_oldest_request_is_next() {
     assert_eq!(post(&mut queues, 2, now), "r3 r4");
     assert_eq!(post(&mut queues, 3, now), "r4");
     assert_eq!(post(&mut queues, 4, now), "");
-    assert!(queues.0.is_empty(), "idle queues are removed");
+    assert!(queues.by_channel.is_empty(), "idle queues are removed");
 }
 
 #[test]
 fn a_begun_operation_lets_older_requests_pass_and_is_woken_after_them() {
-    let (mut queues, now) = (ChannelQueues::default(), Instant::now());
+    let (mut queues, now) = (new_queues(), Instant::now());
     queues.begin(CHANNEL, &caller(9), now);
     assert_eq!(waits(&mut queues, &[1, 2, 9], now), [Some(1), Some(2), Some(2)]);
     assert_eq!(woken(queues.end(CHANNEL, &caller(9), now)), "r1 r2 r9");
@@ -65,7 +69,7 @@ fn a_begun_operation_lets_older_requests_pass_and_is_woken_after_them() {
 
 #[test]
 fn operations_near_their_turn_are_parked_and_need_no_wake() {
-    let (mut queues, now) = (ChannelQueues::default(), Instant::now());
+    let (mut queues, now) = (new_queues(), Instant::now());
     queues.begin(CHANNEL, &caller(1), now);
     waits(&mut queues, &[2, 3, 4, 5, 6, 7], now);
     let stay = |queues: &mut ChannelQueues, second| queues.try_park(CHANNEL, &caller(second), now);
@@ -81,13 +85,13 @@ fn operations_near_their_turn_are_parked_and_need_no_wake() {
 
 #[test]
 fn a_slow_call_and_an_absent_operation_block_others_for_a_short_time_only() {
-    let (mut queues, start) = (ChannelQueues::default(), Instant::now());
+    let (mut queues, start) = (new_queues(), Instant::now());
     queues.begin(CHANNEL, &caller(1), start);
     assert_eq!(waits(&mut queues, &[2, 3], start), [Some(1), Some(2)]);
-    let now = start + MAX_BLOCKING;
+    let now = start + queues.timings.max_blocking;
     assert_eq!(waits(&mut queues, &[3], now), [Some(1)], "it is the turn of 2");
     // 2 never comes.
-    let now = start + MAX_BLOCKING + TURN_TIMEOUT;
+    let now = now + queues.timings.turn_timeout;
     assert_eq!(waits(&mut queues, &[3], now), [None]);
     queues.begin(CHANNEL, &caller(3), now);
     assert_eq!(woken(queues.end(CHANNEL, &caller(1), now)), "", "that was over");
@@ -97,7 +101,7 @@ fn a_slow_call_and_an_absent_operation_block_others_for_a_short_time_only() {
 
 #[test]
 fn after_a_rate_limit_all_keep_their_positions_and_post_one_a_second() {
-    let (mut queues, start) = (ChannelQueues::default(), Instant::now());
+    let (mut queues, start) = (new_queues(), Instant::now());
     let at = |second| start + seconds(second);
     queues.begin(CHANNEL, &caller(2), start);
     assert_eq!(waits(&mut queues, &[5, 4], start), [Some(1), Some(1)]);
@@ -114,12 +118,12 @@ fn after_a_rate_limit_all_keep_their_positions_and_post_one_a_second() {
     assert_eq!(post(&mut queues, 6, at(20)), "");
     assert_eq!(post(&mut queues, 7, at(21)), "");
     assert_eq!(waits(&mut queues, &[8, 9], at(32)), [None, None]);
-    assert!(queues.0.is_empty());
+    assert!(queues.by_channel.is_empty());
 }
 
 #[test]
 fn in_an_outage_the_first_tries_and_then_all_follow_in_order() {
-    let (mut queues, start) = (ChannelQueues::default(), Instant::now());
+    let (mut queues, start) = (new_queues(), Instant::now());
     let at = |second| start + seconds(second);
     queues.begin(CHANNEL, &caller(1), start);
     assert_eq!(waits(&mut queues, &[3, 2], start), [Some(1), Some(1)]);
@@ -133,7 +137,7 @@ fn in_an_outage_the_first_tries_and_then_all_follow_in_order() {
 
 #[test]
 fn a_message_that_fails_repeatedly_lets_others_pass() {
-    let (mut queues, start) = (ChannelQueues::default(), Instant::now());
+    let (mut queues, start) = (new_queues(), Instant::now());
     let at = |second| start + seconds(second);
     for second in 0..3 {
         assert_eq!(waits(&mut queues, &[1], at(second)), [None]);
@@ -162,7 +166,7 @@ fn a_message_that_fails_repeatedly_lets_others_pass() {
 
 #[test]
 fn an_operation_that_waits_for_something_else_blocks_only_if_that_ends_soon() {
-    let (mut queues, start) = (ChannelQueues::default(), Instant::now());
+    let (mut queues, start) = (new_queues(), Instant::now());
     let at = |second| start + seconds(second);
     queues.requeue(CHANNEL, &caller(1), at(15), false, start);
     assert_eq!(waits(&mut queues, &[2], start), [None]);
@@ -176,25 +180,25 @@ fn an_operation_that_waits_for_something_else_blocks_only_if_that_ends_soon() {
 
 #[test]
 fn the_memory_of_channels_is_bounded() {
-    let (mut queues, start) = (ChannelQueues::default(), Instant::now());
+    let (mut queues, start) = (new_queues(), Instant::now());
     queues.begin(CHANNEL, &caller(0), start);
     for n in 1..3 * i64::try_from(MAX_WAITERS).unwrap() {
         assert!(queues.required_wait(CHANNEL, &caller(n), start).is_some());
     }
-    assert_eq!(queues.0[CHANNEL].waiters.len(), MAX_WAITERS);
-    let mut queues = ChannelQueues::default();
+    assert_eq!(queues.by_channel[CHANNEL].waiters.len(), MAX_WAITERS);
+    let mut queues = new_queues();
     for n in 0..10 * u64::try_from(MAX_QUEUES).unwrap() {
         let (channel, now) = (format!("C{n}"), start + seconds(n));
         queues.begin(&channel, &caller(1), now);
         queues.on_failure(&channel, &caller(1), now, now);
         queues.end(&channel, &caller(1), now);
     }
-    assert!(queues.0.len() <= MAX_QUEUES + 1, "{}", queues.0.len());
+    assert!(queues.by_channel.len() <= MAX_QUEUES + 1, "{}", queues.by_channel.len());
 }
 
 #[test]
 fn requests_that_wait_for_one_lookup_keep_their_order() {
-    let (mut queues, now) = (ChannelQueues::default(), Instant::now());
+    let (mut queues, now) = (new_queues(), Instant::now());
     queues.line_up(CHANNEL, [3, 1, 2].map(caller), now);
     assert_eq!(waits(&mut queues, &[3, 2], now), [Some(2), Some(1)]);
     assert_eq!(post(&mut queues, 1, now), "r2 r3");
@@ -204,12 +208,13 @@ fn requests_that_wait_for_one_lookup_keep_their_order() {
     // One that does not come loses its turn.
     queues.line_up(CHANNEL, [caller(4)], now);
     assert_eq!(waits(&mut queues, &[5], now + seconds(1)), [Some(1)]);
-    assert_eq!(waits(&mut queues, &[5], now + TURN_TIMEOUT), [None]);
+    let now = now + queues.timings.turn_timeout;
+    assert_eq!(waits(&mut queues, &[5], now), [None]);
 }
 
 #[test]
 fn a_request_does_not_wait_for_itself_under_another_name_of_the_recipient() {
-    let (mut queues, now) = (ChannelQueues::default(), Instant::now());
+    let (mut queues, now) = (new_queues(), Instant::now());
     let other_name = QueuedOperation { operation: Operation::Post(RecipientKey::new("A1")), ..caller(1) };
     queues.begin(CHANNEL, &caller(9), now);
     queues.line_up(CHANNEL, [other_name.clone(), caller(2)], now);

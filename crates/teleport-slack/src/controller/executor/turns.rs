@@ -1,7 +1,5 @@
 //! Which of the planned operations may call Slack now. The others stay out of the plan until their turn comes.
 
-use std::time::Duration;
-
 use access_core::domain::ids::RequestId;
 use access_core::plan::{Plan, SkipReason, Step};
 use access_core::record::Operation;
@@ -12,9 +10,6 @@ use super::Executor;
 use crate::controller::channel_queue::QueuedOperation;
 use crate::controller::retry_state::{Deferred, RetryState, later};
 use crate::controller::send_turns::Wait;
-
-/// How long a reconcile waits for its turn.
-const TURN_WAIT: Duration = Duration::from_secs(1);
 
 impl Executor {
     /// Leaves out the operations that must wait for their turn in Slack. If none is left and one is near its turn, waits for
@@ -27,7 +22,7 @@ impl Executor {
         retry_state: &mut RetryState,
     ) {
         self.sender.line_up_lookups(id, created, &plan.operations, retry_state.ended_lookups());
-        let until = Instant::now() + TURN_WAIT;
+        let until = Instant::now() + self.sender.timings.turns.park;
         let mut blocked = self.leave_out_blocked(id, created, plan, retry_state);
         while plan.operations.is_empty()
             && Instant::now() < until

@@ -9,7 +9,7 @@ async fn start(metrics: &Metrics) -> Running {
     let listener = Diagnostics::bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
     let (address, stop) = (listener.address(), CancellationToken::new());
     let mut tasks = JoinSet::new();
-    tasks.spawn(listener.run(metrics.clone(), stop.clone(), DRAIN));
+    tasks.spawn(listener.run(metrics.clone(), stop.clone(), HttpTimings::default()));
     Running { address, stop, tasks }
 }
 

@@ -54,7 +54,8 @@ async fn call(address: SocketAddr, trusted: &Pair) -> io::Result<String> {
 
 async fn start(files: &TlsFiles) -> Running {
     let often = FileTimings { poll: Duration::from_millis(20), retry: PATIENCE };
-    let listener = Listener::bind("127.0.0.1:0".parse().unwrap(), Some(files.clone()), often).await.unwrap();
+    let listener =
+        Listener::bind("127.0.0.1:0".parse().unwrap(), Some(files.clone()), timings(often)).await.unwrap();
     Running::serve(listener, ack)
 }
 
@@ -147,8 +148,9 @@ async fn unusable_tls_files_are_refused_at_the_start() {
     let assert_refused = async |key: &str, cert: &str, expected: &str| {
         fs::write(&files.key, key).unwrap();
         fs::write(&files.cert, cert).unwrap();
-        let error =
-            Listener::bind("127.0.0.1:0".parse().unwrap(), Some(files.clone()), NEVER).await.unwrap_err();
+        let error = Listener::bind("127.0.0.1:0".parse().unwrap(), Some(files.clone()), timings(NEVER))
+            .await
+            .unwrap_err();
         let shown = format!("{} {error:?}", chain(&error));
         assert!(shown.contains(expected), "{shown}");
         assert!(!shown.contains("hunter2"), "{shown}");
@@ -161,7 +163,9 @@ async fn unusable_tls_files_are_refused_at_the_start() {
     assert_refused("-----BEGIN PRIVATE hunter2\n", &one.cert, "key.pem is damaged PEM").await;
     assert_refused(&" ".repeat(1_100_000), &one.cert, "key.pem is too large to be PEM").await;
     fs::remove_file(&files.key).unwrap();
-    let error = Listener::bind("127.0.0.1:0".parse().unwrap(), Some(files.clone()), NEVER).await.unwrap_err();
+    let error = Listener::bind("127.0.0.1:0".parse().unwrap(), Some(files.clone()), timings(NEVER))
+        .await
+        .unwrap_err();
     assert!(chain(&error).contains("key.pem: No such file"), "{}", chain(&error));
 }
 
@@ -172,11 +176,11 @@ async fn a_listener_takes_over_the_address_of_another_without_a_gap() {
         pair.write(&files(dir));
     }
     let listener =
-        Listener::bind("127.0.0.1:0".parse().unwrap(), Some(files(&dirs[0])), NEVER).await.unwrap();
+        Listener::bind("127.0.0.1:0".parse().unwrap(), Some(files(&dirs[0])), timings(NEVER)).await.unwrap();
     let socket = listener.socket().unwrap();
     let mut first = Running::serve(listener, ack);
     check_status(&call(first.address, &pairs[0]).await.unwrap(), "200");
-    let second = Listener::take_over(&socket, Some(files(&dirs[1])), NEVER).await.unwrap();
+    let second = Listener::take_over(&socket, Some(files(&dirs[1])), timings(NEVER)).await.unwrap();
     assert_eq!(second.address(), first.address);
     first.stop.cancel();
     first.stopped().await;

@@ -187,8 +187,8 @@ async fn a_file_is_named_once_each_time_it_is_opened_to_others() {
     };
     let mut opened = async || {
         let (_, open) = watch.read().await.unwrap();
-        let found = watch.newly_open(open);
-        assert!(watch.newly_open(watch.open.clone().unwrap()).is_empty(), "it is in the log");
+        let found = watch.open.newly_open(open);
+        assert!(watch.open.newly_open(watch.open.0.clone().unwrap()).is_empty(), "it is in the log");
         found.into_iter().map(|text| text.rsplit_once(" run ").unwrap().1.to_owned()).collect::<Vec<_>>()
     };
     let chmod = |bits: &str, name: &str| format!("chmod {bits} {:?}", dir.path().join(name));
@@ -214,6 +214,6 @@ async fn what_is_open_before_the_first_look_is_left_to_the_configuration() {
         FileWatch::of_present(watched(&dir).into(), RETRY_INTERVAL).await,
     ] {
         let (_, open) = watch.read().await.unwrap();
-        assert!(open.iter().flatten().count() == 1 && watch.newly_open(open).is_empty());
+        assert!(open.iter().flatten().count() == 1 && watch.open.newly_open(open).is_empty());
     }
 }

@@ -16,11 +16,13 @@ use access_core::domain::backoff::Backoff;
 use access_core::domain::outage::OutageTimings;
 use access_core::record::claim::ClaimTimings;
 use parking_lot::Mutex;
-use teleport_client::watcher::WatcherTimings;
+use slack_client::CallTimings;
+use teleport_client::WatcherTimings;
 use teleport_slack::app::reload::{ReloadCause, ReloadRequests};
 use teleport_slack::app::timings::{TimingValues, Timings};
 use teleport_slack::cli::start::{self, Args};
 use teleport_slack::controller::ControllerTimings;
+use teleport_slack::http::HttpTimings;
 use teleport_slack::observe::file_watch::FileTimings;
 use teleport_slack::review::ReviewTimings;
 use teleport_slack::supervise::shutdown::ShutdownTimings;
@@ -88,11 +90,14 @@ fn timings() -> Timings {
             backoff: tenth(watcher.backoff),
             stable_after: watcher.stable_after / 3,
             probe_after: watcher.probe_after / 3,
+            ..watcher
         },
         startup: tenth(startup),
         identity_files: files(production.identity_files),
         secret_files: files(production.secret_files),
-        listener_files: files(production.listener_files),
+        configuration: files(production.configuration),
+        http: HttpTimings { files: files(production.http.files), ..production.http },
+        slack: CallTimings { message: claim.call, ..production.slack },
         token_probe: tenth(token_probe),
         review: ReviewTimings { permission_poll: ms(1_500), ..production.review },
         outage: OutageTimings { reminders: [ms(600), ms(1_500), ms(60_000)], ..production.outage },
@@ -142,7 +147,7 @@ pub(super) fn start(config: PathBuf, insecure_no_tls: bool, secret: &str) -> Dae
         .on_thread_stop(|| LOG.set(None))
         .build()
         .unwrap();
-    let options = start::app_options(&args, timings(), &loaded.config);
+    let options = start::app_options(&args, timings(), &loaded.config, &log_guard);
     let (stop, kill, reloads) = (CancellationToken::new(), CancellationToken::new(), options.reloads.clone());
     let in_process = InProcess { stop, kill, reloads };
     let (stop, kill) = (in_process.stop.clone(), in_process.kill.clone());

@@ -1,0 +1,23 @@
+//! Mistakes in characters that a reader does not see. `access_core` knows which those are.
+
+use access_core::domain::unseen::{Unseen, as_seen};
+
+use super::report::{Report, quote, quote_whole};
+
+/// Whether the text has such a character; then it is reported.
+pub(super) fn report_unseen(report: &mut Report, line: usize, key: &str, text: &str) -> bool {
+    let Some(unseen) = Unseen::in_text(text) else { return false };
+    report.error(Some(line), key, format!("{}: {unseen}", quote(text)), write_as_seen(text, &as_seen(text)));
+    true
+}
+
+/// What to write instead of a text that its reader takes for `seen`.
+pub(super) fn write_as_seen(text: &str, seen: &str) -> String {
+    let spaces = |text: &str| text.matches(' ').count();
+    match quote_whole(seen) {
+        // Whether a space is meant there, only the operator knows.
+        _ if spaces(seen) > spaces(text) => "type it again, with an ordinary space there or none".to_owned(),
+        Some(quoted) if !seen.is_empty() => format!("write {quoted}"),
+        _ => "type it again".to_owned(),
+    }
+}
