@@ -24,9 +24,21 @@ impl Unseen {
         first(strict(text))
     }
 
-    /// Whether it leaves a gap, as a space does.
-    pub fn is_blank(self) -> bool {
-        is_blank(self.character)
+    /// The character itself, if it is one, wherever it stands.
+    pub fn of(character: char) -> Option<Self> {
+        Self::in_strict_text(character.encode_utf8(&mut [0; 4]))
+    }
+
+    /// Its code and what it is: `U+00A0, which looks like a space`.
+    pub fn description(self) -> String {
+        let what = match self.character {
+            '\n' | '\r' | '\u{2028}' | '\u{2029}' | '\u{85}' => "a line break",
+            '\t' => "a tab",
+            c if is_blank(c) => "which looks like a space",
+            c if c.is_control() => "a control character",
+            _ => "an invisible character",
+        };
+        format!("U+{:04X}, {what}", u32::from(self.character))
     }
 
     /// The escape of regular expressions that stands for it.
@@ -37,14 +49,7 @@ impl Unseen {
 
 impl fmt::Display for Unseen {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let what = match self.character {
-            '\n' | '\r' | '\u{2028}' | '\u{2029}' | '\u{85}' => "a line break",
-            '\t' => "a tab",
-            c if is_blank(c) => "which looks like a space",
-            c if c.is_control() => "a control character",
-            _ => "an invisible character",
-        };
-        write!(f, "character {} is U+{:04X}, {what}", self.place, u32::from(self.character))
+        write!(f, "character {} is {}", self.place, self.description())
     }
 }
 
@@ -78,7 +83,7 @@ fn seen(characters: impl Iterator<Item = (char, bool)>) -> String {
 pub(super) fn with_regex_escapes(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
-        match Unseen::in_strict_text(c.encode_utf8(&mut [0; 4])) {
+        match Unseen::of(c) {
             Some(unseen) => out.push_str(&unseen.escape()),
             None => out.push(c),
         }

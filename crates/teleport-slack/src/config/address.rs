@@ -1,7 +1,7 @@
 //! The network addresses of the configuration, the auth server's apart, checked for form only; whether a server answers is
 //! found out later.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 /// Reads where to listen: `127.0.0.1:9091`, `[::1]:9091`, `localhost:9091`, or `:8081` for every IPv4 address.
 /// Port 0 lets the system choose one.
@@ -9,13 +9,34 @@ pub(super) fn parse_listen(text: &str) -> Result<SocketAddr, &'static str> {
     if let Ok(addr) = text.parse() {
         return Ok(addr);
     }
+    if text.parse::<Ipv6Addr>().is_ok() {
+        return Err("an IPv6 address must be in brackets, with the port behind them");
+    }
+    if is_ipv6_in_brackets(text) {
+        return Err("the port is missing");
+    }
     let (host, port) = text.rsplit_once(':').ok_or("the port is missing")?;
     let ip = match host {
         "" => "0.0.0.0",
         "localhost" => "127.0.0.1",
+        host if host.parse::<Ipv4Addr>().is_ok() || is_ipv6_in_brackets(host) => host,
         _ => return Err("the host must be an IP address of this machine, localhost, or nothing for all"),
     };
-    format!("{ip}:{port}").parse().map_err(|_| "the port must be a number between 1 and 65535")
+    format!("{ip}:{port}").parse().map_err(|_| WRONG_PORT)
+}
+
+fn is_ipv6_in_brackets(text: &str) -> bool {
+    let inside = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
+    inside.is_some_and(|inside| inside.parse::<Ipv6Addr>().is_ok())
+}
+
+const WRONG_PORT: &str = "the port must be a number between 1 and 65535";
+
+/// The parser takes any text for a port.
+fn check_port(uri: &http::Uri) -> Result<(), &'static str> {
+    let authority = uri.authority().map_or("", |authority| authority.as_str());
+    let is_given = authority.rsplit(['@', ']']).next().is_some_and(|rest| rest.contains(':'));
+    if is_given && uri.port_u16().is_none_or(|port| port == 0) { Err(WRONG_PORT) } else { Ok(()) }
 }
 
 /// The Web API's base address; always ends with a slash.
@@ -30,6 +51,7 @@ impl ApiUrl {
         if uri.authority().is_some_and(|authority| authority.as_str().contains('@')) {
             return Err("it must not hold a user name or a password");
         }
+        check_port(&uri)?;
         if uri.query().is_some() {
             return Err("it must not hold a query");
         }
@@ -70,6 +92,7 @@ pub(super) fn parse_public(text: &str) -> Result<String, &'static str> {
     if uri.host().is_none_or(str::is_empty) {
         return Err("it is not a web address with a host");
     }
+    check_port(&uri)?;
     match uri.scheme_str() {
         Some("https" | "http") => Ok(full.trim_end_matches('/').to_owned()),
         _ => Err("it must start with https:// or http://"),
@@ -91,8 +114,20 @@ mod tests {
         for (given, shown) in good {
             assert_eq!(parse_listen(given).map(|addr| addr.to_string()), Ok(shown.to_owned()), "{given}");
         }
-        for given in ["", "8081", "127.0.0.1", "example.com:80", ":99999", ":-1", "::1:80:x"] {
-            assert!(parse_listen(given).is_err(), "{given}");
+        for (given, cause) in [
+            ("", "the port is missing"),
+            ("8081", "the port is missing"),
+            ("127.0.0.1", "the port is missing"),
+            ("[::1]", "the port is missing"),
+            ("::1:8081", "an IPv6 address must be in brackets"),
+            ("127.0.0.1:x", "the port must be"),
+            ("[::1]:99999", "the port must be"),
+            (":99999", "the port must be"),
+            (":-1", "the port must be"),
+            ("example.com:80", "the host must be"),
+            ("::1:80:x", "the host must be"),
+        ] {
+            assert!(parse_listen(given).is_err_and(|wrong| wrong.starts_with(cause)), "{given}");
         }
     }
 
@@ -121,6 +156,11 @@ mod tests {
             "https://u:p@slack.com/",
             "https://slack.com/?a=b",
             "http://10.0.0.1/",
+            "https://slack.com:99999/api/",
+            "https://slack.com:0/api/",
+            "https://slack.com:x/api/",
+            "https://slack.com:/api/",
+            "https://[::1]:99999/api/",
             "https://",
         ];
         for given in bad {
@@ -134,5 +174,9 @@ mod tests {
         assert_eq!(parse_public("https://example.com:8443/"), Ok("https://example.com:8443".to_owned()));
         assert!(parse_public("ftp://example.com").is_err());
         assert!(parse_public("two words").is_err());
+        for given in ["example.com:99999", "https://example.com:0", "example.com:x", "[::1]:-1"] {
+            assert!(parse_public(given).is_err(), "{given}");
+        }
+        assert_eq!(parse_public("[::1]:443"), Ok("https://[::1]:443".to_owned()));
     }
 }

@@ -6,7 +6,9 @@
 //! `docs/configuration.md`; `example.toml` is what `teleport-slack configure` prints.
 
 mod address;
+mod encoding;
 mod http;
+mod lines;
 mod log;
 mod modes;
 mod names;
@@ -36,6 +38,7 @@ use access_core::domain::role_pattern::RolePattern;
 use teleport_client::{Credentials, TeleportAddr};
 
 pub use self::address::ApiUrl;
+pub use self::encoding::NotUtf8;
 pub use self::http::{HttpConfig, TlsFiles};
 pub use self::log::{LogConfig, LogFormat, LogOutput, Severity};
 pub(crate) use self::modes::{Sensitivity, open_to_others};
@@ -223,14 +226,14 @@ pub enum ConfigError {
     },
     /// The file is not text.
     #[error(
-        "the configuration file {} is not UTF-8 text: there is a stray byte in line {line}; save the file as UTF-8",
+        "the configuration file {} is not UTF-8 text: {found}; save the file as UTF-8",
         path.display()
     )]
     NotText {
         /// The path of the file.
         path: PathBuf,
-        /// The line, from 1.
-        line: usize,
+        /// What it is instead, or where it is something else.
+        found: NotUtf8,
     },
     /// The file was read and is wrong.
     #[error("the configuration is not valid:{}", Shown { path, findings })]
@@ -288,19 +291,16 @@ fn examine_file(path: &Path, without_secrets: bool) -> Result<Examined, ConfigEr
         io::ErrorKind::FileTooLarge => ConfigError::TooLarge { path: owned() },
         _ => ConfigError::Unreadable { path: owned(), source },
     })?;
-    let text = String::from_utf8(bytes).map_err(|error| {
-        let (good, _) = error.as_bytes().split_at(error.utf8_error().valid_up_to());
-        ConfigError::NotText { path: owned(), line: good.iter().filter(|byte| **byte == b'\n').count() + 1 }
-    })?;
-    let (read, permissions_of) = (&read_token_file, &files::permissions);
-    Ok(validate::examine(&text, &Source { path, permissions, read, without_secrets, permissions_of }))
+    let text = encoding::decode(bytes).map_err(|found| ConfigError::NotText { path: owned(), found })?;
+    let (read, look_at) = (&read_token_file, &source::look_at);
+    Ok(validate::examine(&text, &Source { path, permissions, read, without_secrets, look_at }))
 }
 
 /// Checks a configuration text as if it stood in the file `path`; nothing but `read` touches the disk.
 pub fn parse(text: &str, path: &Path, read: ReadTokenFile<'_>) -> Result<Loaded, ConfigError> {
     validate::examine(
         text,
-        &Source { path, permissions: None, read, without_secrets: false, permissions_of: &|_| None },
+        &Source { path, permissions: None, read, without_secrets: false, look_at: &|_| None },
     )
     .into_loaded(path)
 }

@@ -49,7 +49,11 @@ pub(super) fn checked_path(
     report: &mut Report,
 ) -> std::path::PathBuf {
     let path = path_of(entry, source);
-    warn_if_open(held, &path, (source.permissions_of)(&path).as_ref(), entry, report);
+    if let Some(file) = (source.look_at)(&path) {
+        // A certificate in a key's place is another mistake, and its remedy is another path.
+        let held = if file.is_certificate { Sensitivity::Integrity } else { held };
+        warn_if_open(held, &path, Some(&file.permissions), entry, report);
+    }
     path
 }
 

@@ -12,12 +12,13 @@ pub(super) fn is_user_group_id(name: &str) -> bool {
 /// Why no Teleport user is called so, and what to write instead. Also for `[review.users]`.
 pub(super) fn user_name_problem(text: &str) -> Option<(&'static str, String)> {
     let address = strip_mention(text, "<mailto:").or_else(|| text.strip_prefix("mailto:"));
-    if let Some(address) = address {
+    if let Some(address) = address.map(str::trim).filter(|address| user_name_problem(address).is_none()) {
         return Some(("this is a link to an address", format!("write {}", quote(address))));
     }
     if text.trim() != text {
         let cause = "there are blanks around it, which no user's name has";
-        return Some((cause, format!("write {}", quote(text.trim()))));
+        let more = user_name_problem(text.trim());
+        return more.or_else(|| Some((cause, format!("write {}", quote(text.trim())))));
     }
     if text.starts_with('@') {
         let remedy = "write the group's id (S…), which Slack copies from the group's menu, or the name of a Teleport user";

@@ -4,14 +4,18 @@
 //! hide the next one. Keys are found under their old names too, with a warning. A text that looks like a secret leaves
 //! this file only through [`TableReader::secret`]: anywhere else it is refused, and no message shows it.
 
+use std::num::IntErrorKind;
+
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+use super::encoding::report_control_characters;
+use super::lines::Lines;
 use super::report::{Report, quote};
 use super::schema::{self, KeyMatch, Table};
-use super::toml_mistakes::{first_of_duplicate, toml_remedy};
+use super::toml_mistakes::report_mistakes;
 use super::unseen::report_unseen;
-use crate::secret_shape::{may_be_shown, secret_in};
+use crate::secret_shape::secret_in;
 
 /// Something from the file and where it stood.
 #[derive(Clone, Debug)]
@@ -62,54 +66,15 @@ pub(super) struct Document<'t> {
     lines: Lines,
 }
 
-/// Finds the line of a byte.
-struct Lines {
-    starts: Vec<usize>,
-}
-
-impl Lines {
-    fn new(text: &str) -> Self {
-        let starts = text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n').map(|(at, _)| at + 1);
-        Self { starts: std::iter::once(0).chain(starts).collect() }
-    }
-
-    fn line(&self, offset: usize) -> usize {
-        self.starts.partition_point(|start| *start <= offset).max(1)
-    }
-
-    fn start(&self, line: usize) -> usize {
-        self.starts.get(line.saturating_sub(1)).copied().unwrap_or(0)
-    }
-}
-
 impl<'t> Document<'t> {
     /// `None` after a mistake in the TOML itself: what a broken file seems to say is not worth checking.
     pub(super) fn parse(text: &'t str, report: &mut Report) -> Option<Self> {
         let lines = Lines::new(text);
-        let (root, errors) = DeTable::parse_recoverable(text);
-        let mut last = None;
-        for error in &errors {
-            let offset = error.span().map_or(0, |span| span.start);
-            let line = lines.line(offset);
-            // The parser goes on after a mistake; what it then finds in the same line follows from the first.
-            if last != Some(line) {
-                let column =
-                    text.get(lines.start(line)..offset).map_or(1, |before| before.chars().count() + 1);
-                let message = error.message();
-                let shown = if may_be_shown(message) { message } else { "a mistake that is not shown" };
-                let cause = format!("not valid TOML, column {column}: {shown}");
-                let rest = text.get(offset..).and_then(|rest| rest.lines().next()).unwrap_or_default();
-                let whole =
-                    text.get(lines.start(line)..).and_then(|rest| rest.lines().next()).unwrap_or_default();
-                let remedy = first_of_duplicate(message, text, lines.start(line))
-                    .map(|start| {
-                        format!("the same key or table is in line {}; keep one of them", lines.line(start))
-                    })
-                    .unwrap_or_else(|| toml_remedy(message, whole, rest).to_owned());
-                report.key_error(Some(line), "", cause, remedy);
-            }
-            last = Some(line);
+        if report_control_characters(text, report) {
+            return None;
         }
+        let (root, errors) = DeTable::parse_recoverable(text);
+        report_mistakes(&errors, text, &lines, report);
         errors.is_empty().then(|| Self { root: root.into_inner(), lines })
     }
 
@@ -289,10 +254,16 @@ impl<'a, 't> TableReader<'a, 't> {
         self.read(name, "true or false", DeValue::as_bool)
     }
 
+    /// A number that has too many digits is the nearest that has not, and so beyond every limit.
     pub(super) fn number(&mut self, name: &'static str) -> Field<i64> {
         self.read(name, "a whole number", |value| {
             let integer = value.as_integer()?;
-            i64::from_str_radix(integer.as_str(), integer.radix()).ok()
+            match i64::from_str_radix(integer.as_str(), integer.radix()) {
+                Ok(number) => Some(number),
+                Err(error) if *error.kind() == IntErrorKind::PosOverflow => Some(i64::MAX),
+                Err(error) if *error.kind() == IntErrorKind::NegOverflow => Some(i64::MIN),
+                Err(_) => None,
+            }
         })
     }
 

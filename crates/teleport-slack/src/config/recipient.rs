@@ -8,17 +8,24 @@ use super::unseen::write_as_seen;
 
 /// What to write instead of `text`.
 pub(super) fn remedy(problem: InvalidRecipient, text: &str) -> String {
-    let meant = intended_recipient(text).map(|place| format!("write {}", quote(&place)));
+    let meant = intended_recipient(text).map(|place| write(&place));
     match problem {
         InvalidRecipient::Empty => "remove it, or write a channel or an e-mail address".to_owned(),
-        InvalidRecipient::Unseen(_) => write_as_seen(text, &as_seen(text)),
+        InvalidRecipient::Unseen(_) => match Recipient::parse(&as_seen(text)) {
+            Err(problem) if !as_seen(text).contains(' ') => remedy(problem, &as_seen(text)),
+            _ => write_as_seen(text, &as_seen(text)),
+        },
         InvalidRecipient::Several => {
             let each: Vec<_> = text.split([',', ';']).map(str::trim).filter(|one| !one.is_empty()).collect();
-            format!("write {}", quote_list(&each))
+            if each.iter().all(|one| Recipient::parse(one).is_ok()) {
+                format!("write {}", quote_list(&each))
+            } else {
+                "write each recipient as a text of its own: [\"team\", \"bob@example.com\"]".to_owned()
+            }
         }
         InvalidRecipient::Group if text.starts_with('<') => ONE_BY_ONE.to_owned(),
         InvalidRecipient::Group => {
-            format!("{ONE_BY_ONE}; if it is a channel's name, write {}", quote(&text.to_lowercase()))
+            format!("{ONE_BY_ONE}; if it is a channel's name, {}", write(&text.to_lowercase()))
         }
         InvalidRecipient::Link => meant.unwrap_or_else(|| {
             "write the channel's name or id (C…), or the person's e-mail address or Slack id (U…)".to_owned()
@@ -26,19 +33,40 @@ pub(super) fn remedy(problem: InvalidRecipient, text: &str) -> String {
         InvalidRecipient::Spaces if text.trim().contains(char::is_whitespace) => {
             "write the channel's name as Slack shows it, such as \"access-requests\"".to_owned()
         }
-        InvalidRecipient::Spaces => format!("write {}", quote(text.trim())),
+        InvalidRecipient::Spaces => write(text.trim()),
         InvalidRecipient::NotAnEmail => meant.unwrap_or_else(|| {
             "write the person's full address, such as \"bob@example.com\", or the Slack id (U…)".to_owned()
         }),
         InvalidRecipient::Capitals => meant.unwrap_or_else(|| {
             let name = text.strip_prefix('#').unwrap_or(text);
-            format!("write {}", quote(&name.to_lowercase()))
+            if_an_id(&name.to_uppercase()) + &write(&name.to_lowercase())
         }),
         InvalidRecipient::TooLong => "copy the name from Slack".to_owned(),
         InvalidRecipient::NotAName => meant.unwrap_or_else(|| {
             "channel names hold letters, digits, - and _; a person is given by e-mail address or Slack id (U…)".to_owned()
         }),
     }
+}
+
+/// To write this, or what is still wrong with it.
+fn write(candidate: &str) -> String {
+    match Recipient::parse(candidate) {
+        Ok(_) => format!("write {}", quote(candidate)),
+        Err(problem) => remedy(problem, candidate),
+    }
+}
+
+/// What to write if a text in mixed letters is a Slack id that was typed by hand, and how the other reading begins.
+fn if_an_id(id: &str) -> String {
+    let has_digit = id.bytes().any(|byte| byte.is_ascii_digit());
+    let what = match Recipient::parse(id) {
+        _ if !has_digit => return String::new(),
+        Ok(Recipient::ChannelId(_)) => format!("if it is a channel's id, write {}", quote(id)),
+        Ok(Recipient::User(_)) => format!("if it is a person's Slack id, write {}", quote(id)),
+        Err(InvalidRecipient::Group) => format!("if it is a user group, {ONE_BY_ONE}"),
+        _ => return String::new(),
+    };
+    format!("{what}; if it is a channel's name, ")
 }
 
 const ONE_BY_ONE: &str =

@@ -38,9 +38,16 @@ pub(super) fn role_pattern(
 fn remedy(problem: InvalidPattern, text: &str, place: PatternPosition) -> String {
     match problem {
         InvalidPattern::Empty => "write the role's name, or \"*\" for all others".to_owned(),
-        InvalidPattern::Blanks => format!("write {}", quote(text.trim())),
+        InvalidPattern::Blanks => match RolePattern::parse(text.trim()) {
+            Ok(_) => format!("write {}", quote(text.trim())),
+            Err(problem) => remedy(problem, text.trim(), place),
+        },
         InvalidPattern::Unseen(unseen) => {
-            let seen = write_as_seen(text, &as_seen_strictly(text));
+            let seen = as_seen_strictly(text);
+            let seen = match RolePattern::parse(&seen) {
+                Ok(_) | Err(InvalidPattern::Empty) => write_as_seen(text, &seen),
+                Err(problem) => remedy(problem, &seen, place),
+            };
             format!("{seen}, or {} if the role's name really has it", with_escape(text, unseen))
         }
         InvalidPattern::TooLong => "write a shorter one, such as \"prod-*\"".to_owned(),
@@ -66,7 +73,8 @@ fn remedy(problem: InvalidPattern, text: &str, place: PatternPosition) -> String
         }
         InvalidPattern::LooseAlternatives => {
             let inner = text.strip_prefix('^').and_then(|rest| rest.strip_suffix('$')).unwrap_or(text);
-            match quote_whole(&format!("^({inner})$")) {
+            let both = format!("^({inner})$");
+            match quote_whole(&both).filter(|_| RolePattern::parse(&both).is_ok()) {
                 Some(both) => format!("write {both}"),
                 None => "put brackets around all alternatives: \"^(a|b)$\"".to_owned(),
             }

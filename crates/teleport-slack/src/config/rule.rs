@@ -108,7 +108,12 @@ fn approver_problem(text: &str, mapping: &MappingConfig) -> Option<(&'static str
     }
     let several: Vec<_> = text.split([',', ';']).map(str::trim).filter(|name| !name.is_empty()).collect();
     if text.contains([',', ';']) {
-        return Some(("this looks like several in one", format!("write {}", quote_list(&several))));
+        let are_names = several.iter().all(|name| approver_problem(name, mapping).is_none());
+        let remedy = match are_names {
+            true => format!("write {}", quote_list(&several)),
+            false => "write each approver as a text of its own: [\"bob\", \"S012AB3CD\"]".to_owned(),
+        };
+        return Some(("this looks like several in one", remedy));
     }
     if text.contains(['*', '?']) || text.starts_with('^') && text.ends_with('$') {
         return Some(("patterns are for roles; an approver is named exactly", NAMED.to_owned()));
@@ -138,19 +143,23 @@ fn votes(table: &mut TableReader<'_, '_>, name: &'static str, most: Option<usize
         Field::Absent => Some(1),
         Field::Bad => None,
         Field::Given(entry) => {
-            let number =
-                u32::try_from(entry.value).ok().filter(|_| (1..=MAX_APPROVALS).contains(&entry.value));
-            let number = number.filter(|number| most.is_none_or(|most| *number as usize <= most));
-            if number.is_none() {
-                let cause = format!("so many {name} can never be given");
-                let remedy = match most {
-                    Some(1) => "write 1, or name more approvers".to_owned(),
-                    Some(most) => format!("write a number from 1 to {most}, or name more approvers"),
-                    None => format!("write a number from 1 to {MAX_APPROVALS}"),
-                };
-                table.report().error(Some(entry.line), &entry.key, cause, remedy);
-            }
-            number
+            let named = most.and_then(|most| i64::try_from(most).ok()).unwrap_or(MAX_APPROVALS);
+            let limit = named.min(MAX_APPROVALS);
+            let range =
+                if limit == 1 { "write 1".to_owned() } else { format!("write a number from 1 to {limit}") };
+            let (cause, remedy) = match entry.value {
+                ..1 => (format!("{name} must be at least 1"), range),
+                value if value <= limit => return u32::try_from(value).ok(),
+                _ if limit == MAX_APPROVALS => (format!("{name} can be {MAX_APPROVALS} at most"), range),
+                _ => {
+                    let approvers = if limit == 1 { "approver" } else { "approvers" };
+                    let cause =
+                        format!("the rule names {limit} {approvers}, so that many {name} can never be given");
+                    (cause, range + ", or name more approvers")
+                }
+            };
+            table.report().error(Some(entry.line), &entry.key, cause, remedy);
+            None
         }
     }
 }

@@ -13,6 +13,9 @@ use client_base::files::{self, Permissions};
 /// No token or secret is anywhere near this long, in bytes; it bounds what is read from a token file.
 const MAX_TOKEN_FILE: u64 = 16 * 1024;
 
+/// No file of a certificate and its chain is longer, in bytes.
+const MAX_CERTIFICATE_FILE: u64 = 1024 * 1024;
+
 /// What reading a token file gave.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TokenFile {
@@ -20,6 +23,22 @@ pub struct TokenFile {
     pub text: Secret,
     /// Its permissions, if it is a regular file.
     pub permissions: Option<Permissions>,
+}
+
+/// What a look at a file shows that only the clients read.
+pub(super) struct NamedFile {
+    pub(super) permissions: Permissions,
+    /// It holds a certificate and no private key, whatever the configuration says of it.
+    pub(super) is_certificate: bool,
+}
+
+/// Looks at a file on the disk.
+pub(super) fn look_at(path: &Path) -> Option<NamedFile> {
+    let permissions = files::permissions(path)?;
+    let bytes = files::read(path, MAX_CERTIFICATE_FILE).map(|(bytes, _)| bytes).unwrap_or_default();
+    let text = String::from_utf8_lossy(&bytes);
+    let is_certificate = text.contains("BEGIN CERTIFICATE-----") && !text.contains("PRIVATE KEY-----");
+    Some(NamedFile { permissions, is_certificate })
 }
 
 /// How token files are read: from the disk in `load`, from a table in tests.
@@ -35,8 +54,8 @@ pub(super) struct Source<'a> {
     pub(super) read: ReadTokenFile<'a>,
     /// Whether tokens and secrets may be missing or wrong, and are not read: the caller uses none.
     pub(super) without_secrets: bool,
-    /// The permissions of other files, if they are there.
-    pub(super) permissions_of: &'a dyn Fn(&Path) -> Option<Permissions>,
+    /// What is known of other files, if they are there.
+    pub(super) look_at: &'a dyn Fn(&Path) -> Option<NamedFile>,
 }
 
 /// Reads a token file from the disk.

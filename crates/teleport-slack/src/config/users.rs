@@ -111,7 +111,9 @@ pub(super) fn id_trait(table: &mut TableReader<'_, '_>) -> Field<String> {
     }
     let cause = format!("{} is not the bare name of a trait", quote(&entry.value));
     let remedy = match bare {
-        "" => "write the trait's name, such as \"slack_uid\"".to_owned(),
+        bare if bare.is_empty() || bare.contains(['{', '}', ' ']) => {
+            "write the trait's name, such as \"slack_uid\"".to_owned()
+        }
         bare => format!("write {}", quote(bare)),
     };
     table.report().error(Some(entry.line), &entry.key, cause, remedy);

@@ -34,6 +34,7 @@ mod lease;
 mod reconcile_error;
 mod reconciler;
 mod timings;
+pub(crate) mod view;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;

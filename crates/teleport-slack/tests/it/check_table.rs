@@ -104,6 +104,9 @@ const CASES: &[Case] = &[
         config.replace(&bed.teleport.addr().to_string(), "teleport.corp.net:3080")
     }),
     case("two recipients in one", Offline, "config-values", |_, config| recipient(config, "team, devops")),
+    case("an invisible character in a role's name", Offline, "config-values", |_, config| {
+        config + "[role_to_recipients]\n\"dba\u{200b}\" = \"team\"\n"
+    }),
     case("the app-level token as bot token", Offline, "config-values", |bed, config| {
         config.replace(&bed.slack.token(), "xapp-1-A0-1-2")
     }),

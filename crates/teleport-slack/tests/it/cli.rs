@@ -105,7 +105,7 @@ fn a_wrong_configuration_exits_with_78_and_all_mistakes() {
     "#);
     let (status, shown) = run_with_config(&dir, b"\xff");
     assert_eq!(status, 78);
-    insta::assert_snapshot!(shown, @"error: the configuration file DIR/c.toml is not UTF-8 text: there is a stray byte in line 1; save the file as UTF-8");
+    insta::assert_snapshot!(shown, @"error: the configuration file DIR/c.toml is not UTF-8 text: there is the byte 0xFF in line 1, column 1; save the file as UTF-8");
 }
 
 #[test]

@@ -29,13 +29,13 @@ fn edit(boilerplate: &str, sandbox: &str) -> String {
 }
 
 /// The sandbox in another process; the test uses only its page and its files.
-struct Sandbox {
-    process: Daemon,
+pub(crate) struct Sandbox {
+    pub(crate) process: Daemon,
     page: String,
 }
 
 impl Sandbox {
-    async fn start(dir: &Path) -> Self {
+    pub(crate) async fn start(dir: &Path) -> Self {
         let mut command = Command::new(program());
         command.args(["demo", "--port", "0", "--sandbox"]).arg(dir);
         let process = Daemon::run(&mut command, "");
@@ -50,19 +50,23 @@ impl Sandbox {
         answer
     }
 
-    async fn create_request(&self, reason: &str) -> String {
+    pub(crate) async fn create_request(&self, reason: &str) -> String {
         let body =
             json!({"user": ALICE, "roles": ["dba"], "reason": reason, "reviewers": [], "resources": []});
         self.post_action("request", body).await["request"]["id"].as_str().unwrap().to_owned()
     }
 
+    /// What the page shows of both sides, as JSON.
+    pub(crate) async fn state(&self) -> String {
+        http::get(&format!("{}/api/state", self.page)).await.1
+    }
+
     /// Waits until the message about a request has this status line, and returns its replies.
-    async fn until_status(&self, daemon: &Daemon, id: &str, status: &str) -> Vec<String> {
+    pub(crate) async fn until_status(&self, daemon: &Daemon, id: &str, status: &str) -> Vec<String> {
         let wanted = format!("*Status:* {status}");
         let changes = daemon.log_changes();
         poll_until(&format!("{wanted} about {id}\n{}", daemon.log()), changes, async || {
-            let (_, state) = http::get(&format!("{}/api/state", self.page)).await;
-            let state: Value = serde_json::from_str(&state).unwrap();
+            let state: Value = serde_json::from_str(&self.state().await).unwrap();
             let channels = state["slack"]["conversations"].as_array().unwrap().clone();
             let messages = channels.iter().filter(|c| c["name"] == "access-requests");
             let mut messages = messages.flat_map(|c| c["messages"].as_array().unwrap().clone());
@@ -191,4 +195,28 @@ fn the_scripted_demo_runs_to_its_end() {
     ] {
         assert!(said.contains(words), "{words:?} is missing in\n{said}");
     }
+}
+
+#[test]
+fn a_folder_that_a_running_demo_uses_is_left_alone_and_one_that_a_killed_one_left_is_taken() {
+    run_test(async {
+        let dir = tempfile::tempdir().unwrap();
+        let first = Sandbox::start(dir.path()).await;
+        let read = |name: &str| std::fs::read(dir.path().join(name)).unwrap();
+        let before = [read("teleport-slack.toml"), read("auth.crt")];
+        let second = Command::new(program())
+            .args(["demo", "--port", "0", "--sandbox"])
+            .arg(dir.path())
+            .output()
+            .unwrap();
+        let said = String::from_utf8(second.stderr).unwrap();
+        assert_eq!(second.status.code(), Some(1), "{said}");
+        let words = format!("is in use by the demo that runs as process {}", first.process.pid());
+        assert!(said.contains(&words) && said.contains("name another directory"), "{said}");
+        assert_eq!(before, [read("teleport-slack.toml"), read("auth.crt")]);
+        first.process.kill().await;
+        let third = Sandbox::start(dir.path()).await;
+        assert_ne!(before[0], read("teleport-slack.toml"));
+        third.process.stop().await;
+    });
 }

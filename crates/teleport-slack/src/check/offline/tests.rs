@@ -148,7 +148,7 @@ async fn the_configuration_itself_may_be_missing_or_no_file() {
         "78 there is no configuration file DIR/none | make one with `teleport-slack configure > teleport-slack.toml`, edit it, and name it with -c or move it there",
         "78 the configuration file DIR/dir cannot be read: Is a directory (os error 21) | it must be a regular file of text",
         "78 the configuration file DIR/pipe cannot be read: it is a named pipe, and a regular file is wanted | it must be a regular file of text",
-        "78 the configuration file DIR/bytes is not UTF-8 text: there is a stray byte in line 2 | save the file as UTF-8",
+        "78 the configuration file DIR/bytes is not UTF-8 text: there is the byte 0xFF in line 2, column 5 | save the file as UTF-8",
         "78 the configuration file DIR/huge is larger than 1 MiB | is it the right file?",
     ]
     "#);

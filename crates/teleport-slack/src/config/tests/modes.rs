@@ -154,6 +154,31 @@ fn an_access_control_list_is_read_and_only_its_writers_lose_that_right() {
 }
 
 #[test]
+fn a_certificate_in_the_place_of_a_key_is_no_secret() {
+    let (dir, config) = folder();
+    let (crt, key) = ("-----BEGIN CERTIFICATE-----\n", "-----BEGIN PRIVATE KEY-----\n");
+    for name in ["key", "https key"] {
+        let path = dir.path().join(name);
+        for (text, given, is_warned) in [
+            (crt, 0o644, false),
+            (crt, 0o666, true),
+            (key, 0o644, true),
+            (&*format!("{key}{crt}"), 0o644, true),
+        ] {
+            std::fs::write(&path, text).unwrap();
+            set(&path, given);
+            let found = warned(&config);
+            assert_eq!(found.len(), usize::from(is_warned), "{name} {given:o}: {found:?}");
+            assert!(
+                text != crt || found.iter().all(|it| it.cause.ends_with("can be changed by others")),
+                "{found:?}"
+            );
+        }
+        set(&path, 0o600);
+    }
+}
+
+#[test]
 fn an_identity_file_is_a_secret() {
     let (dir, config) = folder();
     let text = std::fs::read_to_string(&config).unwrap();

@@ -33,6 +33,104 @@ fn of_recipients() {
     check_recipient(r#""team, devops""#, "#team #devops");
 }
 
+/// All texts in quotes that the remedy says to write.
+fn readings(mistake: &str) -> Vec<String> {
+    let (_, remedy) = mistake.split_once("; ").unwrap();
+    remedy
+        .split("write \"")
+        .skip(1)
+        .filter_map(|rest| rest.split_once('"'))
+        .map(|(text, _)| text.to_owned())
+        .collect()
+}
+
+#[test]
+fn of_an_id_in_mixed_letters_both_readings_are_named() {
+    for (written, id, name) in [
+        ("U0bob", Some("U0BOB"), "#u0bob"),
+        ("u0BOB", Some("U0BOB"), "#u0bob"),
+        ("#U0bob", Some("U0BOB"), "#u0bob"),
+        ("W012ab3CD", Some("W012AB3CD"), "#w012ab3cd"),
+        ("C0team", Some("C0TEAM"), "#c0team"),
+        ("g0Team", Some("G0TEAM"), "#g0team"),
+        ("D0direct", Some("D0DIRECT"), "#d0direct"),
+        // A group gets no message, whatever letters it is written in.
+        ("S0dba", None, "#s0dba"),
+        // No id has these forms.
+        ("Team1", None, "#team1"),
+        ("Db-Team", None, "#db-team"),
+        ("Data", None, "#data"),
+    ] {
+        let mistake = mistake(&with_recipients(&format!("{written:?}")));
+        let taken: Vec<_> = readings(&mistake)
+            .iter()
+            .map(|text| {
+                config(&with_recipients(&format!("{text:?}")))
+                    .slack
+                    .recipients
+                    .iter()
+                    .map(ToString::to_string)
+                    .collect::<String>()
+            })
+            .collect();
+        assert_eq!(taken, id.into_iter().chain([name]).collect::<Vec<_>>(), "{mistake}");
+        assert_eq!(mistake.contains("user group"), written.starts_with('S'), "{mistake}");
+    }
+    insta::assert_snapshot!(["U0bob", "C0team", "S0dba"].map(|text| mistake(&with_recipients(&format!("{text:?}")))).join("\n"), @r#"
+    6: "U0bob": channel names are lower-case; if it is a person's Slack id, write "U0BOB"; if it is a channel's name, write "u0bob"
+    6: "C0team": channel names are lower-case; if it is a channel's id, write "C0TEAM"; if it is a channel's name, write "c0team"
+    6: "S0dba": channel names are lower-case; if it is a user group, write a channel that its members read, or each person's e-mail address or Slack id (U…); if it is a channel's name, write "s0dba"
+    "#);
+}
+
+#[test]
+fn of_two_mistakes_in_one_text() {
+    check_recipient(r#"" Team""#, "#team");
+    check_recipient("\"#Team\u{200b}\"", "#team");
+    check_recipient("\"\u{feff}<#C0TEAM>\"", "C0TEAM");
+    check_recipient(r#"" <mailto:Bob@example.com>""#, "bob@example.com");
+    check_recipient("\"bob@example.com\u{200b}\"", "bob@example.com");
+    // What no remedy can say in full, none says as if it could.
+    for written in [r#""Team, devops""#, r#""<mailto:bob>""#, r#"" two words""#, r#"" S0DBA""#] {
+        let mistake = mistake(&with_recipients(written));
+        for text in readings(&mistake) {
+            config(&with_recipients(&format!("{text:?}")));
+        }
+    }
+    let rule = |roles: &str, approvers: &str| {
+        with(&format!(
+            "[review]\nenabled = true\napp_token = \"xapp-1\"\nslack_user_id_trait = \"t\"\n[[review.rule]]\nroles = {roles}\n\
+             approvers = {approvers}\n"
+        ))
+    };
+    for roles in [
+        r#"" prod-.*""#,
+        r#"" a,b ""#,
+        "\"prod-.*\u{200b}\"",
+        "\" \u{200b}^a|b$\"",
+        r#""^a)|(b$""#,
+        r#"" ^prod""#,
+    ] {
+        let mistake = mistake(&rule(roles, "\"bob\""));
+        for text in readings(&mistake) {
+            config(&rule(&format!("\"{text}\""), "\"bob\""));
+        }
+    }
+    for approvers in [
+        r#"" <@U0BOB>""#,
+        r#""mailto: bob@example.com""#,
+        r#"" @dba""#,
+        r#""bob, U0BOB1""#,
+        r#""<mailto:@bob>""#,
+    ] {
+        let mistake = mistake(&rule("\"a\"", approvers));
+        for text in readings(&mistake) {
+            config(&rule("\"a\"", &format!("\"{text}\"")));
+        }
+        assert!(!mistake.contains("write [") || !approvers.contains("U0BOB"), "{mistake}");
+    }
+}
+
 #[test]
 fn a_user_group_is_no_channel_in_capitals() {
     for group in ["S0DBA", "S0123ABCD"] {

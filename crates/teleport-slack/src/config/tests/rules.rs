@@ -201,3 +201,53 @@ fn recipients_by_role_speak_the_same_language() {
         assert!(pattern.matches(name) && !others.iter().any(|other| pattern.matches(other)), "{name}");
     }
 }
+
+#[test]
+fn a_wrong_number_of_votes_is_too_low_or_too_high() {
+    let message = |key: &str, approvers: &str, value: &str| {
+        let rule = approved_by(approvers).replace("U0BOB = \"bob\"", "U0BOB = \"bob\"\nU0D = \"dave\"");
+        mistake(&format!("{rule}{key} = {value}\n"))
+    };
+    let range = |most: usize| {
+        if most == 1 { "write 1".to_owned() } else { format!("write a number from 1 to {most}") }
+    };
+    for key in ["approvals", "denials"] {
+        for (approvers, most) in [("\"bob\"", 1), ("[\"bob\", \"dave\"]", 2), ("[\"bob\", \"S0DBA\"]", 100)] {
+            let few = format!("{key} must be at least 1; {}", range(most));
+            let many = match most {
+                100 => format!("{key} can be 100 at most; {}", range(most)),
+                1 => format!(
+                    "the rule names 1 approver, so that many {key} can never be given; {}, or name more approvers",
+                    range(most)
+                ),
+                _ => format!(
+                    "the rule names {most} approvers, so that many {key} can never be given; {}, or name more approvers",
+                    range(most)
+                ),
+            };
+            for value in ["0", "-1", "-100", "-9223372036854775809"] {
+                assert!(message(key, approvers, value).ends_with(&few), "{}", message(key, approvers, value));
+            }
+            for value in ["101", "0xFFFF", "4294967297", "9223372036854775807", "99999999999999999999"] {
+                assert!(
+                    message(key, approvers, value).ends_with(&many),
+                    "{}",
+                    message(key, approvers, value)
+                );
+            }
+            let rule = approved_by(approvers).replace("U0BOB = \"bob\"", "U0BOB = \"bob\"\nU0D = \"dave\"");
+            for value in [1, most] {
+                config(&format!("{rule}{key} = {value}\n"));
+            }
+        }
+    }
+    // No more than what is supported, however many are named.
+    let hundred: Vec<_> = (0..150).map(|number| format!("\"user{number}\"")).collect();
+    let rule = approved_by(&format!("[{}]", hundred.join(", ")))
+        .replace("mode = ", "slack_user_id_trait = \"t\"\nmode = ");
+    assert!(
+        mistake(&format!("{rule}approvals = 101\n"))
+            .ends_with("can be 100 at most; write a number from 1 to 100")
+    );
+    config(&format!("{rule}approvals = 100\n"));
+}

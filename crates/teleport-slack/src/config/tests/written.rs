@@ -62,3 +62,78 @@ fn the_ports_of_a_proxy_are_warned_of() {
         assert_eq!(warnings(&text), expected);
     }
 }
+
+#[test]
+fn a_control_character_is_named_with_its_line_and_column() {
+    let message = |text: &str| {
+        let Err(ConfigError::Invalid { findings, .. }) = parsed(text) else { panic!("it loaded: {text:?}") };
+        findings.as_slice().iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+    };
+    const DELETE: &str = "delete this character, or type the line again";
+    for (end, line, what) in [
+        ("a\0b = 1\n", 7, "column 2: U+0000, a control character"),
+        ("# a comment \u{7}\n", 7, "column 13: U+0007, a control character"),
+        ("[log]\noutput = \"a\u{1b}b\"\n", 8, "column 12: U+001B, a control character"),
+        ("\u{7f}", 7, "column 1: U+007F, a control character"),
+        ("[log]\rseverity = 1\n", 7, "column 6: U+000D, a line break"),
+    ] {
+        assert_eq!(message(&with(end)), format!("line {line}: {what}; {DELETE}"));
+        // As Windows ends lines.
+        let windows = with(end).replace('\n', "\r\n");
+        assert_eq!(message(&windows), format!("line {line}: {what}; {DELETE}"));
+    }
+    let two = message(&with("\0\n\0\0\n"));
+    assert_eq!(two.lines().count(), 2, "each line once: {two}");
+    let utf_16: String = with("").chars().flat_map(|c| [c, '\0']).collect();
+    assert_eq!(message(&utf_16), "line 1: this is UTF-16 text; save the file as UTF-8");
+    let old_mac = with("").replace('\n', "\r");
+    assert!(
+        message(&old_mac).starts_with("line 1: its lines end with U+000D alone"),
+        "{}",
+        message(&old_mac)
+    );
+}
+
+#[test]
+fn what_looks_like_a_space_or_is_invisible_is_named_outside_of_quotes() {
+    for (line, column, what) in [
+        ("\u{a0}\u{a0}severity = \"INFO\"", 1, "U+00A0, which looks like a space"),
+        ("severity =\u{a0}\"INFO\"", 11, "U+00A0, which looks like a space"),
+        ("sever\u{200b}ity = \"INFO\"", 6, "U+200B, an invisible character"),
+        ("severity = \"INFO\"\u{feff}", 18, "U+FEFF, an invisible character"),
+        ("severity = \u{202f}true", 12, "U+202F, which looks like a space"),
+        ("\u{3000}severity = \"INFO\"", 1, "U+3000, which looks like a space"),
+    ] {
+        assert_eq!(
+            mistake(&with(&format!("[log]\n{line}\n"))),
+            format!(
+                "8: not valid TOML, column {column}: {what}, stands outside of quotes; delete this character, or type a space \
+                 in its place"
+            )
+        );
+    }
+}
+
+#[test]
+fn another_encoding_is_named_with_the_place_that_shows_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("c.toml");
+    let message = |bytes: &[u8]| {
+        std::fs::write(&path, bytes).unwrap();
+        let error = load(&path).unwrap_err();
+        assert_eq!(ExitError::from(load(&path).unwrap_err()).exit(), Exit::Configuration);
+        error.to_string().split_once("is not UTF-8 text: ").unwrap().1.to_owned()
+    };
+    let latin_1: Vec<u8> = with("# für Zoë\n").chars().map(|c| u8::try_from(c).unwrap()).collect();
+    assert_eq!(message(&latin_1), "there is the byte 0xFC in line 7, column 4; save the file as UTF-8");
+    let mut half = with("# é: ").into_bytes();
+    half.extend(b"\xc3\n");
+    assert_eq!(message(&half), "there is the byte 0xC3 in line 7, column 6; save the file as UTF-8");
+    for (mark, swap) in [([0xff, 0xfe], false), ([0xfe, 0xff], true)] {
+        let units = with("")
+            .encode_utf16()
+            .flat_map(|unit| if swap { unit.to_be_bytes() } else { unit.to_le_bytes() })
+            .collect::<Vec<_>>();
+        assert_eq!(message(&[&mark[..], &units].concat()), "this is UTF-16 text; save the file as UTF-8");
+    }
+}
