@@ -37,6 +37,7 @@ use crate::controller::{Context, Controller, Enqueued, Handle, ReviewHandles, Se
 use crate::exit::ExitError;
 use crate::observe::health::Stage;
 use crate::observe::metrics::Metrics;
+use crate::observe::{CurrentLog, OpenedLog};
 use crate::supervise::clock::Clock;
 use crate::supervise::tasks::{Task, Tasks};
 use access_core::domain::secret::Secret;
@@ -52,7 +53,7 @@ use teleport_client::watcher::Watcher;
 const UPDATES_CAPACITY: usize = 256;
 
 /// What the daemon is started with, beside its configuration.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct AppOptions {
     /// Where the configuration is, to read it again.
     pub path: PathBuf,
@@ -64,6 +65,8 @@ pub struct AppOptions {
     pub metrics: Metrics,
     /// Asks to read the configuration again.
     pub reloads: ReloadRequests,
+    /// What a configuration may change of the log.
+    pub log: CurrentLog,
 }
 
 /// A daemon whose both sides have answered.
@@ -131,11 +134,14 @@ impl App {
         };
         match new {
             Err(parts) => Ok(Attempt::Started(builder.start_notifying(parts))),
-            Ok((new, reading)) => {
+            Ok((new, reading, opened)) => {
                 until.cancel();
                 // So that its listeners are free again.
                 builder.tasks.run().await.map_err(|error| ExitError::from_cause(Cause::Bug, error))?;
                 info!("The new configuration is in use: the start begins again with it");
+                if let Some(opened) = opened {
+                    options.log.adopt(opened);
+                }
                 options.reloads.succeeded(reading);
                 Ok(Attempt::Superseded(Box::new(new)))
             }
@@ -158,7 +164,7 @@ impl App {
 }
 
 /// Waits for another configuration that is valid while the daemon starts.
-async fn next_configuration(loaded: &Loaded, options: &AppOptions) -> (Loaded, Reading) {
+async fn next_configuration(loaded: &Loaded, options: &AppOptions) -> (Loaded, Reading, Option<OpenedLog>) {
     let reloads = &options.reloads;
     loop {
         let cause = reloads.next().await;
@@ -168,22 +174,30 @@ async fn next_configuration(loaded: &Loaded, options: &AppOptions) -> (Loaded, R
                 reloads.unchanged(reading);
                 continue;
             }
-            Ok(new) => match &new.config.review {
-                Some(review) => {
-                    let judged = review::check_tls(review, options.insecure_no_tls).await;
-                    judged.map(|_| new).map_err(|error| vec![error.line()])
-                }
-                None => Ok(new),
-            },
+            Ok(new) => judge_at_start(&new.config, options).await.map(|opened| (new, opened)),
             Err(causes) => Err(causes),
         };
         match judged {
-            Ok(new) => {
+            Ok((new, opened)) => {
                 reload::log_warnings(reloads.path(), &new.warnings, &loaded.warnings);
-                return (new, reading);
+                return (new, reading, opened);
             }
             Err(causes) => reloads.refused(reading, causes, cause),
         }
+    }
+}
+
+/// Tries what of a new configuration nothing else tries during the start, and returns the log by it if that changes.
+async fn judge_at_start(config: &Config, options: &AppOptions) -> Result<Option<OpenedLog>, Vec<String>> {
+    let mut causes = Vec::new();
+    if let Some(review) = &config.review {
+        let judged = review::check_tls(review, options.insecure_no_tls).await;
+        causes.extend(judged.err().map(|error| error.line()));
+    }
+    match reload::open_log(&options.log, &config.log).await {
+        Ok(opened) if causes.is_empty() => Ok(opened),
+        Ok(_) => Err(causes),
+        Err(cause) => Err(causes.into_iter().chain([cause]).collect()),
     }
 }
 
@@ -302,7 +316,7 @@ impl AppBuilder<'_> {
     /// Starts the watch on Teleport, the controller that notifies of what it brings, and the reloads.
     fn start_notifying(mut self, parts: Parts) -> App {
         let Parts { builder, pong, enqueued, credentials, bot_token, diagnostics, review } = parts;
-        let AppOptions { timings, insecure_no_tls, metrics, reloads, .. } = self.options.clone();
+        let AppOptions { timings, insecure_no_tls, metrics, reloads, log, .. } = self.options.clone();
         metrics.stage_reached(Stage::List);
         let (ready_tx, ready) = watch::channel(false);
         let (updates_tx, updates) = mpsc::channel(UPDATES_CAPACITY);
@@ -329,6 +343,7 @@ impl AppBuilder<'_> {
         let mut running = Running {
             insecure_no_tls,
             requests: reloads,
+            log,
             last_read: self.loaded.config.clone(),
             config: self.loaded.config.clone(),
             warnings: self.loaded.warnings.clone(),

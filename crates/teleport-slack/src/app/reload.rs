@@ -13,9 +13,11 @@ use tokio::time::{Instant, sleep};
 use tracing::{error, info, warn};
 
 use super::reading::Reading;
-use crate::config::{self, Config, Sensitivity};
+use crate::config::{self, Config, LogConfig, Sensitivity};
 use crate::observe::file_watch::{FileTimings, OpenFiles, read_file};
 use crate::observe::reload_state::ReloadState;
+use crate::observe::{CurrentLog, OpenedLog};
+use access_core::domain::error_chain::chain;
 
 /// Asks for reloads, from anywhere; clones ask the same daemon. Those that come during a reload make one more after it.
 #[derive(Clone, Debug)]
@@ -197,6 +199,17 @@ impl ReloadRequests {
         queue.in_progress = None;
         queue.judged.replace(Judged { reading, refusal }).and_then(|before| before.refusal)
     }
+}
+
+/// Opens the log that a new configuration wants; `None` if it is the one in use.
+///
+/// # Errors
+/// Why it cannot be opened, on one line.
+pub(crate) async fn open_log(log: &CurrentLog, config: &LogConfig) -> Result<Option<OpenedLog>, String> {
+    let (log, config) = (log.clone(), config.clone());
+    let opening = tokio::task::spawn_blocking(move || log.open(&config)).await;
+    let opened = opening.map_err(|_| "the log file could not be opened".to_owned())?;
+    opened.map_err(|error| chain(&error))
 }
 
 /// Logs the warnings of a new configuration that the one before did not have.

@@ -20,6 +20,7 @@ use crate::exit::ExitError;
 use crate::http::HttpTimings;
 use crate::http::diagnostics::Diagnostics;
 use crate::observe::metrics::Metrics;
+use crate::observe::{CurrentLog, OpenedLog};
 use crate::supervise::tasks::{Task, TaskStarter};
 use access_core::domain::error_chain::chain;
 use access_core::domain::recipients::Rules;
@@ -32,6 +33,7 @@ use teleport_client::identity::{Identity, IdentityError};
 pub(super) struct Running {
     pub(super) insecure_no_tls: bool,
     pub(super) requests: ReloadRequests,
+    pub(super) log: CurrentLog,
     /// What the files held at the last reload that succeeded, with what only a restart takes up.
     pub(super) last_read: Config,
     /// In use.
@@ -64,6 +66,8 @@ struct Judged {
     warnings: Vec<Diagnostic>,
     /// About the certificate of the callback listener.
     notes: Vec<Item>,
+    /// `None` if it stays as it is.
+    log: Option<OpenedLog>,
     review: Option<Reviewed>,
     /// `None` if the listener stays as it is.
     diagnostics: Option<Option<DiagnosticsTask>>,
@@ -142,6 +146,10 @@ impl Running {
                 Err(error) => causes.push(error.line()),
             }
         }
+        let log = reload::open_log(&self.log, &config.log).await.unwrap_or_else(|cause| {
+            causes.push(cause);
+            None
+        });
         causes.extend(check_identity(config.teleport.credentials.clone()).await.err());
         if config.slack.token.expose() != self.config.slack.token.expose() {
             let (slack, known) = (&self.builder.slack, &self.builder.auth);
@@ -180,12 +188,15 @@ impl Running {
                 Some(Reviewed::Begun(review, handles, tasks))
             }
         };
-        Ok(Judged { config, warnings, notes, review, diagnostics, needs_restart })
+        Ok(Judged { config, warnings, notes, log, review, diagnostics, needs_restart })
     }
 
     /// Puts the new whole in the place of the old one.
     async fn adopt(&mut self, judged: Judged) {
-        let Judged { config, warnings, notes, review, diagnostics, needs_restart } = judged;
+        let Judged { config, warnings, notes, log, review, diagnostics, needs_restart } = judged;
+        if let Some(opened) = log {
+            self.log.adopt(opened);
+        }
         reload::log_warnings(self.requests.path(), &warnings, &self.warnings);
         check::log(&notes);
         let changed = changed_parts(&self.config, &config);
@@ -278,6 +289,7 @@ fn changed_parts(old: &Config, new: &Config) -> Vec<&'static str> {
         ("role_to_recipients", old.role_to_recipients != new.role_to_recipients),
         ("review", old.review != new.review),
         ("diagnostics", old.diagnostics != new.diagnostics),
+        ("log", old.log != new.log),
     ];
     parts.into_iter().filter(|(_, differs)| *differs).map(|(name, _)| name).collect()
 }
@@ -294,10 +306,6 @@ fn keep_fixed(new: &mut Config, old: &Config) -> Vec<&'static str> {
     if new.slack.api_url != old.slack.api_url {
         new.slack.api_url = old.slack.api_url.clone();
         kept.push("slack.api_url");
-    }
-    if new.log != old.log {
-        new.log = old.log.clone();
-        kept.push("log");
     }
     kept
 }

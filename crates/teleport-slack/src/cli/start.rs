@@ -95,17 +95,17 @@ async fn serve_notified(
     };
     observe::log_panics(&log);
     if debug_requested {
-        log.level().toggle_debug("SIGUSR1");
+        log.current().level().toggle_debug("SIGUSR1");
     }
     if let Some(error) = unusable {
         warn!("No notifications: {}", chain(&error));
     }
-    let options = app_options(&args, Timings::default(), &loaded.config);
+    let options = app_options(&args, Timings::default(), &loaded.config, &log);
     if reload_requested {
         options.reloads.request(ReloadCause::Signal);
     }
     let done = run_with_signals(&args, loaded, options, &log, &mut signals, notifier).await;
-    done.map_err(|failure| failure.logged(log.is_stderr()))
+    done.map_err(|failure| failure.logged(log.current().is_stderr()))
 }
 
 /// All that is read before anything is begun. Blocks.
@@ -116,11 +116,11 @@ fn load(args: &Args) -> Result<(Loaded, Log), ExitError> {
 }
 
 /// What the daemon runs with, by the command line.
-pub fn app_options(args: &Args, timings: Timings, config: &Config) -> AppOptions {
+pub fn app_options(args: &Args, timings: Timings, config: &Config, log: &Log) -> AppOptions {
     let metrics = Metrics::of(config, timings.unready_after);
     let reloads = ReloadRequests::new(&args.config, timings.configuration, metrics.health().reload());
     let (path, insecure_no_tls) = (args.config.clone(), args.insecure_no_tls);
-    AppOptions { path, timings, insecure_no_tls, metrics, reloads }
+    AppOptions { path, timings, insecure_no_tls, metrics, reloads, log: log.current().clone() }
 }
 
 /// Works, and does meanwhile what signals ask for.
@@ -143,7 +143,7 @@ async fn run_with_signals(
             done = &mut daemon => return done,
             () = service.until_tick() => service.tick(Instant::now(), Timestamp::now()),
             request = signals.next() => match request {
-                SignalAction::ToggleDebug(signal) => log.level().toggle_debug(signal),
+                SignalAction::ToggleDebug(signal) => log.current().level().toggle_debug(signal),
                 SignalAction::ReopenLog(signal) => reopen_log(log, signal, NOTHING_ELSE),
                 SignalAction::Reload(signal) => {
                     // Before anything else: a service manager waits for the answer from now on.
@@ -174,7 +174,9 @@ fn create_pid_file(path: &Path) -> Result<PidFile, ExitError> {
     PidFile::create(path).map_err(|error| {
         let cause = match &error {
             PidFileError::InUse { .. } => Cause::Environment,
-            PidFileError::NotPidFile { .. } | PidFileError::Unwritable { .. } => Cause::UnreadableFile,
+            PidFileError::NotPidFile { .. } | PidFileError::Link { .. } | PidFileError::Unwritable { .. } => {
+                Cause::UnreadableFile
+            }
         };
         ExitError::from_cause(cause, error)
     })
@@ -185,7 +187,7 @@ const NOTHING_ELSE: &str = "nothing else was done: SIGHUP also reads the configu
 
 /// Reopens the log file, and logs it: in the new file, if it can be opened.
 fn reopen_log(log: &Log, signal: &'static str, rest: &'static str) {
-    let reopening = log.reopener();
+    let reopening = log.current().clone();
     // On a drive that hangs it takes its time, and a signal to stop must still be heard.
     tokio::task::spawn_blocking(move || match reopening.reopen() {
         Ok(Some(path)) => {

@@ -12,11 +12,13 @@ pub mod reload_state;
 pub mod service_status;
 pub mod service_timings;
 pub mod skew;
+mod current_log;
 mod line;
 mod log_file;
 mod log_level;
 mod logs;
 mod sink;
 
+pub use self::current_log::{CurrentLog, LogError, OpenedLog, try_file};
 pub use self::log_level::LogLevel;
-pub use self::logs::{Log, LogError, LogReopener, dispatcher, init, log_panics, try_file};
+pub use self::logs::{Log, dispatcher, init, log_panics};

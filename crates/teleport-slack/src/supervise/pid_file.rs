@@ -40,6 +40,12 @@ pub enum PidFileError {
         /// Where it is.
         path: PathBuf,
     },
+    /// It leads elsewhere: who may change links there could have any file replaced.
+    #[error("the PID file {} is a symbolic link; name a regular file, for instance the one that it leads to", path.display())]
+    Link {
+        /// Where it is.
+        path: PathBuf,
+    },
     /// The system refuses it.
     #[error("the PID file {} cannot be written; its folder must be there and let the daemon's user make files (RuntimeDirectory= of a unit makes one)", path.display())]
     Unwritable {
@@ -56,7 +62,7 @@ impl PidFile {
     /// left behind that has ended is replaced. Blocks.
     ///
     /// # Errors
-    /// If a running daemon keeps the file, if it is something else, or if it cannot be written.
+    /// If a running process keeps the file, if it is something else or a link, or if it cannot be written.
     pub fn create(path: &Path) -> Result<Self, PidFileError> {
         let unwritable = |source| PidFileError::Unwritable { path: path.to_owned(), source };
         let id = std::process::id();
@@ -140,6 +146,9 @@ fn take_place(draft: &Path, path: &Path) -> Result<Placed, PidFileError> {
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => continue,
                 Err(error) => return Err(unwritable(error)),
             },
+            Err(_) if std::fs::symlink_metadata(path).is_ok_and(|found| found.is_symlink()) => {
+                return Err(PidFileError::Link { path: path.to_owned() });
+            }
             Err(error) => return Err(unwritable(error)),
         };
         let number = read_number(&mut present).map_err(unwritable)?;
@@ -253,7 +262,14 @@ mod tests {
         assert!(matches!(PidFile::create(&path), Err(PidFileError::NotPidFile { .. })));
         let link = dir.path().join("link");
         symlink(&path, &link).unwrap();
-        assert!(matches!(PidFile::create(&link), Err(PidFileError::Unwritable { .. })));
+        let dangling = dir.path().join("dangling");
+        symlink("absent", &dangling).unwrap();
+        for link in [&link, &dangling] {
+            let error = PidFile::create(link).unwrap_err();
+            assert!(matches!(error, PidFileError::Link { .. }), "{error}");
+            assert!(error.to_string().contains("is a symbolic link; name a regular file"), "{error}");
+            assert!(link.is_symlink());
+        }
         assert_eq!(std::fs::read_to_string(&path).unwrap(), text);
         // A folder, and a pipe without a writer.
         assert!(matches!(PidFile::create(dir.path()), Err(PidFileError::NotPidFile { .. })));

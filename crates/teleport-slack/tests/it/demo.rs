@@ -196,3 +196,27 @@ fn the_scripted_demo_runs_to_its_end() {
         assert!(said.contains(words), "{words:?} is missing in\n{said}");
     }
 }
+
+#[test]
+fn a_folder_that_a_running_demo_uses_is_left_alone_and_one_that_a_killed_one_left_is_taken() {
+    run_test(async {
+        let dir = tempfile::tempdir().unwrap();
+        let first = Sandbox::start(dir.path()).await;
+        let read = |name: &str| std::fs::read(dir.path().join(name)).unwrap();
+        let before = [read("teleport-slack.toml"), read("auth.crt")];
+        let second = Command::new(program())
+            .args(["demo", "--port", "0", "--sandbox"])
+            .arg(dir.path())
+            .output()
+            .unwrap();
+        let said = String::from_utf8(second.stderr).unwrap();
+        assert_eq!(second.status.code(), Some(1), "{said}");
+        let words = format!("is in use by the demo that runs as process {}", first.process.pid());
+        assert!(said.contains(&words) && said.contains("name another directory"), "{said}");
+        assert_eq!(before, [read("teleport-slack.toml"), read("auth.crt")]);
+        first.process.kill().await;
+        let third = Sandbox::start(dir.path()).await;
+        assert_ne!(before[0], read("teleport-slack.toml"));
+        third.process.stop().await;
+    });
+}

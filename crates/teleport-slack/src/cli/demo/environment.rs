@@ -17,7 +17,9 @@ use crate::app::timings::Timings;
 use crate::app::{App, AppOptions};
 use crate::config;
 use crate::exit::{Exit, ExitError};
+use crate::observe::CurrentLog;
 use crate::observe::metrics::Metrics;
+use crate::supervise::pid_file::PidFile;
 
 /// Both simulators, running, and their files.
 pub(super) struct Environment {
@@ -25,6 +27,8 @@ pub(super) struct Environment {
     pub(super) slack: SlackSim,
     teleport_version: String,
     dir: PathBuf,
+    /// Keeps a folder that was asked for from other demos.
+    _in_use: Option<PidFile>,
     /// Removes the files in the end, unless they were asked for.
     _temporary: Option<tempfile::TempDir>,
 }
@@ -35,14 +39,14 @@ impl Environment {
         let failed = |what: &'static str| {
             move |error: io::Error| ExitError::new(Exit::Failed, anyhow::Error::new(error).context(what))
         };
-        let (dir, temporary) = match dir {
+        let (dir, in_use, temporary) = match dir {
             Some(dir) => {
-                sandbox::prepare(&dir)?;
-                (std::path::absolute(&dir).unwrap_or(dir), None)
+                let in_use = sandbox::prepare(&dir)?;
+                (std::path::absolute(&dir).unwrap_or(dir), Some(in_use), None)
             }
             None => {
                 let temporary = tempfile::tempdir().map_err(failed("cannot make a temporary directory"))?;
-                (temporary.path().to_owned(), Some(temporary))
+                (temporary.path().to_owned(), None, Some(temporary))
             }
         };
         let options = teleport::Options::demo();
@@ -52,7 +56,8 @@ impl Environment {
         let slack = SlackSim::start(slack::Options::new(Workspace::demo().with_socket_mode()))
             .await
             .map_err(failed("cannot start the simulated Slack"))?;
-        let environment = Self { teleport, slack, teleport_version, dir, _temporary: temporary };
+        let environment =
+            Self { teleport, slack, teleport_version, dir, _in_use: in_use, _temporary: temporary };
         environment
             .write_files()
             .map_err(failed("cannot write the demo's certificates and configuration"))?;
@@ -139,13 +144,13 @@ impl Environment {
     }
 
     /// The daemon, as `start` would run it with the files of this environment.
-    pub(super) async fn run_daemon(&self, stop: CancellationToken) -> Result<(), ExitError> {
+    pub(super) async fn run_daemon(&self, log: CurrentLog, stop: CancellationToken) -> Result<(), ExitError> {
         let path = self.config_path();
         let loaded = config::load(&path)?;
         let timings = Timings::default();
         let metrics = Metrics::of(&loaded.config, timings.unready_after);
         let reloads = ReloadRequests::new(&path, timings.configuration, metrics.health().reload());
-        let options = AppOptions { path, timings, insecure_no_tls: true, metrics, reloads };
+        let options = AppOptions { path, timings, insecure_no_tls: true, metrics, reloads, log };
         match App::start(loaded, options, stop).await? {
             Some(app) => app.run().await,
             None => Ok(()),

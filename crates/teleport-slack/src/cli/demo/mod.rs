@@ -21,7 +21,7 @@ use super::print;
 use crate::app::timings::Timings;
 use crate::config::{LogConfig, LogFormat, LogOutput, Severity};
 use crate::exit::{Exit, ExitError};
-use crate::observe;
+use crate::observe::{self, CurrentLog};
 use crate::supervise::signals::Signals;
 
 /// The arguments of `demo`.
@@ -47,14 +47,14 @@ pub struct Args {
 pub fn run(args: Args) -> Result<(), ExitError> {
     let severity = if args.script { Severity::Error } else { Severity::Info };
     let log = LogConfig { output: LogOutput::Stderr, severity, format: LogFormat::Text };
-    let _log = observe::init(&log, false, Timings::default().shutdown.log)?;
+    let log = observe::init(&log, false, Timings::default().shutdown.log)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     let runtime = runtime.map_err(|error| ExitError::new(Exit::Failed, error))?;
     let done = runtime.block_on(async {
         match (args.script, args.sandbox) {
-            (true, _) => script::play().await,
+            (true, _) => script::play(log.current().clone()).await,
             (false, Some(dir)) => run_sandbox(args.port, dir).await,
-            (false, None) => run_demo(args.port).await,
+            (false, None) => run_demo(args.port, log.current().clone()).await,
         }
     });
     runtime.shutdown_background();
@@ -62,7 +62,7 @@ pub fn run(args: Args) -> Result<(), ExitError> {
 }
 
 /// The simulators, the daemon and the page, until a signal.
-async fn run_demo(port: u16) -> Result<(), ExitError> {
+async fn run_demo(port: u16, log: CurrentLog) -> Result<(), ExitError> {
     // Before the address is printed, so that a program that reads it may end the demo at once.
     let signals = Signals::install().map_err(|error| ExitError::new(Exit::Failed, error))?;
     let (listener, addr) = listen(port).await?;
@@ -72,7 +72,7 @@ async fn run_demo(port: u16) -> Result<(), ExitError> {
          Ask for access as alice on the Teleport side, then approve as bob: there, or by button in Slack. Ctrl-C ends it.\n"
     ))?;
     let stop = CancellationToken::new();
-    let daemon = environment.run_daemon(stop.clone());
+    let daemon = environment.run_daemon(log, stop.clone());
     until_signal(signals, listener, &environment, stop, daemon).await
 }
 

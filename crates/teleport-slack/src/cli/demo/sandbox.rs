@@ -5,6 +5,7 @@ use std::io;
 use std::path::Path;
 
 use crate::exit::{Exit, ExitError};
+use crate::supervise::pid_file::{PidFile, PidFileError};
 
 /// Marks a folder as one that the demo made.
 const MARKER: &str = ".teleport-slack-demo";
@@ -14,12 +15,15 @@ const MARKER_TEXT: &str = "`teleport-slack demo --sandbox` overwrites its files 
 pub(super) const FILES: [&str; 7] =
     ["auth.key", "auth.crt", "auth.cas", "auth_id", "token", "app_token", "teleport-slack.toml"];
 
-/// Makes the folder, or makes sure that it is ours or empty; afterwards its files may be overwritten.
-pub(super) fn prepare(dir: &Path) -> Result<(), ExitError> {
-    let failed = |error: io::Error| {
-        let context = format!("cannot use the sandbox's directory {}; choose another one", dir.display());
-        ExitError::new(Exit::Failed, anyhow::Error::new(error).context(context))
-    };
+/// Says which process uses the folder, and keeps others out as long as that runs.
+const IN_USE: &str = ".teleport-slack-demo.pid";
+
+/// Makes the folder, or makes sure that it is ours or empty; afterwards its files may be overwritten until the result is
+/// dropped.
+pub(super) fn prepare(dir: &Path) -> Result<PidFile, ExitError> {
+    let context = || format!("cannot use the sandbox's directory {}; choose another one", dir.display());
+    let failed =
+        |error: io::Error| ExitError::new(Exit::Failed, anyhow::Error::new(error).context(context()));
     let foreign = |what: &str| {
         let words = format!(
             "{} {what}, so nothing was written; name a directory that is empty or does not exist yet",
@@ -33,15 +37,25 @@ pub(super) fn prepare(dir: &Path) -> Result<(), ExitError> {
         if fs::read_dir(dir).map_err(failed)?.next().is_some() {
             return foreign("holds files and was not made by `teleport-slack demo --sandbox`");
         }
-        return fs::write(&marker, MARKER_TEXT).map_err(failed);
+        fs::write(&marker, MARKER_TEXT).map_err(failed)?;
     }
+    let in_use = PidFile::create(&dir.join(IN_USE)).map_err(|error| match error {
+        PidFileError::InUse { holder, .. } => ExitError::new(
+            Exit::Failed,
+            format!(
+                "{} is in use by the demo that runs as process {holder}, so nothing was written; end that one, or name another directory",
+                dir.display()
+            ),
+        ),
+        error => ExitError::new(Exit::Failed, anyhow::Error::new(error).context(context())),
+    })?;
     for name in FILES {
         // What a link leads to is not ours, and a pipe would hold us up.
         if fs::symlink_metadata(dir.join(name)).is_ok_and(|found| !found.is_file()) {
             return foreign(&format!("has a {name} that is no regular file"));
         }
     }
-    Ok(())
+    Ok(in_use)
 }
 
 #[cfg(test)]
@@ -56,7 +70,14 @@ mod tests {
         let new = dir.path().join("a/b");
         prepare(&new).unwrap();
         fs::write(new.join("auth.key"), "old").unwrap();
-        prepare(&new).unwrap();
+        let in_use = prepare(&new).unwrap();
+        let refusal = prepare(&new).unwrap_err().to_string();
+        let words = format!("is in use by the demo that runs as process {}", std::process::id());
+        assert!(refusal.contains(&words) && refusal.contains(new.to_str().unwrap()), "{refusal}");
+        drop(in_use);
+        // Of a demo that was killed.
+        fs::write(new.join(IN_USE), "1\n").unwrap();
+        drop(prepare(&new).unwrap());
 
         let foreign = dir.path().join("foreign");
         fs::create_dir(&foreign).unwrap();

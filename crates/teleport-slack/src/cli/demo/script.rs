@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use super::super::print;
 use super::environment::Environment;
 use crate::exit::{Exit, ExitError};
+use crate::observe::CurrentLog;
 
 /// The daemon does each of its parts within this time, with much to spare.
 const TIMEOUT: Duration = Duration::from_secs(20);
@@ -24,11 +25,11 @@ const BOB: &str = "bob@example.com";
 const CAROL: &str = "carol@example.com";
 
 /// Plays the scenario. Ends with an error if any step fails.
-pub(super) async fn play() -> Result<(), ExitError> {
+pub(super) async fn play(log: CurrentLog) -> Result<(), ExitError> {
     let environment = Environment::new(None).await?;
     let stop = CancellationToken::new();
     tokio::select! {
-        done = environment.run_daemon(stop.clone()) => {
+        done = environment.run_daemon(log, stop.clone()) => {
             done?;
             Err(ExitError::new(Exit::Failed, "the daemon ended before the scenario did"))
         }

@@ -4,8 +4,9 @@ use std::io::{Read, pipe};
 
 use tracing::{debug, error, info, info_span, warn};
 
+use super::super::current_log::open_file;
 use super::*;
-use crate::config::{LogFormat, Severity};
+use crate::config::{LogFormat, LogOutput, Severity};
 
 /// How long the end of a log waits.
 const GRACE: Duration = Duration::from_secs(1);
@@ -25,6 +26,7 @@ fn logged(format: LogFormat, begin: Beginning, severity: Severity, act: impl FnO
         sink::start(Box::new(writer), move |count| line::dropped_notice(style, noon(), count), GRACE)
             .unwrap();
     let (filter, _) = LogLevel::new(severity, false);
+    let style = CurrentStyle::new(RwLock::new(style));
     tracing::subscriber::with_default(subscriber(sink, style, filter, noon), act);
     drop(guard);
     let mut out = String::new();
@@ -157,26 +159,21 @@ fn a_log_file_is_made_for_its_owner_and_appended_to() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("slack.log");
     for text in ["one\n", "two\n", "tor", "three\n"] {
-        open(&path).unwrap().write_all(text.as_bytes()).unwrap();
+        open_file(&path).unwrap().write_all(text.as_bytes()).unwrap();
     }
     assert_eq!(std::fs::read_to_string(&path).unwrap(), "one\ntwo\ntor\nthree\n");
     assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o137, 0);
-    let error = open(&dir.path().join("none/slack.log")).unwrap_err();
+    let error = open_file(&dir.path().join("none/slack.log")).unwrap_err();
     assert!(error.to_string().contains("none/slack.log"), "{error}");
 }
 
 #[test]
 fn a_panic_is_a_line_of_the_log() {
     let (mut reader, writer) = pipe().unwrap();
-    let style = Style { format: LogFormat::Json, begin: Beginning::Time { color: false } };
-    let (sink, guard) =
-        sink::start(Box::new(writer), move |count| line::dropped_notice(style, noon(), count), GRACE)
-            .unwrap();
-    let reopening = LogReopener { sink: sink.clone(), path: None };
-    let (filter, level) = LogLevel::new(Severity::Info, false);
-    let log = Log { _guard: guard, reopener: reopening, level, is_stderr: true };
+    let config = LogConfig { format: LogFormat::Json, ..LogConfig::default() };
+    let (dispatch, log) = dispatcher(&config, Box::new(writer), GRACE).unwrap();
     let before = std::panic::take_hook();
-    tracing::subscriber::with_default(subscriber(sink, style, filter, noon), || {
+    tracing::dispatcher::with_default(&dispatch, || {
         log_panics(&log);
         std::panic::catch_unwind(|| panic!("boom")).unwrap_err();
     });
@@ -187,4 +184,48 @@ fn a_panic_is_a_line_of_the_log() {
     let value: serde_json::Value = serde_json::from_str(&out).unwrap();
     assert!(value["message"].as_str().unwrap().starts_with("A thread panicked: boom; "), "{out}");
     assert!(value["fields"]["at"].as_str().unwrap().contains("tests.rs"), "{out}");
+}
+
+#[test]
+fn each_line_has_the_form_of_the_place_to_which_it_goes() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("slack.log");
+    let (mut reader, writer) = pipe().unwrap();
+    let before = LogConfig::default();
+    let after = LogConfig {
+        output: LogOutput::File(path.clone()),
+        severity: Severity::Debug,
+        format: LogFormat::Json,
+    };
+    let (dispatch, log) = dispatcher(&before, Box::new(writer), GRACE).unwrap();
+    let done = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let write = || {
+            tracing::dispatcher::with_default(&dispatch, || {
+                while !done.load(std::sync::atomic::Ordering::Relaxed) {
+                    info!("a line");
+                    std::thread::yield_now();
+                }
+            });
+        };
+        scope.spawn(write);
+        scope.spawn(write);
+        tracing::dispatcher::with_default(&dispatch, || {
+            assert!(log.current().open(&before).unwrap().is_none());
+            let missing = LogConfig { output: LogOutput::File(dir.path().join("a/b")), ..before.clone() };
+            assert!(log.current().open(&missing).is_err());
+            debug!("not yet");
+            log.current().adopt(log.current().open(&after).unwrap().unwrap());
+            debug!("from now on");
+        });
+        done.store(true, std::sync::atomic::Ordering::Relaxed);
+    });
+    drop((dispatch, log));
+    let mut old = String::new();
+    reader.read_to_string(&mut old).unwrap();
+    let last = format!("The log continues in {}, as the new configuration says", path.display());
+    assert!(old.contains(&last) && !old.contains("now on") && !old.contains("not yet"), "{old}");
+    assert!(old.lines().all(|line| !line.starts_with('{')), "{old}");
+    let new = std::fs::read_to_string(&path).unwrap();
+    assert!(new.contains("from now on") && new.lines().all(|line| line.starts_with('{')), "{new}");
 }

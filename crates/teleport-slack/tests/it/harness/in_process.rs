@@ -145,7 +145,7 @@ pub(super) fn start(config: PathBuf, insecure_no_tls: bool, secret: &str) -> Dae
         .on_thread_stop(|| LOG.set(None))
         .build()
         .unwrap();
-    let options = start::app_options(&args, timings(), &loaded.config);
+    let options = start::app_options(&args, timings(), &loaded.config, &log_guard);
     let (stop, kill, reloads) = (CancellationToken::new(), CancellationToken::new(), options.reloads.clone());
     let in_process = InProcess { stop, kill, reloads };
     let (stop, kill) = (in_process.stop.clone(), in_process.kill.clone());
