@@ -106,7 +106,7 @@ impl Watcher {
             async move { client.check_liveness().await }
         };
         let lost = || client.observer().watch_lost();
-        let watching = watch_forever(open, probe, lost, client.identity_renewals(), timings, &sink);
+        let watching = watch_forever(open, probe, lost, client.connection_renewals(), timings, &sink);
         cancel.run_until_cancelled(watching).await;
     }
 }

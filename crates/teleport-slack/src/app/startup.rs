@@ -56,7 +56,7 @@ pub(crate) async fn wait_for_teleport(
     backoff: Backoff,
 ) -> Result<Pong, ExitError> {
     let mut retry = StartupRetry::new(backoff);
-    let mut renewed = teleport.identity_renewals();
+    let mut renewed = teleport.connection_renewals();
     loop {
         let error = match teleport.ping().await {
             Ok(pong) => {
