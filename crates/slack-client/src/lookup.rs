@@ -3,7 +3,7 @@
 //!
 //! `directory` remembers and paces; this does not. Which scopes the token has, `Client::auth_test` says.
 
-use access_core::domain::ids::{ChannelId, SlackUserId};
+use access_core::domain::ids::{ChannelId, MessageTs, SlackUserId};
 use access_core::domain::secret::Secret;
 use serde_json::{Value, json};
 
@@ -74,6 +74,22 @@ impl Client {
             Err(error) => Err(error),
         };
         Lookup::from_result(found)
+    }
+
+    /// The address at which people see a message (`chat.getPermalink`, which needs no scope); [`Lookup::Absent`] if the
+    /// message or its channel is not there for the app.
+    ///
+    /// # Errors
+    /// Every other failure.
+    pub async fn permalink(&self, channel: &ChannelId, ts: &MessageTs) -> Result<Lookup<String>, SlackError> {
+        let pairs = [("channel", channel.as_str()), ("message_ts", ts.as_str())];
+        match self.read(Method::ChatGetPermalink, &pairs).await {
+            Ok(fields) => objects::permalink(&fields)
+                .map(Lookup::Found)
+                .map_err(|failure| SlackError::new(Method::ChatGetPermalink, failure)),
+            Err(error) if error.is_missing(Affects::Message) => Ok(Lookup::Absent),
+            Err(error) => Lookup::from_result(Err(error)),
+        }
     }
 
     /// Whether Slack takes this app-level token for Socket Mode: asks for an address (`apps.connections.open`) and forgets

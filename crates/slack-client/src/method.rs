@@ -45,11 +45,13 @@ pub enum Method {
     AppsConnectionsOpen,
     /// `blocks.validate`: whether Slack would show a layout.
     BlocksValidate,
+    /// `chat.getPermalink`: the address of a message.
+    ChatGetPermalink,
 }
 
 impl Method {
     /// All of them.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self::AuthTest,
         Self::ChatPostMessage,
         Self::ChatUpdate,
@@ -68,6 +70,7 @@ impl Method {
         Self::BotsInfo,
         Self::AppsConnectionsOpen,
         Self::BlocksValidate,
+        Self::ChatGetPermalink,
     ];
 
     /// Slack's name of it, which is also the last part of its URL (except for [`Method::Respond`]).
@@ -91,6 +94,7 @@ impl Method {
             Self::BotsInfo => "bots.info",
             Self::AppsConnectionsOpen => "apps.connections.open",
             Self::BlocksValidate => "blocks.validate",
+            Self::ChatGetPermalink => "chat.getPermalink",
         }
     }
 
@@ -98,7 +102,11 @@ impl Method {
     /// kind of the channel decides. That of `apps.connections.open` is one of the app-level token.
     pub fn scopes(self) -> &'static [&'static str] {
         match self {
-            Self::AuthTest | Self::ViewsOpen | Self::Respond | Self::BlocksValidate => &[],
+            Self::AuthTest
+            | Self::ViewsOpen
+            | Self::Respond
+            | Self::BlocksValidate
+            | Self::ChatGetPermalink => &[],
             Self::ChatPostMessage | Self::ChatUpdate | Self::ChatDelete | Self::ChatPostEphemeral => {
                 &["chat:write"]
             }
@@ -136,7 +144,8 @@ impl Method {
             | Self::ConversationsList
             | Self::UsergroupsUsersList
             | Self::AppsConnectionsOpen
-            | Self::BlocksValidate => false,
+            | Self::BlocksValidate
+            | Self::ChatGetPermalink => false,
         }
     }
 
@@ -158,7 +167,8 @@ impl Method {
             | Self::ConversationsReplies
             | Self::ConversationsOpen
             | Self::ConversationsList
-            | Self::BlocksValidate => timings.call,
+            | Self::BlocksValidate
+            | Self::ChatGetPermalink => timings.call,
         };
         limit.min(timings.call)
     }

@@ -7,6 +7,7 @@
 use std::collections::BTreeSet;
 
 use access_core::domain::ids::{ChannelId, MessageTs, SlackUserId};
+use access_core::interaction::AppInstallation;
 use access_core::policy::identity::SlackProfile;
 use http::HeaderMap;
 use serde_json::Value;
@@ -63,6 +64,18 @@ impl AuthTest {
     }
 }
 
+impl AuthTest {
+    /// What this app is, if this is its id.
+    pub fn installation(&self, app_id: String) -> AppInstallation {
+        AppInstallation {
+            app_id,
+            team_id: self.team_id.clone(),
+            enterprise_id: self.enterprise_id.clone(),
+            is_org_install: self.is_enterprise_install,
+        }
+    }
+}
+
 /// Where a message went. A post to a person or to a name is answered with the conversation's id.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Posted {
@@ -110,6 +123,14 @@ pub(super) fn auth_test(fields: &Fields, headers: &HeaderMap) -> Result<AuthTest
 
 pub(super) fn bot_app(fields: &Fields) -> Option<String> {
     object_field(fields, "bot").and_then(|bot| text(bot, "app_id"))
+}
+
+/// The address of a message, if it is one.
+pub(super) fn permalink(fields: &Fields) -> Result<String, ErrorKind> {
+    let is_address = |link: &String| {
+        link.starts_with("https://") && !link.contains(|c: char| c.is_whitespace() || c.is_control())
+    };
+    text(fields, "permalink").filter(is_address).ok_or_else(|| wire::missing_field("permalink"))
 }
 
 pub(super) fn posted(fields: &Fields) -> Result<Posted, ErrorKind> {

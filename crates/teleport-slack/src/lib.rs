@@ -6,6 +6,7 @@
 
 pub mod cli;
 pub mod app;
+pub mod explain;
 pub mod check;
 pub mod interactions;
 pub mod controller;

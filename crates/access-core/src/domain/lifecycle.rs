@@ -52,6 +52,19 @@ impl Phase {
         Self::Unknown,
     ];
 
+    /// The word for it, as the record has it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Approved => "approved",
+            Self::Denied => "denied",
+            Self::Promoted => "promoted",
+            Self::Expired => "expired",
+            Self::Deleted => "deleted",
+            Self::Unknown => "unknown",
+        }
+    }
+
     /// Whether a decision can still come.
     pub fn is_open(self) -> bool {
         self == Phase::Pending

@@ -25,7 +25,7 @@ pub struct ReviewDisplay<'a> {
 
 impl<'a> ReviewDisplay<'a> {
     /// The controls of a message to a user who is not the requester.
-    fn controls(self, request: &'a AccessRequest) -> Controls<'a> {
+    pub fn controls(self, request: &'a AccessRequest) -> Controls<'a> {
         let terms = self.rules.effective_rule(request);
         let no_buttons = match self.mode {
             None => Some(NoButtons::NotPossible),

@@ -14,6 +14,7 @@ pub mod refusal;
 pub mod voters;
 pub mod tally;
 pub mod casting;
+pub mod vote_status;
 
 use jiff::{SignedDuration, Timestamp};
 

@@ -67,8 +67,7 @@ pub struct EffectiveRule<'a> {
 impl Rules {
     /// What they come to for `request`.
     pub fn effective_rule<'a>(&'a self, request: &'a AccessRequest) -> EffectiveRule<'a> {
-        let matching: Vec<_> =
-            self.0.iter().filter(|rule| request.roles.iter().any(|role| rule.matches(role))).collect();
+        let matching: Vec<_> = self.matching(request).map(|(_, rule)| rule).collect();
         let is_covered = |role: &&String| matching.iter().any(|rule| rule.matches(role));
         let uncovered = request.roles.iter().find(|role| !is_covered(role)).map(String::as_str);
         EffectiveRule {
@@ -79,6 +78,11 @@ impl Rules {
             uncovered_role: if request.roles.is_empty() { Some("") } else { uncovered },
             matching,
         }
+    }
+
+    /// The rules that match any of its roles, each with its number in the configuration, from 1.
+    pub fn matching<'a>(&'a self, request: &'a AccessRequest) -> impl Iterator<Item = (usize, &'a Rule)> {
+        (1..).zip(&self.0).filter(|(_, rule)| request.roles.iter().any(|role| rule.matches(role)))
     }
 
     /// The Slack user groups on which it depends whether `user` may decide `request`: those of the matching rules

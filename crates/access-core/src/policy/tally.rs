@@ -152,10 +152,10 @@ pub(super) fn would_decide(rules: &Rules, request: &AccessRequest, votes: &Votes
 }
 
 /// What was counted.
-struct CountedVotes<'a> {
-    tally: Tally,
+pub(super) struct CountedVotes<'a> {
+    pub(super) tally: Tally,
     /// The votes that count, in their order.
-    votes: Vec<&'a Vote>,
+    pub(super) votes: Vec<&'a Vote>,
 }
 
 /// A person who decided.
@@ -166,7 +166,7 @@ struct Participant<'a> {
     votes: Vec<&'a Vote>,
 }
 
-fn count<'a>(
+pub(super) fn count<'a>(
     rules: &Rules,
     request: &AccessRequest,
     votes: &'a Votes,

@@ -111,7 +111,7 @@ impl Voters {
         Some(voice)
     }
 
-    fn is_gone(&self, vote: &Vote) -> bool {
+    pub(super) fn is_gone(&self, vote: &Vote) -> bool {
         self.gone.contains(&vote.slack_user)
     }
 }

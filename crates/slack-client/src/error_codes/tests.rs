@@ -6,6 +6,7 @@ use crate::method::Method;
 /// What Slack's pages list for each method beside [`COMMON`].
 const DOCUMENTED: [(Method, &str); Method::ALL.len()] = [
     (Method::AuthTest, ""),
+    (Method::ChatGetPermalink, "channel_not_found message_not_found"),
     (Method::BlocksValidate, "invalid_blocks invalid_message invalid_view"),
     (
         Method::ChatPostMessage,

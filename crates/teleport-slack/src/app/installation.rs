@@ -27,12 +27,7 @@ pub(super) async fn fetch_installation(
             "Slack does not say which app the token belongs to, so clicks cannot be distinguished from another app's; use the app's bot token (xoxb-…) with the scope users:read",
         ));
     };
-    Ok(AppInstallation {
-        app_id,
-        team_id: auth.team_id.clone(),
-        enterprise_id: auth.enterprise_id.clone(),
-        is_org_install: auth.is_enterprise_install,
-    })
+    Ok(auth.installation(app_id))
 }
 
 /// Another app's connections would never bring an interaction with our messages.

@@ -45,7 +45,8 @@ impl Style {
         if self.color { format!("\u{1b}[{color}m{mark}\u{1b}[0m") } else { mark.to_owned() }
     }
 
-    fn line<'a>(self, text: &'a str) -> Cow<'a, str> {
+    /// The text on one line, with signs that the terminal can show.
+    pub(crate) fn line<'a>(self, text: &'a str) -> Cow<'a, str> {
         let line = escape_line(text);
         if self.unicode { line.into() } else { line.replace('…', "...").replace('–', "-").into() }
     }

@@ -6,6 +6,7 @@ pub mod check;
 pub mod configure;
 #[cfg(feature = "demo")]
 pub mod demo;
+pub mod explain;
 pub mod manifest;
 pub mod resources;
 pub mod start;
@@ -32,6 +33,7 @@ use crate::supervise::journal;
         teleport-slack resources -c teleport-slack.toml   print the role and the user for Teleport\n  \
         teleport-slack check                              look at the configuration, Teleport and Slack\n  \
         teleport-slack check --offline                    look at the configuration and its files only\n  \
+        teleport-slack explain REQUEST                    say who was notified of a request, and why others were not\n  \
         teleport-slack start                              run with /etc/teleport-slack.toml\n  \
         teleport-slack start -c teleport-slack.toml -d    run with another file, and log each step\n\n\
         Exit status: 0 done, 1 failed while running, 2 wrong command line,\n\
@@ -55,6 +57,9 @@ enum Command {
         78 wrong configuration."
     )]
     Check(check::Args),
+    /// Say of one request who was notified, who was not and why, and who may decide it. Changes nothing.
+    #[command(after_help = explain::HELP)]
+    Explain(explain::Args),
     /// Print the manifest of a Slack app with the scopes that the configuration needs.
     #[command(after_help = manifest::HELP)]
     Manifest(manifest::Args),
@@ -95,6 +100,10 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     };
     let done = match command {
         Command::Check(args) => match check::run(&args) {
+            Ok(status) => return status,
+            Err(failure) => Err(failure),
+        },
+        Command::Explain(args) => match explain::run(&args) {
             Ok(status) => return status,
             Err(failure) => Err(failure),
         },

@@ -17,7 +17,7 @@ const LAYERS: &[(&str, &[&[&str]])] = &[
         &[
             &["main"],
             &["cli"],
-            &["app"],
+            &["app", "explain"],
             &["check"],
             &["interactions"],
             &["controller", "http"],

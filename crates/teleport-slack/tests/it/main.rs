@@ -33,6 +33,7 @@ mod shutdown;
 mod changelog;
 mod check;
 mod check_table;
+mod explain;
 mod cli;
 mod clocks;
 mod demo;

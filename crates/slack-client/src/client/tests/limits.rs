@@ -117,6 +117,9 @@ fn calls<'a>(
         Method::BlocksValidate => {
             vec![async move { client.validate(Layout::<()>::Message(&message)).await.map(drop) }.boxed()]
         }
+        Method::ChatGetPermalink => {
+            vec![async move { client.permalink(&channel, &ts).await.map(drop) }.boxed()]
+        }
         Method::AppsConnectionsOpen => {
             let other = token.clone();
             vec![

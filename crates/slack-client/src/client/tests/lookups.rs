@@ -160,3 +160,24 @@ async fn the_clock_of_the_last_answer_is_kept() {
     let least = clock.offset().unwrap().least();
     assert!((ahead - SignedDuration::from_secs(5)..=ahead).contains(&least), "{least}");
 }
+
+#[tokio::test]
+async fn a_permalink_is_an_address_or_the_message_is_not_there() {
+    let (_sim, client) = start(Workspace::demo()).await;
+    let message = text_message();
+    let posted = client.post_message(PostMessage { channel: "C0REQUESTS", ..post(&message) }).await.unwrap();
+    let link = client.permalink(&posted.channel, &posted.ts).await.unwrap();
+    let Lookup::Found(link) = link else { panic!("{link:?}") };
+    assert!(
+        link.ends_with(&format!("/archives/C0REQUESTS/p{}", posted.ts.as_str().replace('.', ""))),
+        "{link}"
+    );
+    let none = MessageTs::new("1.5");
+    assert_eq!(client.permalink(&posted.channel, &none).await.unwrap(), Lookup::Absent);
+    assert_eq!(client.permalink(&ChannelId::new("C0NONE"), &none).await.unwrap(), Lookup::Absent);
+    for foreign in ["javascript:alert(1)", "https://a b", ""] {
+        let server = Server::start([Reply::json(&json!({"ok": true, "permalink": foreign}))]).await;
+        let client = super::client(&server);
+        assert!(client.permalink(&posted.channel, &none).await.is_err(), "{foreign}");
+    }
+}

@@ -16,7 +16,7 @@ use super::report::{Item, ItemId};
 use crate::causes::Exit;
 use crate::config::Config;
 
-pub(crate) use teleport::cause_of;
+pub(crate) use teleport::{cause_of, exit_of};
 
 /// What to do besides looking.
 #[derive(Clone, Copy, Debug, Default)]

@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use access_core::domain::error_chain::chain;
 use access_core::domain::skew::Offset;
-use access_core::interaction::AppInstallation;
 use access_core::interaction::signature::REPLAY_WINDOW;
 use slack_client::ClientOptions;
 use slack_client::directory::Directory;
@@ -62,15 +61,10 @@ pub(super) async fn items(config: &Config, options: Options) -> Vec<Item> {
             (None, None) => Ok(Lookup::Absent),
         };
         items.extend(same_app_item(&app, review));
-        let our = AppInstallation {
-            app_id: match app {
-                Ok(Lookup::Found(app)) => app,
-                _ => String::new(),
-            },
-            team_id: auth.team_id.clone(),
-            enterprise_id: auth.enterprise_id.clone(),
-            is_org_install: auth.is_enterprise_install,
-        };
+        let our = auth.installation(match app {
+            Ok(Lookup::Found(app)) => app,
+            _ => String::new(),
+        });
         items.extend(people::items(&slack, review, &our).await);
     }
     let resolved = recipients::resolve(&slack, &Directory::new(slack.clone()), &auth, &rules).await;

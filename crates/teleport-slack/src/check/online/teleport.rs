@@ -69,7 +69,8 @@ fn unasked(config: &Config, cause: &str, exit: Exit, with_server: bool) -> Vec<I
     Item::none_looked_at(ids, exit, cause, REMEDY_ABOVE)
 }
 
-fn exit_of(cause: Cause) -> Exit {
+/// The exit status for a kind of cause.
+pub(crate) fn exit_of(cause: Cause) -> Exit {
     match cause {
         Cause::Address => Exit::Configuration,
         Cause::Certificate | Cause::Permissions => Exit::Credentials,

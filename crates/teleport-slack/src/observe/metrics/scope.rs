@@ -106,7 +106,7 @@ impl Scope {
             Method::UsergroupsUsersList => self.0.is_some_and(|review| review.reads_groups),
             Method::AppsConnectionsOpen => self.is_socket_mode(),
             // Asked on an operator's command, not by a running daemon.
-            Method::BlocksValidate => false,
+            Method::BlocksValidate | Method::ChatGetPermalink => false,
         })
     }
 

@@ -1,0 +1,237 @@
+//! Reads what an explanation needs, by calls that change nothing. Teleport must answer; without Slack there are no names.
+
+use std::collections::BTreeMap;
+use std::future::pending;
+use std::sync::Arc;
+use std::time::Duration;
+
+use access_core::domain::error_chain::chain;
+use access_core::domain::ids::{ChannelId, MessageTs, RequestId, SlackUserId};
+use access_core::domain::recipients::{Recipient, RecipientKey, Rules, is_slack_id};
+use access_core::plan::Step;
+use access_core::policy::{CanSubmitForUsers, Mode, ModeSetting, Voters, mode};
+use access_core::record::{Operation, Record};
+use futures_util::{StreamExt, stream};
+use jiff::Timestamp;
+use slack_client::ClientOptions;
+use slack_client::directory::{Directory, Priority};
+use slack_client::error::SlackError;
+use slack_client::lookup::Lookup;
+use slack_client::objects::AuthTest;
+use teleport_client::Client;
+use teleport_client::error::TeleportError;
+use teleport_client::identity::Identity;
+use teleport_client::observer::NoObserver;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+
+use super::{Facts, ReviewFacts, SlackFacts};
+use crate::check::online::recipients::{RecipientState, obstacle_of, resolve};
+use crate::check::online::{cause_of, exit_of};
+use crate::config::{Config, ConfiguredIdentityError, ReviewConfig, slack_setting};
+use crate::controller::view::{ReviewView, View, ViewContext, view};
+use crate::exit::{Exit, ExitError};
+use crate::review::ReviewTimings;
+use crate::review::review_support::ReviewSupport;
+use crate::review::users::UserLookup;
+use crate::review::voters::{VoterLoader, VoterSnapshot};
+
+/// No kind of look-up in Slack takes longer; what has no answer by then is left out.
+const LOOKUP_LIMIT: Duration = Duration::from_secs(15);
+/// Look-ups of names and addresses at once.
+const MAX_CONCURRENT_LOOKUPS: usize = 8;
+
+/// Slack, if it answers.
+struct Slack {
+    client: slack_client::Client,
+    directory: Directory,
+    auth: Result<AuthTest, SlackError>,
+}
+
+/// Reads everything about one request.
+///
+/// # Errors
+/// If the identity cannot be used, or Teleport gives no answer that can be used.
+pub(crate) async fn gather(config: &Config, id: &RequestId) -> Result<Facts, ExitError> {
+    let now = Timestamp::now();
+    let identity = Identity::load(&config.teleport.credentials, now)
+        .map_err(|error| ExitError::new(Exit::Credentials, ConfiguredIdentityError(error)))?;
+    let teleport = Client::new(&config.teleport.addr, &identity, Arc::new(NoObserver));
+    let (pong, slack) = tokio::join!(teleport.ping(), connect_slack(config));
+    let pong = pong.map_err(failed)?;
+    pong.check_version().map_err(failed)?;
+    let slack = slack?;
+    let users = config.review.as_ref().map(|review| users(&teleport, review));
+    let context = ViewContext {
+        teleport: teleport.clone(),
+        directory: slack.directory.clone(),
+        recipients: config.rules(),
+        review: match (&config.review, &users) {
+            (Some(review), Some(users)) => Some(ReviewView {
+                rules: Arc::new(review.rules.clone()),
+                setting: review.mode,
+                can_submit: can_submit(&teleport, review).await,
+                users: Arc::clone(users),
+            }),
+            _ => None,
+        },
+        pong: pong.clone(),
+    };
+    let reading = async {
+        let limit = if slack.auth.is_ok() { LOOKUP_LIMIT } else { Duration::ZERO };
+        let found = view(context.clone(), id, limit).await.map_err(failed)?;
+        let review = match context.review {
+            Some(review) => Some(read_review(review, &slack, &found).await),
+            None => None,
+        };
+        let slack = read_slack(&slack, &found).await;
+        Ok(Facts { id: id.clone(), cluster: pong.cluster_name, now, view: found, review, slack })
+    };
+    // Look-ups of users ask for lists, which this makes.
+    let never = CancellationToken::new();
+    let listing = async {
+        match &users {
+            Some(users) => users.refresh_on_demand(&never).await,
+            None => pending().await,
+        }
+    };
+    tokio::select! {
+        facts = reading => facts,
+        () = listing => unreachable!("it ends only when it is stopped"),
+    }
+}
+
+fn failed(error: TeleportError) -> ExitError {
+    ExitError::new(exit_of(cause_of(&error)), error)
+}
+
+fn users(teleport: &Client, review: &ReviewConfig) -> Arc<UserLookup> {
+    Arc::new(UserLookup::new(teleport.clone(), review.user_mapping(), ReviewTimings::default()))
+}
+
+/// Whether Teleport takes reviews for users, as a daemon finds out.
+async fn can_submit(teleport: &Client, review: &ReviewConfig) -> CanSubmitForUsers {
+    match review.mode {
+        ModeSetting::Resolver => CanSubmitForUsers::default(),
+        setting => {
+            let rules = review.rules.0.len();
+            ReviewSupport::new(teleport.clone(), setting, rules, ReviewTimings::default()).check().await
+        }
+    }
+}
+
+async fn connect_slack(config: &Config) -> Result<Slack, ExitError> {
+    let client = slack_client::Client::new(ClientOptions {
+        api_url: config.slack.api_url.as_str().to_owned(),
+        setting_names: slack_setting,
+        ..ClientOptions::new(config.slack.token.clone())
+    })
+    .map_err(|error| ExitError::new(Exit::Failed, error))?;
+    let auth = client.auth_test().await;
+    Ok(Slack { directory: Directory::new(client.clone()), client, auth })
+}
+
+/// Reads those who voted, as the daemon does before their votes decide.
+async fn read_review(review: ReviewView, slack: &Slack, found: &View) -> ReviewFacts {
+    let ReviewView { rules, setting, can_submit, users } = review;
+    let mode = mode(setting, can_submit, &rules);
+    let accounts: Vec<_> = found.record.votes.open().iter().map(|vote| vote.slack_user.clone()).collect();
+    let pending = found.listed.as_ref().filter(|_| mode == Some(Mode::Resolver) && !accounts.is_empty());
+    let (mut voters, mut unread) = (Voters::default(), None);
+    match (pending, &slack.auth) {
+        (Some(_), Err(_)) => unread = Some("Slack gave no answer".to_owned()),
+        (Some(request), Ok(auth)) => {
+            let installation = auth.installation(auth.app_id.clone().unwrap_or_default());
+            let timings = ReviewTimings::default();
+            let loader =
+                VoterLoader::new(slack.client.clone(), installation, users, Arc::clone(&rules), timings);
+            let mut read = VoterSnapshot::empty();
+            match loader.load(accounts, request, &mut read).await {
+                Ok(()) => voters = read.voters(&timings).clone(),
+                Err(refusal) => unread = Some(format!("the reason is {}", refusal.kind())),
+            }
+        }
+        (None, _) => {}
+    }
+    ReviewFacts { mode, rules: rules.as_ref().clone(), voters, unread }
+}
+
+async fn read_slack(slack: &Slack, found: &View) -> SlackFacts {
+    let auth = match &slack.auth {
+        Ok(auth) => auth,
+        Err(error) => {
+            let failure = Some(error.with_remedy(slack_setting).to_string());
+            return SlackFacts { failure, ..SlackFacts::default() };
+        }
+    };
+    let Record { deliveries, .. } = &found.record;
+    let channels = stream::iter(deliveries.iter().map(|delivery| delivery.channel.clone()))
+        .map(|channel| channel_name(slack, channel))
+        .buffer_unordered(MAX_CONCURRENT_LOOKUPS);
+    let emails = stream::iter(deliveries.iter().filter_map(|delivery| delivery.key.clone()))
+        .map(|key| email(slack, key))
+        .buffer_unordered(MAX_CONCURRENT_LOOKUPS);
+    let links =
+        stream::iter(deliveries.iter().map(|delivery| (delivery.channel.clone(), delivery.ts.clone())))
+            .map(|(channel, ts)| link(slack, channel, ts))
+            .buffer_unordered(MAX_CONCURRENT_LOOKUPS);
+    let (channels, emails, links, obstacles) = tokio::join!(
+        within_limit(channels.filter_map(async |found| found).collect()),
+        within_limit(emails.filter_map(async |found| found).collect()),
+        within_limit(links.filter_map(async |found| found).collect()),
+        within_limit(obstacles(slack, auth, found)),
+    );
+    SlackFacts { failure: None, channels, emails, links, obstacles }
+}
+
+async fn within_limit<T: Default>(reading: impl Future<Output = T>) -> T {
+    timeout(LOOKUP_LIMIT, reading).await.unwrap_or_default()
+}
+
+async fn channel_name(slack: &Slack, channel: ChannelId) -> Option<(ChannelId, String)> {
+    let found = slack.directory.conversation(&channel).await.ok()??;
+    (!found.name.is_empty()).then(|| (channel, found.name.clone()))
+}
+
+async fn email(slack: &Slack, key: RecipientKey) -> Option<(RecipientKey, String)> {
+    if !is_slack_id(key.as_str(), &['U', 'W']) {
+        return None;
+    }
+    let found = slack.directory.by_id(&SlackUserId::new(key.as_str()), Priority::Operator).await.ok()??;
+    Some((key, found.email.clone()?))
+}
+
+async fn link(
+    slack: &Slack,
+    channel: ChannelId,
+    ts: MessageTs,
+) -> Option<((ChannelId, MessageTs), Lookup<String>)> {
+    let found = slack.client.permalink(&channel, &ts).await.ok()?;
+    Some(((channel, ts), found))
+}
+
+/// What stands against the posts to channels that are missing.
+async fn obstacles(slack: &Slack, auth: &AuthTest, found: &View) -> BTreeMap<RecipientKey, (String, String)> {
+    let is_planned = |recipient: &&Recipient| {
+        let operation = Operation::Post(recipient.key());
+        let is_post = |step: &Step| matches!(step, Step::Post { .. });
+        let mut planned = found.plan.operations.iter();
+        planned.any(|(planned, steps)| *planned == operation && steps.iter().any(is_post))
+    };
+    let is_channel =
+        |recipient: &&Recipient| matches!(recipient, Recipient::ChannelId(_) | Recipient::ChannelName(_));
+    let missing = found.recipients.recipients.iter().filter(is_channel).filter(is_planned);
+    let rules = Rules { always: missing.cloned().collect(), by_role: Vec::new() };
+    let resolved = resolve(&slack.client, &slack.directory, auth, &rules).await;
+    let bot = if auth.user_name.is_empty() { "<bot name>" } else { &auth.user_name };
+    let obstacle = |resolved: &crate::check::online::recipients::Resolved| {
+        let key = resolved.recipient.key();
+        if let RecipientState::Failed(error) = &resolved.finding {
+            return Some((key, (chain(error), "explain the request again in a minute".to_owned())));
+        }
+        let found = obstacle_of(resolved)?;
+        let remedy = found.remedy.replace("@<bot name>", &format!("@{bot}"));
+        Some((key, (found.cause.to_owned(), remedy)))
+    };
+    resolved.iter().filter_map(obstacle).collect()
+}

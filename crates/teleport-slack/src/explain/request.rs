@@ -1,0 +1,131 @@
+//! What is said of the request itself, of its record, and of what cannot be seen.
+
+use access_core::domain::decision::Decision;
+use access_core::domain::lifecycle::Phase;
+use access_core::domain::request::AccessRequest;
+use access_core::policy::deciders;
+
+use super::Facts;
+use super::explanation::{RecordPart, RequestPart};
+
+/// The request.
+pub(super) fn request_part(facts: &Facts, current: Phase) -> RequestPart {
+    let known = known(facts);
+    RequestPart {
+        id: facts.id.to_string(),
+        cluster: facts.cluster.clone(),
+        found: facts.view.listed.is_some(),
+        phase: known.map(|_| current.as_str()),
+        user: known.map(|request| request.user.clone()).unwrap_or_default(),
+        roles: known.map(|request| request.roles.clone()).unwrap_or_default(),
+        created: known.and_then(|request| request.created),
+        expires: known.and_then(|request| request.expires),
+        sentence: request_sentence(facts, known, current),
+    }
+}
+
+/// The request as Teleport has it, else as the record remembers it.
+fn known(facts: &Facts) -> Option<&AccessRequest> {
+    facts.view.listed.as_ref().or(facts.view.record.known.as_ref())
+}
+
+fn request_sentence(facts: &Facts, known: Option<&AccessRequest>, current: Phase) -> String {
+    let Facts { view, cluster, .. } = facts;
+    let Some(request) = known else {
+        return if view.is_absence_proved {
+            format!(
+                "Teleport has no access request with this id, and there is no record of it. It may have expired and been \
+                 removed, it may be of another cluster than {cluster}, or the id is not whole: `tctl requests ls` shows each in full"
+            )
+        } else {
+            "Teleport does not show a request with this id, and the plugin's rights do not prove that there is none: \
+             `teleport-slack check` names the missing right"
+                .to_owned()
+        };
+    };
+    let by = |decision| {
+        let names = deciders(Some(request), &view.record, decision);
+        if names.is_empty() { String::new() } else { format!(" by {}", names.join(", ")) }
+    };
+    let state = match current {
+        Phase::Pending => "waits for a decision".to_owned(),
+        Phase::Approved => format!("was approved{}", by(Decision::Approve)),
+        Phase::Denied => format!("was denied{}", by(Decision::Deny)),
+        Phase::Promoted => "was promoted to membership of an access list".to_owned(),
+        Phase::Expired => "has expired without a decision".to_owned(),
+        Phase::Deleted => "was deleted before a decision".to_owned(),
+        Phase::Unknown => "is in a state that this version does not know".to_owned(),
+    };
+    match (view.listed.is_some(), view.is_absence_proved) {
+        (true, _) => format!("The request {state}"),
+        (false, true) => {
+            format!("Teleport does not have the request any more. By its record, the request {state}")
+        }
+        (false, false) => "Teleport does not show the request, and the plugin's rights do not prove that it is gone; what follows is \
+                           what the record remembers"
+            .to_owned(),
+    }
+}
+
+/// What the daemon remembers.
+pub(super) fn record_part(facts: &Facts) -> RecordPart {
+    let record = &facts.view.record;
+    let from_go_plugin = record.is_from_go_plugin();
+    let unreadable: Vec<String> = facts.view.invalid_keys.iter().map(|key| (*key).to_owned()).collect();
+    let mut sentences = Vec::new();
+    if !facts.view.has_record {
+        sentences.push("There is no record: no daemon has posted about this request".to_owned());
+    }
+    if from_go_plugin {
+        sentences.push(
+            "Teleport's own plugin posted messages and did not record who its recipients are; this program keeps those messages \
+             current"
+                .to_owned(),
+        );
+    }
+    if !unreadable.is_empty() {
+        sentences.push(format!(
+            "The record has values that cannot be read, under {}; the daemon ignores them and replaces them when it next writes",
+            unreadable.join(", ")
+        ));
+    }
+    if record.has_unreadable_votes() {
+        sentences.push(
+            "The votes in the record are of another version, so no vote is taken here: decide the request in Teleport"
+                .to_owned(),
+        );
+    }
+    RecordPart {
+        found: facts.view.has_record,
+        from_go_plugin,
+        unreadable,
+        unknown: record.other.keys().cloned().collect(),
+        sentence: sentences.join(". "),
+    }
+}
+
+/// What only a daemon's memory has, and what could not be read.
+pub(super) fn not_visible(facts: &Facts) -> Vec<String> {
+    let mut lines = Vec::new();
+    if let Some(cause) = &facts.slack.failure {
+        lines.push(format!(
+            "Slack could not be asked, so there are no names and no links, and no recipient was looked up: {cause}"
+        ));
+    } else if !facts.view.is_all_known {
+        lines.push("Not every look-up of a recipient in Slack ended in time".to_owned());
+    }
+    if let Some(cause) = facts.review.as_ref().and_then(|review| review.unread.as_ref()) {
+        lines.push(format!(
+            "Whether votes still count could not be looked up ({cause}); what was noted last is shown"
+        ));
+    }
+    let is_open = !facts.view.plan.operations.is_empty();
+    if is_open {
+        lines.push(
+            "Whether a daemon runs, which operation it tries again and when, rate limits (HTTP 429), turns in a channel: only its \
+             memory has these. Its log at DEBUG says them as \"Left out of the plan\""
+                .to_owned(),
+        );
+    }
+    lines
+}
