@@ -106,7 +106,7 @@ impl Watcher {
             async move { client.check_liveness().await }
         };
         let lost = |error: &TeleportError| client.observer().watch_lost(error);
-        let watching = watch_forever(open, probe, lost, client.identity_renewals(), timings, &sink);
+        let watching = watch_forever(open, probe, lost, client.connection_renewals(), timings, &sink);
         cancel.run_until_cancelled(watching).await;
     }
 }

@@ -58,7 +58,7 @@ pub(crate) async fn wait_for_teleport(
     waits: StartupWaits,
 ) -> Result<Pong, ExitError> {
     let mut retry = StartupRetry::new(waits);
-    let mut renewed = teleport.identity_renewals();
+    let mut renewed = teleport.connection_renewals();
     loop {
         let error = match teleport.ping().await {
             Ok(pong) => {

@@ -26,6 +26,7 @@ mod verdicts;
 mod remedies;
 mod reload;
 mod reload_connections;
+mod reload_at_random;
 mod reload_refused;
 mod renewal;
 mod starting;
