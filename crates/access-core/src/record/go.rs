@@ -1,7 +1,8 @@
 //! The Go plugin's part of a record: its keys, in its meaning, and what can be read from them alone.
 
 use crate::domain::ids::RequestId;
-use crate::domain::request::AccessRequest;
+use crate::domain::lifecycle::Phase;
+use crate::domain::request::{AccessRequest, RequestState};
 
 pub(super) const USER: &str = "user";
 pub(super) const ROLES: &str = "roles";
@@ -32,5 +33,26 @@ pub(super) fn from_keys<'a>(id: &RequestId, text: &impl Fn(&str) -> &'a str) -> 
         roles: text(ROLES).split(',').filter(|role| !role.is_empty()).map(str::to_owned).collect(),
         reason: text(REQUEST_REASON).to_owned(),
         ..AccessRequest::pending(id.clone(), text(USER))
+    }
+}
+
+/// The Go plugin's word for a final phase; it has no word for deleted.
+pub(super) fn resolution(phase: Phase) -> &'static str {
+    match phase {
+        Phase::Approved => "APPROVED",
+        Phase::Denied => "DENIED",
+        Phase::Promoted => "PROMOTED",
+        Phase::Expired | Phase::Deleted => "EXPIRED",
+        Phase::Pending | Phase::Unknown => "",
+    }
+}
+
+/// The state that the Go plugin's word means; pending if it is none of them.
+pub(super) fn state(resolution: &str) -> RequestState {
+    match resolution {
+        "APPROVED" => RequestState::Approved,
+        "DENIED" => RequestState::Denied,
+        "PROMOTED" => RequestState::Promoted,
+        _ => RequestState::Pending,
     }
 }

@@ -4,9 +4,12 @@ use proptest::prelude::*;
 
 use jiff::Timestamp;
 
+use super::codec::ours;
 use super::votes::{Vote, vote};
 use super::*;
 use crate::domain::decision::Decision;
+use crate::domain::ids::RequestId;
+use crate::domain::lifecycle::Phase;
 use crate::domain::request::{Resource, Review, sample};
 use crate::record::Operation;
 

@@ -19,6 +19,7 @@ mod planner;
 mod refetch;
 mod recipient_lookup;
 mod retry_state;
+mod send_errors;
 mod sender;
 mod channel_queue;
 mod channel_outcomes;
@@ -52,22 +53,15 @@ use tokio_util::task::JoinMap;
 use tracing::{debug, info, warn};
 
 pub use self::handle::{Enqueued, Handle};
-use self::lease::Holder;
-use self::pending_decision::ReviewContext;
-use self::planner::Planner;
 use self::reconciler::{Action, Reconciler};
 use self::settings::can_submit;
 pub use self::settings::{ReviewHandles, Settings};
 use self::timings::MAX_WAIT;
 pub use self::timings::{ControllerTimings, TurnTimings};
-use crate::controller::executor::Executor;
 use crate::controller::lag::Lag;
-use crate::controller::recipient_lookup::RecipientLookup;
 use crate::controller::retry_state::{Observation, Observed, RetryState};
-use crate::controller::sender::SlackSender;
 use crate::controller::work_queue::WorkQueue;
 use crate::observe::health::Stage;
-use crate::observe::log_once::SharedLogOnce;
 use crate::observe::metrics::Metrics;
 use crate::observe::skew::Side;
 use crate::supervise::clock::{Clock, ClockPair};
@@ -148,58 +142,16 @@ type Reconciled = (RetryState, Action);
 impl Controller {
     /// A controller that has observed nothing yet. `ready` turns true when all requests of the first list are queued.
     pub fn new(context: Context, ready: watch::Sender<bool>) -> Self {
-        let Context {
-            teleport,
-            slack,
-            author,
-            directory,
-            mut settings,
-            enqueued: Enqueued(enqueued),
-            cluster,
-            is_enterprise,
-            web_proxy,
-            metrics,
-            clock,
-            timings,
-        } = context;
-        let (lookup_updates_tx, news) = mpsc::channel(LOOKUP_UPDATES_CAPACITY);
-        let Settings { rules, review } = settings.borrow_and_update().clone();
-        let users = review.as_ref().map(|review| Arc::clone(&review.users));
-        let lookups = RecipientLookup::new(directory.clone(), users, lookup_updates_tx, &timings);
-        let can_submit = can_submit(review.as_ref());
-        let (mut token_status, admitted) = (slack.token_status(), teleport.readmissions());
-        let recoveries = token_status.borrow_and_update().recoveries;
-        let (called_tx, called) = mpsc::channel(NEXT_IN_QUEUE_CAPACITY);
-        let sender = SlackSender::new(slack, directory.clone(), author, called_tx, metrics.clone(), timings);
-        let log_once = Arc::new(SharedLogOnce::default());
-        let executor = Executor::new(
-            teleport.clone(),
-            sender,
-            Holder::new(timings.claim),
-            Arc::clone(&log_once),
-            clock.clone(),
-        );
-        let review = review.map(|review| ReviewContext::new(review, timings));
-        let planner = Planner {
-            teleport,
-            directory,
-            recipient_lookup: lookups,
-            rules,
-            review: review.as_ref().map(|review| review.terms.clone()),
-            cluster,
-            is_enterprise,
-            web_proxy,
-            log_once,
-            clock,
-        };
-        let reconciler = Reconciler {
-            planner,
-            executor: Arc::new(executor),
-            start_order: Arc::default(),
-            review,
-            metrics,
-            timings,
-        };
+        let (lookup_updates_tx, lookup_updates) = mpsc::channel(LOOKUP_UPDATES_CAPACITY);
+        let (next_in_queue_tx, next_in_queue) = mpsc::channel(NEXT_IN_QUEUE_CAPACITY);
+        let mut settings = context.settings.clone();
+        let first = settings.borrow_and_update().clone();
+        let can_submit = can_submit(first.review.as_ref());
+        let (mut token_status, readmissions) =
+            (context.slack.token_status(), context.teleport.readmissions());
+        let token_recoveries = token_status.borrow_and_update().recoveries;
+        let reconciler = Reconciler::new(&context, first, lookup_updates_tx, next_in_queue_tx);
+        let Enqueued(enqueued) = context.enqueued;
         Self {
             reconciler: Arc::new(reconciler),
             current: HashMap::new(),
@@ -211,15 +163,15 @@ impl Controller {
             in_progress: JoinMap::new(),
             ready,
             enqueued,
-            next_in_queue: called,
-            lookup_updates: news,
+            next_in_queue,
+            lookup_updates,
             settings,
             can_submit,
             started_at: Instant::now(),
             token_status,
-            readmissions: admitted,
+            readmissions,
             retry_when_done: HashSet::new(),
-            token_recoveries: recoveries,
+            token_recoveries,
         }
     }
 

@@ -13,17 +13,23 @@ use access_core::domain::recipients::Recipient;
 use access_core::plan::{Plan, SkipReason, Skipped};
 use access_core::record::Operation;
 use jiff::Timestamp;
+use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tracing::{debug, error, warn};
 
+use super::Context;
 use super::executor::{ClaimResult, Executor, PlannedWrite};
+use super::lease::Holder;
 use super::pending_decision::{PendingDecision, ReviewContext};
 use super::planner::{Facts, Planner, Targets};
+use super::recipient_lookup::RecipientLookup;
 use super::reconcile_error::{ReconcileError, retry_policy};
 use super::retry_state::{Observation, Observed, RetryState, later};
+use super::sender::SlackSender;
 use super::settings::Settings;
 use super::start_order::StartOrder;
 use super::timings::ControllerTimings;
+use crate::observe::log_once::SharedLogOnce;
 use crate::observe::metrics::{Metrics, ReconcileResult};
 use access_core::domain::error_chain::seconds;
 
@@ -54,6 +60,56 @@ pub(super) enum Action {
 }
 
 impl Reconciler {
+    /// A reconciler that goes by `settings`. It sends requests whose look-ups ended to `lookup_updates`, and those whose turn
+    /// in Slack it is to `next_in_queue`.
+    pub(super) fn new(
+        context: &Context,
+        settings: Settings,
+        lookup_updates: mpsc::Sender<RequestId>,
+        next_in_queue: mpsc::Sender<RequestId>,
+    ) -> Self {
+        let Context { teleport, slack, author, directory, metrics, clock, timings, .. } = context;
+        let Settings { rules, review } = settings;
+        let users = review.as_ref().map(|review| Arc::clone(&review.users));
+        let review = review.map(|review| ReviewContext::new(review, *timings));
+        let log_once = Arc::new(SharedLogOnce::default());
+        let sender = SlackSender::new(
+            slack.clone(),
+            directory.clone(),
+            author.clone(),
+            next_in_queue,
+            metrics.clone(),
+            *timings,
+        );
+        let executor = Executor::new(
+            teleport.clone(),
+            sender,
+            Holder::new(timings.claim),
+            Arc::clone(&log_once),
+            clock.clone(),
+        );
+        let planner = Planner {
+            teleport: teleport.clone(),
+            directory: directory.clone(),
+            recipient_lookup: RecipientLookup::new(directory.clone(), users, lookup_updates, timings),
+            rules,
+            review: review.as_ref().map(|review| review.terms.clone()),
+            cluster: context.cluster.clone(),
+            is_enterprise: context.is_enterprise,
+            web_proxy: context.web_proxy.clone(),
+            log_once,
+            clock: clock.clone(),
+        };
+        Self {
+            planner,
+            executor: Arc::new(executor),
+            start_order: Arc::default(),
+            review,
+            metrics: metrics.clone(),
+            timings: *timings,
+        }
+    }
+
     /// The same with other settings: what was learned and what is in progress is shared.
     pub(super) fn with_settings(&self, Settings { rules, review }: Settings) -> Self {
         let users = review.as_ref().map(|review| Arc::clone(&review.users));

@@ -1,7 +1,6 @@
-//! Applies single steps in Slack and decides when a failed one may be tried again.
+//! Applies single steps in Slack: at their turn (`send_turns`), and no more at a time than Slack takes.
 //!
-//! It slows down for the channel of a `Retry-After` (`channel_queue`; the client holds the method's), limits the calls in
-//! flight, and logs each cause once. `access_core::plan` decides what to do.
+//! `access_core::plan` decides what to do, `send_errors` what follows from an error.
 
 use std::time::Duration;
 
@@ -10,25 +9,23 @@ use access_core::domain::recipients::RecipientKey;
 use access_core::plan::{HistoryQuery, Step};
 use access_core::record::{DisplayedState, Operation, Outcome, RepliesPosted};
 use access_core::render::Message;
-use jiff::Timestamp;
 use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::{Notify, Semaphore, mpsc};
 use tokio::time::Instant;
-use tracing::{debug, error, info, warn};
+use tracing::{debug, info, warn};
 
 use super::channel_breaker::ChannelBreaker;
 use super::channel_outcomes::ChannelStates;
 use super::channel_queue::{ChannelQueues, QueuedOperation};
 use super::history_check::{message_metadata, reply_metadata};
 use super::lease::Lease;
-use super::retry_state::{Deferred, Effect};
+use super::retry_state::Deferred;
 use super::timings::ControllerTimings;
 use crate::config::slack_setting;
 use crate::observe::log_once::SharedLogOnce;
 use crate::observe::metrics::{Metrics, SlackOperation};
-use access_core::domain::error_chain::seconds;
 use slack_client::directory::Directory;
-use slack_client::error::{Affects, Retry, SlackError};
+use slack_client::error::{Affects, SlackError};
 use slack_client::history::Author;
 use slack_client::method::Method;
 use slack_client::{self, PostMessage};
@@ -61,6 +58,25 @@ enum SendError {
     Slack(SlackError),
     /// The lease of the claim expired.
     LeaseExpired,
+}
+
+/// The message that a step updates.
+pub(super) struct TargetMessage {
+    pub(super) channel: ChannelId,
+    pub(super) ts: MessageTs,
+    /// Whether the step puts it into its final state.
+    pub(super) is_last: bool,
+}
+
+impl TargetMessage {
+    fn of(step: &Step) -> Option<Self> {
+        let (channel, ts, is_last) = match step {
+            Step::Update { channel, ts, is_last, .. } => (channel, ts, *is_last),
+            Step::Reply { channel, ts, .. } => (channel, ts, false),
+            Step::Post { .. } | Step::VerifyPost(_) | Step::Delete { .. } => return None,
+        };
+        Some(Self { channel: channel.clone(), ts: ts.clone(), is_last })
+    }
 }
 
 impl From<SlackError> for SendError {
@@ -113,19 +129,9 @@ impl SlackSender {
         failures: u32,
         lease: &Lease,
     ) -> Result<Vec<Outcome>, Deferred> {
-        let id = &caller.id;
         let (method, destination) = method_and_destination(&step);
         let _permit = self.call_permits.acquire().await.expect("the semaphore is never closed");
-        if let Some(wait) = self.required_wait(caller, &step) {
-            return Err(if wait.is_queued {
-                Deferred::queued(wait.delay)
-            } else {
-                Deferred::not_attempted(wait.delay)
-            });
-        }
-        if !lease.may_start_call() {
-            return Err(Deferred::not_attempted(Duration::ZERO));
-        }
+        self.check_turn(caller, &step, lease)?;
         if method == Method::ChatPostMessage {
             let now = Instant::now();
             self.queues().begin(&destination, caller, now);
@@ -134,55 +140,58 @@ impl SlackSender {
         if failures > 0 {
             self.metrics.operation_retried();
         }
-        let kept = message_of(&step);
+        let target = TargetMessage::of(&step);
         let (operation, outcome) = match step {
             Step::VerifyPost(search) => return self.verify_post(caller, &search, failures, lease).await,
             Step::Post { key, post_to, message, fallback: short, displayed: shown } => {
-                let posted = self.post(id, &key, &post_to, [&message, &short], shown, lease).await;
+                let posted = self.post(&caller.id, &key, &post_to, [&message, &short], shown, lease).await;
                 (SlackOperation::Post, posted)
             }
             Step::Update { channel, ts, message, fallback: short, displayed: shown, .. } => {
-                let updated = self.update(id, (channel, ts), [&message, &short], shown, lease).await;
+                let updated = self.update(&caller.id, (channel, ts), [&message, &short], shown, lease).await;
                 (SlackOperation::Update, updated)
             }
             Step::Reply { channel, ts, message, replies } => {
-                (SlackOperation::Reply, self.reply(id, channel, ts, &message, replies).await)
+                (SlackOperation::Reply, self.reply(&caller.id, channel, ts, &message, replies).await)
             }
             Step::Delete { channel, ts } => {
-                (SlackOperation::Delete, self.delete(id, channel, ts).await.map_err(SendError::from))
+                let deleted = self.delete(&caller.id, channel, ts).await;
+                (SlackOperation::Delete, deleted.map_err(SendError::from))
             }
         };
         match outcome {
             Ok(outcome) => {
                 self.metrics.operation_ended(operation, Ok(()));
-                self.breaker().close(&log_scope(method, &destination));
-                if let Some(suppressed) = self.log_once.clear(&log_scope(method, &destination)) {
-                    match method {
-                        Method::ChatUpdate => {
-                            info!(%destination, suppressed, "Slack accepts edits to messages in this destination again")
-                        }
-                        _ => {
-                            info!(%destination, suppressed, "Slack accepts messages for this destination again")
-                        }
-                    }
-                }
+                self.on_accepted(method, &destination);
                 Ok(vec![outcome])
             }
             Err(SendError::LeaseExpired) => Err(Deferred::not_attempted(Duration::ZERO)),
             Err(SendError::Slack(error)) => {
                 self.metrics.operation_ended(operation, Err(error.retry()));
-                self.record_refusal(&destination, &error);
-                if error.retry() == Retry::Never && error.affects() != Affects::Channel {
-                    // The cause is the message, so the channel takes others.
-                    self.breaker().close(&log_scope(method, &destination));
-                }
-                if let Some((channel, ts, _)) = kept.filter(|(.., is_last)| is_unreachable(&error, *is_last))
-                {
-                    self.log_unreachable(id, &destination, &ts, &error);
-                    return Ok(vec![Outcome::Unreachable { channel, ts }]);
-                }
-                Err(self.on_error(caller, &destination, &error, failures))
+                self.on_refused_step(caller, &destination, target, &error, failures)
             }
+        }
+    }
+
+    /// Whether the call may be made now.
+    fn check_turn(&self, caller: &QueuedOperation, step: &Step, lease: &Lease) -> Result<(), Deferred> {
+        match self.required_wait(caller, step) {
+            Some(wait) if wait.is_queued => Err(Deferred::queued(wait.delay)),
+            Some(wait) => Err(Deferred::not_attempted(wait.delay)),
+            None if !lease.may_start_call() => Err(Deferred::not_attempted(Duration::ZERO)),
+            None => Ok(()),
+        }
+    }
+
+    /// The destination takes such calls, perhaps again.
+    fn on_accepted(&self, method: Method, destination: &str) {
+        let scope = log_scope(method, destination);
+        self.breaker().close(&scope);
+        let Some(suppressed) = self.log_once.clear(&scope) else { return };
+        if method == Method::ChatUpdate {
+            info!(%destination, suppressed, "Slack accepts edits to messages in this destination again");
+        } else {
+            info!(%destination, suppressed, "Slack accepts messages for this destination again");
         }
     }
 
@@ -266,20 +275,6 @@ impl SlackSender {
         if lease.may_start_call() { Ok(()) } else { Err(SendError::LeaseExpired) }
     }
 
-    /// Logs that a message cannot be updated: a deleted one each time, a cause that an operator can fix once a channel.
-    fn log_unreachable(&self, id: &RequestId, destination: &str, ts: &MessageTs, error: &SlackError) {
-        let is_deleted = is_unreachable(error, false);
-        if is_deleted && error.method() == Method::ChatUpdate {
-            info!(request = %id, %destination, %ts, "A user deleted the message, so it is not updated any more");
-        } else if !is_deleted
-            && self.log_once.should_log(&log_scope(error.method(), destination), &error.to_string())
-        {
-            error!(request = %id, %destination, %ts, "Cannot update the message any more: {}", error.with_remedy(slack_setting));
-        } else {
-            debug!(request = %id, %destination, %ts, "Cannot update the message any more: {error}");
-        }
-    }
-
     pub(super) fn queues(&self) -> MutexGuard<'_, ChannelQueues> {
         self.queues.lock()
     }
@@ -290,88 +285,6 @@ impl SlackSender {
 
     pub(super) fn channels(&self) -> MutexGuard<'_, ChannelStates> {
         self.channels.lock()
-    }
-
-    /// Remembers a certain refusal of a post.
-    pub(super) fn record_refusal(&self, destination: &str, error: &SlackError) {
-        let is_certain = error.retry() == Retry::Never && error.code().is_some();
-        if error.method() == Method::ChatPostMessage && is_certain {
-            self.channels().on_refused(destination);
-        }
-    }
-
-    pub(super) fn on_error(
-        &self,
-        caller: &QueuedOperation,
-        destination: &str,
-        error: &SlackError,
-        failures: u32,
-    ) -> Deferred {
-        let id = &caller.id;
-        let is_unclear = error.is_ambiguous() && error.method() == Method::ChatPostMessage;
-        if is_unclear {
-            self.metrics.post_in_doubt();
-        }
-        let seed = fastrand::u64(..);
-        let delay = match error.retry() {
-            Retry::Backoff if is_unclear => self.timings.ambiguous.delay(failures + 1, seed),
-            Retry::Backoff => self.timings.transient.delay(failures + 1, seed),
-            Retry::After(delay) => {
-                let now = Instant::now();
-                // The queue is of posts: a wait for another method does not hold them up.
-                let is_post = error.method() == Method::ChatPostMessage;
-                if is_post && error.was_sent() {
-                    self.queues().throttle(destination, caller, now + delay, now);
-                } else if is_post {
-                    // Slack's wait is about another channel.
-                    self.queues().requeue(destination, caller, now + delay, true, now);
-                }
-                delay
-            }
-            Retry::NeedsOperator => self.timings.unauthorized.delay(failures + 1, seed),
-            // Not Slack's word but that of something in between, which may be out of the way soon.
-            Retry::Never if error.code().is_none() => self.timings.transient.delay(failures + 1, seed),
-            Retry::Never if error.affects() == Affects::Channel => {
-                let delay = |failures| self.timings.refused.delay(failures, seed);
-                self.breaker().on_refused(&log_scope(error.method(), destination), Instant::now(), delay)
-            }
-            Retry::Never => self.timings.refused.delay(failures + 1, seed),
-        };
-        // One that may still arrive is not waited for.
-        let is_over = !is_unclear || error.has_response();
-        if error.retry() == Retry::Backoff && error.method() == Method::ChatPostMessage && is_over {
-            let now = Instant::now();
-            self.queues().on_failure(destination, caller, now + delay, now);
-        }
-        let again = seconds(delay);
-        if !error.was_sent()
-            || !self.log_once.should_log(&log_scope(error.method(), destination), &error.to_string())
-        {
-            debug!(request = %id, %destination, retry_in_s = again, "{}", error.with_remedy(slack_setting));
-        } else if matches!(error.retry(), Retry::Never | Retry::NeedsOperator) {
-            error!(request = %id, %destination, retry_in_s = again, "{}", error.with_remedy(slack_setting));
-        } else if matches!(error.retry(), Retry::After(_)) {
-            // The message comes later without an operator.
-            info!(request = %id, %destination, retry_in_s = again, "{}", error.with_remedy(slack_setting));
-        } else {
-            warn!(request = %id, %destination, retry_in_s = again, "{}", error.with_remedy(slack_setting));
-        }
-        let effect = if is_unclear {
-            let now = Timestamp::now();
-            let final_at = if error.has_response() {
-                now
-            } else {
-                now.saturating_add(self.timings.claim.in_doubt_after_timeout).unwrap_or(now)
-            };
-            Effect::Unknown {
-                final_at,
-                destination: destination.to_owned(),
-                is_accepted: error.is_accepted(),
-            }
-        } else {
-            Effect::NotApplied
-        };
-        Deferred { delay, is_failure: !matches!(error.retry(), Retry::After(_)), is_queued: false, effect }
     }
 }
 
@@ -398,22 +311,6 @@ pub(super) fn log_scope(method: Method, destination: &str) -> String {
         Method::ChatUpdate => format!("edits in {destination}"),
         _ => destination.to_owned(),
     }
-}
-
-/// The message that the step updates, and whether this is its final state.
-fn message_of(step: &Step) -> Option<(ChannelId, MessageTs, bool)> {
-    match step {
-        Step::Update { channel, ts, is_last, .. } => Some((channel.clone(), ts.clone(), *is_last)),
-        Step::Reply { channel, ts, .. } => Some((channel.clone(), ts.clone(), false)),
-        Step::Post { .. } | Step::VerifyPost(_) | Step::Delete { .. } => None,
-    }
-}
-
-/// Whether the message can never be updated: it was deleted, or it may not be edited and the request is over, so retries
-/// until the workspace's rules change make no sense.
-fn is_unreachable(error: &SlackError, is_last: bool) -> bool {
-    let is_refused = error.retry() == Retry::Never && error.affects() == Affects::Message;
-    is_refused && (is_last || error.is_missing(Affects::Message))
 }
 
 #[cfg(test)]

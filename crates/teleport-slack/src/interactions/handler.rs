@@ -5,18 +5,16 @@
 
 use std::sync::Arc;
 
-use access_core::domain::decision::Decision;
+use access_core::domain::error_chain::chain;
 use access_core::domain::ids::RequestId;
 use access_core::domain::request::AccessRequest;
 use access_core::interaction::controls::ModalState;
 use access_core::interaction::{AppInstallation, Interaction, OriginMismatch, check_origin};
 use access_core::policy::refusal::Refusal;
 use access_core::policy::{
-    CanSubmitForUsers, Facts, Groups, Mode, ModeSetting, Reason, Resolution, Rules, Verdict, VoteResult,
-    Voter, add_vote, check_modal_age, decide, mode,
+    CanSubmitForUsers, Facts, Groups, Mode, ModeSetting, Reason, Rules, Verdict, Voter, check_modal_age,
+    decide, mode,
 };
-use access_core::record::Record;
-use access_core::record::votes::Vote;
 use access_core::render::ephemeral::{Accepted, accepted, refused};
 use access_core::render::modal::reason_modal;
 use jiff::Timestamp;
@@ -25,23 +23,16 @@ use tracing::{debug, info, warn};
 
 use super::command::{DecisionCommand, decision_command};
 use super::facts::{DecisionFacts, FactsLoader, MAX_ATTEMPTS};
-use super::refusals::{already_resolved, refusal_if_not_applied, refusal_if_resolved};
+use super::refusals::{refusal_if_not_applied, refusal_if_resolved};
 use super::respond::Responder;
 use crate::config::slack_setting;
 use crate::controller;
 use crate::observe::metrics::{InteractionResult, Metrics};
-use crate::review::resolver::{ResolveError, ResolveResult, Resolver};
+use crate::review::resolver::Resolver;
 use crate::review::review_support::ReviewSupport;
 use crate::review::voters::VoterSnapshot;
-use teleport_client::decisions::{DecideError, SubmitReview};
-use teleport_client::error::ErrorKind;
-use teleport_client::plugin_data::modify_record;
+use teleport_client::decisions::SubmitReview;
 use teleport_client::refusal::Refusal as TeleportRefusal;
-
-/// How often to write a vote that may or may not have been recorded.
-const MAX_WRITES: u32 = 2;
-/// How often to read the accounts of other users who vote at the same time, before the reply asks the user to try again.
-const MAX_READS: u32 = 5;
 
 /// Handles reviews in Slack.
 #[derive(Debug)]
@@ -71,7 +62,7 @@ pub struct InteractionHandler {
 }
 
 /// The result of an interaction.
-enum Outcome {
+pub(super) enum Outcome {
     Accepted(Accepted),
     Refused(Refusal),
     /// The modal is open; the reply follows its submission.
@@ -282,7 +273,7 @@ impl InteractionHandler {
             }
             Err(error) => {
                 let refusal = error.refusal();
-                warn!(request = %review.id, "Teleport did not take the review: {}", access_core::domain::error_chain::chain(&error));
+                warn!(request = %review.id, "Teleport did not take the review: {}", chain(&error));
                 let outcome = match refusal {
                     Some(TeleportRefusal::NotSupported) => return Err(NotPermittedForUser),
                     Some(TeleportRefusal::AlreadyReviewed) => {
@@ -301,150 +292,6 @@ impl InteractionHandler {
                 };
                 Ok(outcome.into())
             }
-        }
-    }
-
-    /// Records the vote by compare-and-swap, and resolves the request if the vote decides.
-    async fn record_vote(
-        &self,
-        command: &DecisionCommand,
-        request: &AccessRequest,
-        vote: Vote,
-        mut read: VoterSnapshot,
-    ) -> Outcome {
-        let mut counted = None;
-        let mut may_be_in = false;
-        let (mut failures, mut reads) = (0, 0);
-        let written = loop {
-            let voters = read.voters(&self.resolver.voters.timings);
-            let written = modify_record(&self.teleport, &command.request, |data| {
-                let mut record = Record::decode(&command.request, data).0;
-                let result = add_vote(&mut record, &vote, request, &self.rules, voters);
-                let changes = matches!(result, VoteResult::Counted(_) | VoteResult::Decisive(_));
-                counted = Some(result);
-                changes.then(|| record.encode())
-            })
-            .await;
-            failures += u32::from(written.is_err());
-            may_be_in |=
-                matches!(&written, Err(error) if error.kind() == ErrorKind::Retry && counted.is_some());
-            match &written {
-                // It may be recorded: `add_vote` recognizes its own vote, so a second write finds out.
-                Err(error) if error.kind() == ErrorKind::Retry && may_be_in && failures < MAX_WRITES => {
-                    tokio::time::sleep(self.resolver.voters.timings.recheck).await;
-                }
-                Ok(_) if let Some(VoteResult::NeedsAccounts(accounts)) = &counted => {
-                    reads += 1;
-                    let accounts = accounts.clone();
-                    let found = if reads > MAX_READS {
-                        Err(Refusal::Timeout)
-                    } else {
-                        self.resolver.voters.load(accounts, request, &mut read).await
-                    };
-                    if let Err(refusal) = found {
-                        if !may_be_in {
-                            return refusal.into();
-                        }
-                        // Perhaps it is recorded: the messages follow the record.
-                        self.controller.enqueue(command.request.clone());
-                        return Outcome::Accepted(Accepted::Unconfirmed(vote.decision));
-                    }
-                }
-                _ => break written,
-            }
-        };
-        // The message counts votes, and a reconcile applies a deciding vote if we cannot.
-        self.controller.enqueue(command.request.clone());
-        if let Err(error) = written {
-            warn!(request = %command.request, "Cannot record a vote: {}", access_core::domain::error_chain::chain(&error));
-            return match error.kind() {
-                ErrorKind::NotFound => Refusal::Deleted.into(),
-                _ if may_be_in => Outcome::Accepted(Accepted::Unconfirmed(vote.decision)),
-                ErrorKind::Unauthorized => Refusal::TeleportForbids.into(),
-                ErrorKind::Unimplemented | ErrorKind::Permanent => Refusal::TeleportRefused.into(),
-                ErrorKind::Retry | ErrorKind::Conflict => Refusal::TeleportUnreachable.into(),
-            };
-        }
-        match counted {
-            Some(VoteResult::Counted(tally)) => Outcome::Accepted(Accepted::Counted(vote.decision, tally)),
-            Some(VoteResult::Decisive(_)) => {
-                self.resolve_own_vote(&command.request, vote.decision, read).await
-            }
-            Some(VoteResult::Duplicate(decision)) => {
-                Refusal::AlreadyVoted { decision, in_slack: true }.into()
-            }
-            Some(VoteResult::AlreadyDecided(resolution)) => Refusal::AlreadyDecided {
-                decision: resolution.decision,
-                by: vec![resolution.delegator],
-                reason: resolution.reason,
-            }
-            .into(),
-            Some(VoteResult::Refused(refusal)) => refusal.into(),
-            Some(VoteResult::Unusable | VoteResult::NeedsAccounts(_)) | None => Refusal::VotesUnusable.into(),
-        }
-    }
-
-    /// Applies the decision of the user's own vote.
-    async fn resolve_own_vote(&self, id: &RequestId, decision: Decision, read: VoterSnapshot) -> Outcome {
-        match self.resolver.resolve_if_pending(id, read).await {
-            Ok(ResolveResult::Applied(resolution)) => {
-                Outcome::Accepted(Accepted::Resolved(resolution.decision))
-            }
-            Ok(ResolveResult::AlreadyResolved(request)) if request.state == decision.state() => {
-                Outcome::Accepted(Accepted::Resolved(decision))
-            }
-            Ok(ResolveResult::AlreadyResolved(request)) => already_resolved(*request).into(),
-            Ok(ResolveResult::Deleted) => Refusal::Deleted.into(),
-            Ok(ResolveResult::NeedsMoreVotes(tally)) => Outcome::Accepted(Accepted::Counted(decision, tally)),
-            Ok(ResolveResult::Refused(refusal)) => refusal.into(),
-            Err(ResolveError::Unreadable(_)) => Outcome::Accepted(Accepted::Unconfirmed(decision)),
-            Err(unresolved) => match self.on_resolve_error(id, unresolved).await {
-                Refusal::SecondFactor => Outcome::Accepted(Accepted::LacksSecondFactor(decision)),
-                Refusal::TeleportForbids | Refusal::TeleportRefused => {
-                    Outcome::Accepted(Accepted::NotApplied(decision))
-                }
-                // A reconcile tries again.
-                Refusal::TeleportUnreachable => Outcome::Accepted(Accepted::Pending(decision)),
-                refusal => refusal.into(),
-            },
-        }
-    }
-
-    /// Applies an earlier decision of other users, if it still holds. `None` if the user may vote now.
-    async fn resolve_earlier_decision(&self, command: &DecisionCommand) -> Option<Outcome> {
-        match self.resolver.resolve_if_pending(&command.request, VoterSnapshot::empty()).await {
-            Ok(ResolveResult::Applied(resolution)) if resolution.decision == command.decision => {
-                Some(Outcome::Accepted(Accepted::Resolved(command.decision)))
-            }
-            Ok(ResolveResult::Applied(resolution)) => {
-                let Resolution { decision, delegator, reason, .. } = resolution;
-                Some(Refusal::AlreadyDecided { decision, by: vec![delegator], reason }.into())
-            }
-            Ok(ResolveResult::AlreadyResolved(request)) => Some(already_resolved(*request).into()),
-            Ok(ResolveResult::Deleted) => Some(Refusal::Deleted.into()),
-            Ok(ResolveResult::NeedsMoreVotes(_)) => None,
-            Ok(ResolveResult::Refused(refusal)) => Some(refusal.into()),
-            Err(ResolveError::Decide(error)) if error.is_ambiguous() => {
-                warn!(request = %command.request, "It is not known whether the decision was applied: {}", access_core::domain::error_chain::chain(&error));
-                Some(Outcome::Accepted(Accepted::Unconfirmed(command.decision)))
-            }
-            // The user's own vote is not recorded yet, so the reply must not mention it.
-            Err(unresolved) => Some(self.on_resolve_error(&command.request, unresolved).await.into()),
-        }
-    }
-
-    /// Why a recorded decision could not be applied.
-    async fn on_resolve_error(&self, id: &RequestId, unresolved: ResolveError) -> Refusal {
-        let error = match unresolved {
-            ResolveError::Unreadable(refusal) => return refusal,
-            ResolveError::Record(error) => DecideError::Failed(error),
-            ResolveError::Decide(error) => error,
-        };
-        warn!(request = %id, "The decision is recorded but could not be applied: {}", access_core::domain::error_chain::chain(&error));
-        match error.refusal() {
-            Some(TeleportRefusal::AlreadyResolved) => refusal_if_resolved(&self.teleport, id).await,
-            Some(TeleportRefusal::NotFound) => Refusal::Deleted,
-            _ => refusal_if_not_applied(&error),
         }
     }
 

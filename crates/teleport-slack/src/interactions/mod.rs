@@ -11,6 +11,7 @@ pub mod other_cluster;
 pub mod receiver;
 mod refusals;
 mod timings;
+mod voting;
 pub mod facts;
 
 pub use timings::InteractionTimings;

@@ -13,6 +13,7 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ("slack-client/src/wire.rs", "the same"),
     ("slack-client/src/rate_limit.rs", "the rate of look-ups, beside its burst"),
     ("teleport-slack/src/check/", "the command `check` waits by itself"),
+    ("teleport-slack/src/explain/", "so does the command `explain`"),
     ("teleport-slack/src/cli/", "commands wait by themselves"),
     ("teleport-slack/src/observe/health.rs", "the default of one value of `app::timings`"),
     ("teleport-slack/src/observe/log_file.rs", "the log is there before any timings"),

@@ -3,9 +3,11 @@
 use std::ops::RangeInclusive;
 
 use access_core::domain::ids::SlackUserId;
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 
 use super::super::lookup_order::{LookupKey, LookupOrder};
+use super::super::retry_state::Effect;
+use super::super::send_errors::is_unreachable;
 use super::*;
 use access_core::domain::lifecycle::Phase;
 use access_core::domain::secret::Secret;
