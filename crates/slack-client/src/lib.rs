@@ -22,6 +22,7 @@ pub mod manifest;
 pub mod usergroups;
 pub mod validation;
 mod cache;
+pub mod callback_probe;
 mod client;
 mod api_url;
 mod response_url;

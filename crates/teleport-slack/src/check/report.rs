@@ -32,11 +32,12 @@ pub enum ItemId {
     SlackLayouts,
     SlackTestMessages,
     SlackClock,
+    CallbackAddress,
 }
 
 impl ItemId {
     /// All of them, in the order of the document.
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 26] = [
         Self::ConfigFile,
         Self::ConfigKeys,
         Self::ConfigValues,
@@ -62,6 +63,7 @@ impl ItemId {
         Self::SlackLayouts,
         Self::SlackTestMessages,
         Self::SlackClock,
+        Self::CallbackAddress,
     ];
 
     /// The published word.
@@ -92,6 +94,7 @@ impl ItemId {
             Self::SlackLayouts => "slack-layouts",
             Self::SlackTestMessages => "slack-test-messages",
             Self::SlackClock => "slack-clock",
+            Self::CallbackAddress => "callback-address",
         }
     }
 }

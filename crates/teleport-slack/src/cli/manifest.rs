@@ -11,7 +11,7 @@ use slack_client::manifest::{self, Features, Interactivity};
 
 use crate::config::{self, Config, ReviewTransport};
 use crate::exit::{Exit, ExitError};
-use crate::http::interactivity;
+use crate::http::interactivity::request_url;
 
 /// What the help says below the arguments.
 pub const HELP: &str = "\
@@ -86,9 +86,7 @@ fn features(config: &Config) -> Result<Features, ExitError> {
                     let words = "http.public_addr must begin with https:// for a manifest: Slack sends clicks there over TLS";
                     return Err(ExitError::new(Exit::Configuration, words));
                 }
-                let is_whole = address.ends_with(interactivity::PATH);
-                let path = if is_whole { "" } else { interactivity::PATH };
-                Interactivity::RequestUrl(format!("{address}{path}"))
+                Interactivity::RequestUrl(request_url(address))
             }
         });
     }

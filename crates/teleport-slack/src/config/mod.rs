@@ -6,6 +6,7 @@
 //! `docs/configuration.md`; `example.toml` is what `teleport-slack configure` prints.
 
 mod address;
+mod duplicates;
 mod encoding;
 mod http;
 mod lines;

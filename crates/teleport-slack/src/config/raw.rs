@@ -158,6 +158,10 @@ impl<'a, 't> TableReader<'a, 't> {
     fn suggestion(&self, written: &str, nearest: Option<&str>) -> String {
         let home = schema::table_of(written).filter(|home| *home != self.schema.path);
         match (home, nearest) {
+            // `slack.token` below `[slack]`.
+            _ if written == self.schema.path => {
+                format!("under [{written}], write its keys without `{written}.`")
+            }
             (Some(home), _) => format!("it belongs under [{home}]"),
             (None, Some(nearest)) if self.path.is_empty() => format!("did you mean [{nearest}]?"),
             (None, Some(nearest)) => format!("did you mean `{nearest}`?"),

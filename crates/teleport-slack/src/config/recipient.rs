@@ -30,6 +30,7 @@ pub(super) fn remedy(problem: InvalidRecipient, text: &str) -> String {
         InvalidRecipient::Link => meant.unwrap_or_else(|| {
             "write the channel's name or id (C…), or the person's e-mail address or Slack id (U…)".to_owned()
         }),
+        InvalidRecipient::Spaces if text.ends_with('>') && meant.is_some() => meant.unwrap_or_default(),
         InvalidRecipient::Spaces if text.trim().contains(char::is_whitespace) => {
             "write the channel's name as Slack shows it, such as \"access-requests\"".to_owned()
         }
@@ -80,7 +81,10 @@ fn intended_recipient(text: &str) -> Option<String> {
     let is_id = |part: &&str| {
         is_slack_id(part, &['C', 'G', 'D', 'U', 'W']) && part.bytes().any(|byte| byte.is_ascii_digit())
     };
-    if let Some(address) = text.strip_prefix("<mailto:").and_then(|rest| rest.split(['|', '>']).next()) {
+    let link = text.strip_prefix("<mailto:").or_else(|| text.strip_prefix("mailto:"));
+    // As mail programs write it: `Bob <bob@example.com>`.
+    let named = || text.strip_suffix('>').and_then(|rest| rest.split_once(" <")).map(|(_, address)| address);
+    if let Some(address) = link.or_else(named).and_then(|rest| rest.split(['|', '>']).next()) {
         return Some(address.to_owned());
     }
     text.split(|c: char| !c.is_ascii_alphanumeric()).rfind(is_id).map(str::to_owned)

@@ -169,6 +169,11 @@ impl Report {
         self.warnings.push(finding(Topic::Access, line, key, cause, remedy));
     }
 
+    /// Whether a mistake was found in this setting, or in one below it.
+    pub(super) fn has_error_in(&self, setting: &str) -> bool {
+        self.errors.iter().any(|finding| finding.key.starts_with(setting))
+    }
+
     /// The mistakes and the warnings, each by line; those without a line come last.
     pub(super) fn finish(mut self) -> (Diagnostics, Vec<Diagnostic>) {
         self.errors.sort_by_key(|finding| finding.line.unwrap_or(usize::MAX));

@@ -419,8 +419,8 @@ fn broken_toml_is_located() {
     ");
     insta::assert_snapshot!(mistakes("[släck\n"), @r"
     the configuration is not valid:
-      /etc/slack.toml:1: not valid TOML, column 7: unclosed table, expected `]`
-          look for a missing quote, bracket or comma here or in the line before
+      /etc/slack.toml:1: not valid TOML, column 4: invalid unquoted key, expected letters, numbers, `-`, `_`
+          put the key in double quotes if it has other signs than letters, digits, - and _
     ");
 }
 

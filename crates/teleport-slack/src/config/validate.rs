@@ -18,6 +18,7 @@ use super::role::{PatternPosition, role_pattern};
 use super::schema;
 use super::source::{Source, choice, listen_addr, path_of};
 use super::token::{self, TokenKind};
+use super::unseen::warn_of_look_alike;
 use super::{Examined, Parts, SlackConfig};
 use access_core::domain::secret::Secret;
 
@@ -76,8 +77,9 @@ fn teleport(
     (addr, credentials)
 }
 
-/// Where proxies listen for web browsers: usually, and by default.
-const PROXY_PORTS: [u16; 2] = [443, 3080];
+/// Where proxies listen: for web browsers usually and by default, for SSH, and for reverse tunnels.
+const PROXY_PORTS: [u16; 4] = [443, 3080, 3023, 3024];
+const AUTH_REMEDY: &str = "write the address of the auth server, whose port is usually 3025";
 
 fn teleport_addr(entry: &Entry<String>, report: &mut Report) -> Option<TeleportAddr> {
     TeleportAddr::parse(&entry.value)
@@ -87,14 +89,16 @@ fn teleport_addr(entry: &Entry<String>, report: &mut Report) -> Option<TeleportA
                     "port {} is usually the proxy's, and connections through the proxy are not supported",
                     addr.port()
                 );
-                let remedy = "write the address of the auth server, whose port is usually 3025";
-                report.warn(Some(entry.line), &entry.key, cause, remedy);
+                report.warn(Some(entry.line), &entry.key, cause, AUTH_REMEDY);
             }
         })
         .map_err(|wrong| {
             // An address with `@` may hold a password.
             let shown = if entry.value.contains('@') { "it".to_owned() } else { quote(&entry.value) };
-            let remedy = "write host:port, such as \"auth.example.com:3025\" or \"[2001:db8::1]:3025\"";
+            let mut remedy = "write host:port, such as \"auth.example.com:3025\" or \"[2001:db8::1]:3025\"".to_owned();
+            if entry.value.contains("://") {
+                remedy.push_str(", of the auth server: connections through the proxy, which browsers use, are not supported");
+            }
             report.error(Some(entry.line), &entry.key, format!("{shown} is no address: {wrong}"), remedy);
         })
         .ok()
@@ -197,6 +201,7 @@ fn recipients(listed: Vec<Entry<String>>, report: &mut Report) -> Vec<Recipient>
                 report.warn(line, &entry.key, cause, "remove one of them");
             }
             Ok(recipient) => {
+                warn_of_look_alike(report, entry.line, &entry.key, &entry.value);
                 if looks_like_channel_name(&recipient) {
                     let cause = format!("{} is taken for a Slack id", quote(&entry.value));
                     let name = quote(&entry.value.to_lowercase());
@@ -239,7 +244,10 @@ fn role_to_recipients(root: &mut TableReader<'_, '_>) -> Option<Vec<(RolePattern
 
 /// Warns if requests would have no recipients, though suggested reviewers still get them.
 fn warn_no_recipients(slack: &SlackConfig, roles: &[(RolePattern, Vec<Recipient>)], report: &mut Report) {
-    if !slack.recipients.is_empty() || roles.iter().any(|(role, _)| role.as_str() == "*") {
+    let may_be_more = ["slack.recipients", "slack.channel", "role_to_recipients"]
+        .iter()
+        .any(|key| report.has_error_in(key));
+    if may_be_more || !slack.recipients.is_empty() || roles.iter().any(|(role, _)| role.as_str() == "*") {
         return;
     }
     let remedy = "add slack.recipients, or \"*\" under [role_to_recipients]";

@@ -25,6 +25,12 @@ use crate::supervise::worker_pool::{WorkError, WorkerPool};
 /// The path of callbacks that documents and manifests name.
 pub const PATH: &str = "/slack/interactivity";
 
+/// The whole address for callbacks, from that of the listener with or without [`PATH`].
+pub fn request_url(public_addr: &str) -> String {
+    let path = if public_addr.ends_with(PATH) { "" } else { PATH };
+    format!("{public_addr}{path}")
+}
+
 /// Where callbacks are taken: there, and at the root, as the plugins of the 0.x releases did.
 const PATHS: [&str; 2] = ["/", PATH];
 

@@ -3,6 +3,11 @@
 use std::path::Path;
 use std::process::Command;
 
+use ::http::StatusCode;
+use access_core::domain::secret::Secret;
+use slack_client::callback_probe::probe_callback;
+use teleport_slack::check::report::{ItemId, Status};
+
 use crate::harness::*;
 
 /// The exit status and standard output of `check`, which writes nothing to standard error.
@@ -176,5 +181,41 @@ fn waits_that_slack_asks_for_are_kept() {
         let (status, text) = check(&bed.write_config(&bed.config(r#"recipients = ["C0TEAM"]"#)), &[]);
         assert_eq!(status, Some(0), "{text}");
         assert!(text.contains("✓ slack-layouts: Slack would show each of 11 kinds"), "{text}");
+    });
+}
+
+#[test]
+fn public_addr_is_called_as_slack_would_call_it_and_nothing_changes() {
+    run_in_process(async {
+        use crate::harness::deciding::*;
+        let bed = TestBed::with_review().await;
+        let daemon = bed.start_with_review(Transport::Http, ANY_OF_THREE).await;
+        let url = callback_url(&bed, &daemon).await;
+        let config = bed.review_config(Transport::Http, ANY_OF_THREE);
+        let config = config.replace("[http]\n", &format!("[http]\npublic_addr = \"{url}\"\n"));
+        let secret = bed.slack.app().signing_secret;
+        let look = async |config: &str| {
+            let path = bed.dir.path().join("look.toml");
+            std::fs::write(&path, config).unwrap();
+            let report = crate::check_table::check(&path, false).await;
+            let item = report.items.into_iter().find(|item| item.id == ItemId::CallbackAddress).unwrap();
+            assert_eq!(item.subject, url);
+            (item.status, item.problem.unwrap().cause)
+        };
+        let (status, cause) = look(&config).await;
+        let words = "the daemon answers, but not over TLS, and Slack calls https:// only (from this machine)";
+        assert_eq!((status, cause.as_str()), (Status::Warning, words), "{}", daemon.log());
+        // Each call has a signature of its own, or one of two within a second would be taken for a replay.
+        let signing = Secret::new(secret.clone());
+        let (one, other) = tokio::join!(probe_callback(&url, &signing), probe_callback(&url, &signing));
+        assert_eq!((one.unwrap().signed, other.unwrap().signed), (StatusCode::OK, StatusCode::OK));
+        assert!(daemon.find_logged(" WARN  A callback").is_none(), "{}", daemon.log());
+        assert_eq!(daemon.times_logged("Handled an interaction"), 0);
+        let (status, cause) = look(&config.replace(&secret, "0123456789abcdef0123456789abcdef")).await;
+        let words = "a correctly signed call is refused (from this machine)";
+        assert_eq!((status, cause.as_str()), (Status::Failed, words));
+        bed.stop_and_check_secrets(daemon).await;
+        let (status, cause) = look(&config).await;
+        assert_eq!((status, cause.as_str()), (Status::Warning, "nothing listens there (from this machine)"));
     });
 }

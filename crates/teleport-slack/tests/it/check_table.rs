@@ -229,6 +229,13 @@ const CASES: &[Case] = &[
         bed.slack.remove_scope("groups:read");
         recipient(config, "C0HIDDEN")
     }),
+    case("nothing at public_addr", Online, "callback-address", |bed, config| {
+        let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+        write(bed, "own.crt", made.cert.pem());
+        write(bed, "own.key", made.signing_key.serialize_pem());
+        let files = "https_key_file = \"own.key\"\nhttps_cert_file = \"own.crt\"\n";
+        with_callbacks(config, &format!("{files}public_addr = \"https://localhost:1\"\n"))
+    }),
     case("a workspace without blocks.validate", Online, "slack-layouts", |bed, config| {
         let unknown = Fault::Error("unknown_method".to_owned());
         bed.slack.faults().add(FaultRule::new("blocks.validate", unknown));

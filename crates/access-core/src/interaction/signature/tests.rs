@@ -35,6 +35,8 @@ fn the_example_of_slacks_documentation() {
     let verified = verify(SECRET, Some(TIME), Some(SIGNATURE.as_bytes()), BODY, at(0)).unwrap();
     assert_eq!(verified.bytes(), BODY);
     assert_eq!(sign(SECRET, "1531420618", BODY), SIGNATURE);
+    assert_eq!(super::sign(SECRET, 1_531_420_618, BODY).as_deref(), Some(SIGNATURE));
+    assert_eq!(super::sign(b"", 1_531_420_618, BODY), None);
 }
 
 #[test]

@@ -3,6 +3,7 @@
 //! Each file asks about one thing, and turns each answer into an item by a function without I/O. No Socket Mode connection
 //! is opened, because Slack would hand it clicks. What the daemon checks when it starts, it asks here too.
 
+mod callback;
 mod failure;
 mod layouts;
 mod people;
@@ -35,7 +36,9 @@ pub fn unasked() -> Vec<Item> {
 
 /// Asks both sides, side by side.
 pub async fn items(config: &Config, options: Options) -> Vec<Item> {
-    let (mut items, slack) = tokio::join!(teleport::items(config), slack::items(config, options));
+    let (mut items, slack, callback) =
+        tokio::join!(teleport::items(config), slack::items(config, options), callback::item(config));
     items.extend(slack);
+    items.extend(callback);
     items
 }

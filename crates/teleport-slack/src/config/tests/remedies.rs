@@ -27,6 +27,8 @@ fn of_recipients() {
     check_recipient(r#""<@U0BOB|bob>""#, "U0BOB");
     check_recipient(r#""@U0BOB""#, "U0BOB");
     check_recipient(r#""<mailto:bob@example.com|bob@example.com>""#, "bob@example.com");
+    check_recipient(r#""mailto:bob@example.com""#, "bob@example.com");
+    check_recipient(r#""Bob Smith <bob@example.com>""#, "bob@example.com");
     check_recipient(r##""#Team""##, "#team");
     check_recipient(r#""DevOps""#, "#devops");
     check_recipient(r#"" team""#, "#team");
@@ -161,7 +163,7 @@ fn of_broken_toml() {
     8: not valid TOML, column 12: string values must be quoted, expected literal string; write straight quotes (") in place of the curved ones
     8: not valid TOML, column 12: invalid float, expected `inf`; put the text in double quotes
     8: not valid TOML, column 10: key with no value, expected `=`; write key = "value", or start the line with # if it is a comment
-    8: not valid TOML, column 11: key with no value, expected `=`; write key = "value", or start the line with # if it is a comment
+    8: not valid TOML, column 9: invalid unquoted key, expected letters, numbers, `-`, `_`; write = in place of the colon: key = "value"; a table is a line such as [slack]
     8: not valid TOML, column 17: invalid basic string, expected `"`; look for a missing quote, bracket or comma here or in the line before
     "#);
     // What each says, done.

@@ -29,14 +29,25 @@ fn what_is_written_twice_is_named_with_both_lines() {
         ("[log]\n[slack]\n[log] # again\n", 3, 1),
         // The `token` of another table is another one.
         ("[a]\ntoken = 1\n[slack]\ntoken = 1\ntoken = 2\n", 5, 4),
+        // However it is written.
+        ("[role_to_recipients]\ndba = 1\nx = 1\n\"dba\" = 2\n", 4, 2),
+        ("[role_to_recipients]\n'dba' = 1\n\"dba\" = 2\n", 3, 2),
+        ("slack.token = 1\n[slack]\n", 2, 1),
+        ("[slack]\ntoken = 1\n[log]\n[ \"slack\" ]\n", 4, 1),
+        ("\u{feff}[slack]\r\n[slack]\r\n", 2, 1),
+        // The `roles` of another rule is another one.
+        ("[[review.rule]]\nroles = 1\n[[review.rule]]\nroles = 1\nroles = 2\n", 5, 4),
     ] {
         let shown = mistakes(text);
         assert!(shown.contains(&format!("/etc/slack.toml:{second}: not valid TOML")), "{shown}");
         assert!(shown.contains(&format!("the same key or table is in line {first}; keep one")), "{shown}");
     }
-    // Where the two are written in different ways, at least that is said.
-    let shown = mistakes("slack.token = 1\n[slack]\n");
-    assert!(shown.contains("the same key or table is written twice"), "{shown}");
+    // A table that is there twice, and so a key of it.
+    let shown = mistakes("[slack]\ntoken = 1\n[slack]\ntoken = 2\n");
+    assert!(shown.contains("is in line 1; keep one") && shown.contains("is in line 2; keep one"), "{shown}");
+    // Below its own header.
+    let shown = mistakes(&with("slack.recipients = [\"ops\"]\n"));
+    assert!(shown.contains("under [slack], write its keys without `slack.`"), "{shown}");
     // Old and new name of one setting.
     let shown = mistakes(
         "[teleport]\naddr = \"a\"\nauth_server = \"b\"\nidentity = \"id\"\n[slack]\ntoken = \"xoxb-1\"\n",
@@ -49,9 +60,12 @@ fn what_is_written_twice_is_named_with_both_lines() {
 
 #[test]
 fn the_ports_of_a_proxy_are_warned_of() {
-    for (addr, port) in
-        [("teleport.corp.net:443", Some(443)), ("teleport.corp.net:3080", Some(3080)), ("a:3025", None)]
-    {
+    for (addr, port) in [
+        ("teleport.corp.net:443", Some(443)),
+        ("teleport.corp.net:3080", Some(3080)),
+        ("a:3023", Some(3023)),
+        ("a:3025", None),
+    ] {
         let text = with("").replace("addr = \"a\"", &format!("addr = \"{addr}\""));
         let expected = port.map_or_else(String::new, |port| {
             format!(
@@ -103,6 +117,7 @@ fn what_looks_like_a_space_or_is_invisible_is_named_outside_of_quotes() {
         ("severity = \"INFO\"\u{feff}", 18, "U+FEFF, an invisible character"),
         ("severity = \u{202f}true", 12, "U+202F, which looks like a space"),
         ("\u{3000}severity = \"INFO\"", 1, "U+3000, which looks like a space"),
+        ("severity\u{2060} = \"INFO\" x", 9, "U+2060, an invisible character"),
     ] {
         assert_eq!(
             mistake(&with(&format!("[log]\n{line}\n"))),
@@ -135,5 +150,72 @@ fn another_encoding_is_named_with_the_place_that_shows_it() {
             .flat_map(|unit| if swap { unit.to_be_bytes() } else { unit.to_le_bytes() })
             .collect::<Vec<_>>();
         assert_eq!(message(&[&mark[..], &units].concat()), "this is UTF-16 text; save the file as UTF-8");
+    }
+}
+
+#[test]
+fn a_file_of_another_kind_is_named() {
+    let remedies = |text: &str| {
+        let Err(ConfigError::Invalid { findings, .. }) = parsed(text) else { panic!("it loaded: {text:?}") };
+        let lines: Vec<_> = findings.as_slice().iter().map(|finding| finding.line).collect();
+        assert!(lines.windows(2).all(|pair| pair.first() != pair.last()), "each line once: {findings:?}");
+        findings.as_slice().iter().map(|finding| finding.remedy.clone()).collect::<Vec<_>>()
+    };
+    for (text, words) in [
+        ("teleport:\n  addr: a\nslack:\n  token: \"xoxb-1\"\n", "write = in place of the colon"),
+        ("{\"teleport\": {\"addr\": \"a\"}}\n", "this looks like JSON"),
+        ("<!DOCTYPE html><html></html>\n", "this is a web page"),
+        ("; a comment\n[slack]\n", "start a comment with #"),
+        ("// a comment\n[slack]\n", "start a comment with #"),
+        ("[role_to_recipients]\nprod-* = \"a\"\n", "put the key in double quotes"),
+        ("[role_to_recipients]\nprod db = \"a\"\n", "put the key in double quotes"),
+        ("[role_to_recipients]\nbob@example.com = \"a\"\n", "put the key in double quotes"),
+    ] {
+        assert!(
+            remedies(text).iter().all(|remedy| remedy.starts_with(words)),
+            "{text}: {:?}",
+            remedies(text)
+        );
+    }
+    let conflict = with("<<<<<<< HEAD\n[log]\n=======\n[http]\n>>>>>>> other\n");
+    assert_eq!(remedies(&conflict).len(), 3, "{:?}", remedies(&conflict));
+    assert!(
+        remedies(&conflict).iter().all(|remedy| remedy.starts_with("this is the mark of a merge conflict"))
+    );
+    let twice = format!("\u{feff}{}", with("").replace("[teleport]", "\u{feff}[teleport]"));
+    assert!(
+        mistakes(&twice).contains("1: not valid TOML, column 2: U+FEFF, an invisible character"),
+        "{}",
+        mistakes(&twice)
+    );
+}
+
+#[test]
+fn a_mistake_in_the_recipients_is_not_called_a_lack_of_them() {
+    let examined = |text: &str| {
+        let source = Source {
+            path: Path::new("/etc/slack.toml"),
+            permissions: None,
+            read: &token_files,
+            without_secrets: false,
+            look_at: &|_| None,
+        };
+        validate::examine(text, &source)
+    };
+    for recipients in ["[\"Ops\"]", "{ a = 1 }", "[[\"ops\"]]"] {
+        let found = examined(&with("").replace("[\"team\"]", recipients));
+        assert_eq!((found.errors.as_slice().len(), found.warnings.len()), (1, 0), "{recipients}: {found:?}");
+    }
+    let warned = examined(&with("").replace("[\"team\"]", "[]")).warnings;
+    assert!(warned.iter().any(|warning| warning.cause.starts_with("there are no recipients")), "{warned:?}");
+}
+
+#[test]
+fn the_address_of_a_web_page_is_the_proxys() {
+    for addr in
+        ["https://teleport.corp.net", "https://teleport.corp.net:443", "https://teleport.corp.net:3080/web"]
+    {
+        let shown = mistake(&with("").replace("addr = \"a\"", &format!("addr = \"{addr}\"")));
+        assert!(shown.contains("of the auth server: connections through the proxy"), "{shown}");
     }
 }
