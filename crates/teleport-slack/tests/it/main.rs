@@ -14,6 +14,7 @@ mod lists;
 mod downtime;
 mod backlog;
 mod go_compat;
+mod moving;
 mod bad_input;
 mod slack_faults;
 mod recovery;
