@@ -16,6 +16,7 @@ mod steps;
 mod downtime;
 mod backlog;
 mod go_compat;
+mod moving;
 mod bad_input;
 mod slack_faults;
 mod recovery;

@@ -113,9 +113,7 @@ async fn are_the_fewest(options: Options, review: Option<&str>, idle: &[&str]) -
             daemon.stop().await;
         }
         Some(review) => {
-            let daemon = bed.start_with_review(Transport::Socket, review).await;
-            let id = bed.create_request();
-            let message = bed.until_clickable(&daemon, "C0TEAM", &id).await;
+            let (daemon, id, message) = bed.start_with_buttons(Transport::Socket, review).await;
             let reply = bed.press_for_reply(&daemon, "U0BOB", &message, "approve").await;
             assert_eq!(reply, "The request is approved.", "{}", daemon.log());
             bed.until_status(&daemon, "C0TEAM", &id, "✅ APPROVED").await;
@@ -193,9 +191,9 @@ fn tbot_writes_where_the_configuration_looks() {
     assert!(yaml.contains("# teleport-slack write: identity = \"/srv/slack/identity\"\n"), "{yaml}");
     assert!(yaml.contains("auth_server: \"auth.corp.net:3025\"\n"), "{yaml}");
     assert!(yaml.contains("      path: \"/srv/slack\"\n"), "{yaml}");
-    let hostile = of("identity = '''/srv/a\n\"b/auth_id'''\n");
-    assert!(hostile.contains("      path: \"/srv/a\\U0000000A\\\"b\"\n"), "{hostile}");
-    assert!(hostile.contains("identity = \"/srv/a\\n\\\"b/identity\"\n"), "{hostile}");
+    let hostile = of("identity = '/srv/a\\\"b/auth_id'\n");
+    assert!(hostile.contains("      path: \"/srv/a\\\\\\\"b\"\n"), "{hostile}");
+    assert!(hostile.contains("identity = \"/srv/a\\\\\\\"b/identity\"\n"), "{hostile}");
     assert!(
         printed(&["--mode=notify", "--print=tbot"]).contains("path: \"/var/lib/teleport/plugins/slack\"\n")
     );
