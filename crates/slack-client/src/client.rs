@@ -14,6 +14,7 @@ use bytes::Bytes;
 use http::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, DATE, HeaderName, HeaderValue, USER_AGENT};
 use http::{HeaderMap, Request, Uri};
 use jiff::Timestamp;
+use parking_lot::RwLock;
 use rustls::{ClientConfig, RootCertStore};
 use serde::Serialize;
 use tokio::sync::watch as latest;
@@ -93,12 +94,19 @@ pub struct Client {
 }
 
 pub(super) struct Shared {
-    transport: LimitedTransport,
-    /// Ends with a slash.
-    base: String,
+    endpoint: RwLock<Arc<Endpoint>>,
     pub(super) token: Tokens,
     observer: Arc<dyn Observer>,
     pub(super) setting_names: SettingNames,
+}
+
+/// Where calls go.
+struct Endpoint {
+    transport: LimitedTransport,
+    /// Ends with a slash.
+    base: String,
+    /// The one before this, where what began there may still be answered.
+    previous: Option<String>,
 }
 
 impl Client {
@@ -125,7 +133,8 @@ impl Client {
         let ClientOptions { observer, setting_names, .. } = options;
         let token = Tokens::new(&options.token, setting_names)?;
         let transport = LimitedTransport::new(Transport::new(roots, options.timings)?);
-        Ok(Self { shared: Arc::new(Shared { transport, base, token, observer, setting_names }) })
+        let endpoint = RwLock::new(Arc::new(Endpoint { transport, base, previous: None }));
+        Ok(Self { shared: Arc::new(Shared { endpoint, token, observer, setting_names }) })
     }
 
     /// Makes every later call, on all clones, with another token.
@@ -134,6 +143,22 @@ impl Client {
     /// A token that cannot be sent.
     pub fn use_token(&self, token: &Secret) -> Result<(), SetupError> {
         self.shared.token.replace(token)
+    }
+
+    /// Makes every later call, on all clones, where `other` makes its calls, which must be the same Slack. What Slack asked to
+    /// wait for still lasts.
+    pub fn move_to(&self, other: &Self) {
+        let theirs = other.endpoint();
+        let mut current = self.shared.endpoint.write();
+        *current = Arc::new(Endpoint {
+            transport: current.transport.with_connections_of(&theirs.transport),
+            base: theirs.base.clone(),
+            previous: Some(current.base.clone()),
+        });
+    }
+
+    fn endpoint(&self) -> Arc<Endpoint> {
+        Arc::clone(&self.shared.endpoint.read())
     }
 
     /// Whose token another one is, and what it may do.
@@ -146,8 +171,7 @@ impl Client {
             return Err(SlackError::new(Method::AuthTest, ErrorKind::InvalidToken));
         };
         let shared = Shared {
-            transport: self.shared.transport.clone(),
-            base: self.shared.base.clone(),
+            endpoint: RwLock::new(self.endpoint()),
             token: tokens,
             observer: self.shared.observer.clone(),
             setting_names,
@@ -163,17 +187,17 @@ impl Client {
 
     /// How long the method's `Retry-After` lasts; `None` if it can be called.
     pub fn blocked_for(&self, method: Method) -> Option<Duration> {
-        self.shared.transport.limits().blocked_for(method)
+        self.endpoint().transport.limits().blocked_for(method)
     }
 
     /// How long this client waits, and how long answers count.
-    pub(super) fn timings(&self) -> &CallTimings {
-        self.shared.transport.timings()
+    pub(super) fn timings(&self) -> CallTimings {
+        *self.endpoint().transport.timings()
     }
 
     /// A queue for look-ups of this client.
     pub(super) fn lookup_queue(&self) -> LookupQueue {
-        LookupQueue::new(self.shared.transport.limits())
+        LookupQueue::new(self.endpoint().transport.limits())
     }
 
     /// Whose token this is, and what it may do (`auth.test`).
@@ -328,7 +352,7 @@ impl Client {
         redactor: &Redactor,
     ) -> Result<(HeaderMap, Fields), SlackError> {
         let (sent, began) = (Timestamp::now(), Instant::now());
-        let outcome = self.shared.transport.call(method, request, read, redactor).await;
+        let outcome = self.endpoint().transport.call(method, request, read, redactor).await;
         match &outcome {
             Ok((headers, _)) => self.record_clock(headers, sent),
             Err(error) if !error.was_sent() => return outcome,
@@ -352,20 +376,30 @@ impl Client {
 
     /// `end`: a method's name, and perhaps an encoded query of at most [`MAX_URL_BYTES`].
     fn uri(&self, end: &str) -> Uri {
-        format!("{}{end}", self.shared.base)
+        format!("{}{end}", self.endpoint().base)
             .parse()
             .expect("the base was parsed as a URL without query, and the rest is plain ASCII")
     }
 
     /// How Slack's servers are checked.
     pub(super) fn tls(&self) -> Arc<ClientConfig> {
-        self.shared.transport.tls()
+        self.endpoint().transport.tls()
     }
 
     /// The API's address.
     pub(super) fn base(&self) -> Uri {
-        self.shared.base.parse().expect("it was parsed as a URL before")
+        parsed(&self.endpoint().base)
     }
+
+    /// The same, and the one before it if there was one.
+    pub(super) fn bases(&self) -> impl Iterator<Item = Uri> {
+        let endpoint = self.endpoint();
+        [Some(parsed(&endpoint.base)), endpoint.previous.as_deref().map(parsed)].into_iter().flatten()
+    }
+}
+
+fn parsed(base: &str) -> Uri {
+    base.parse().expect("it was parsed as a URL before")
 }
 
 /// What we call ourselves.
@@ -414,7 +448,7 @@ pub(super) fn request(uri: Uri, authorization: Option<HeaderValue>, body: Body) 
 
 impl fmt::Debug for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Client").field("api_url", &self.shared.base).finish_non_exhaustive()
+        f.debug_struct("Client").field("api_url", &self.endpoint().base).finish_non_exhaustive()
     }
 }
 

@@ -51,7 +51,7 @@ pub struct Directory {
 impl Directory {
     /// Starts with an empty memory.
     pub fn new(client: Client) -> Self {
-        let CallTimings { found_for: hit_ttl, not_found_for: miss_ttl, .. } = *client.timings();
+        let CallTimings { found_for: hit_ttl, not_found_for: miss_ttl, .. } = client.timings();
         let limits = Limits { hit_ttl, miss_ttl, max_entries: MAX_ENTRIES };
         Self {
             lookups: client.lookup_queue(),

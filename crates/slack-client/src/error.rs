@@ -154,6 +154,15 @@ impl SlackError {
         }
     }
 
+    /// Whether no answer of Slack came: Slack, or the way there, is away. A later call may succeed as it is.
+    pub fn is_unavailable(&self) -> bool {
+        match &self.kind {
+            ErrorKind::Connect { .. } | ErrorKind::ConnectionLost { .. } | ErrorKind::TimedOut { .. } => true,
+            ErrorKind::Status { status } => status.is_server_error(),
+            _ => false,
+        }
+    }
+
     /// Whether Slack said that it made the change, and left out or garbled what else it had to say.
     pub fn is_accepted(&self) -> bool {
         matches!(self.kind, ErrorKind::MissingField { .. })
@@ -411,6 +420,9 @@ mod tests {
         assert_eq!((write.retry(), write.is_ambiguous()), (kind, ambiguous), "{write}");
         let read = SlackError::new(Method::UsersInfo, failure);
         assert_eq!((read.retry(), read.is_ambiguous()), (kind, false), "{read}");
+        if read.is_unavailable() {
+            assert_eq!(kind, Retry::Backoff, "{read}");
+        }
     }
 
     #[test]

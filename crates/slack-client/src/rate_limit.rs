@@ -129,6 +129,11 @@ impl LimitedTransport {
         Self { transport, limits: RateLimits::default() }
     }
 
+    /// The connections of `other`, under the waits of this one.
+    pub(super) fn with_connections_of(&self, other: &Self) -> Self {
+        Self { transport: other.transport.clone(), limits: self.limits.clone() }
+    }
+
     /// How long calls may take.
     pub(super) fn timings(&self) -> &CallTimings {
         self.transport.timings()

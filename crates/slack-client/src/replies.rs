@@ -49,7 +49,13 @@ impl Client {
     /// at hooks.slack.com, or at the API's own host (for which `http` will do if the API is `http` too).
     pub async fn respond(&self, response_url: &Secret, message: &Message) -> Result<(), SlackError> {
         let method = Method::Respond;
-        let uri = response_url::validate(response_url.expose(), &self.base())
+        let validated = |base| response_url::validate(response_url.expose(), &base);
+        // One that came just before the client moved is answered as well.
+        let uri = self
+            .bases()
+            .map(validated)
+            .reduce(Result::or)
+            .unwrap_or(Err("is not at one of Slack's hosts"))
             .map_err(|reason| SlackError::new(method, ErrorKind::UntrustedUrl { reason }))?;
         let redactor = self.shared.token.get().redactor.with(response_url::secret_parts(response_url));
         let body = RespondBody {

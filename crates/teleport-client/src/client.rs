@@ -34,14 +34,13 @@ pub struct Client {
 
 #[derive(Debug)]
 pub(super) struct Shared {
-    addr: TeleportAddr,
     connection: RwLock<Connection>,
     /// Which of the listing methods the server had, as an index into `requests::LISTINGS`.
     pub(super) list_method: AtomicU8,
     /// Whether the server has only the newer of its services for users.
     pub(super) uses_users_service: AtomicBool,
-    /// How often the identity was renewed.
-    identity_renewals: latest::Sender<u64>,
+    /// How often the identity or the address was replaced.
+    connection_renewals: latest::Sender<u64>,
     /// The server rejects our identity on every call.
     is_access_denied: AtomicBool,
     /// How often it let us in again.
@@ -53,6 +52,7 @@ pub(super) struct Shared {
 /// The connection, and what the next one needs.
 #[derive(Debug)]
 struct Connection {
+    addr: TeleportAddr,
     tls: Arc<ClientConfig>,
     /// The roles on our certificate.
     roles: Arc<[String]>,
@@ -64,7 +64,13 @@ struct Connection {
 impl Connection {
     fn open(addr: &TeleportAddr, identity: &Identity, timings: &CallTimings) -> Self {
         let (tls, roles, signer) = (identity.tls_config(), identity.roles(), identity.signer().clone());
-        Self { channel: connect::open(addr, Arc::clone(&tls), *timings), tls, roles, signer }
+        let channel = connect::open(addr, Arc::clone(&tls), *timings);
+        Self { addr: addr.clone(), channel, tls, roles, signer }
+    }
+
+    /// Dials again.
+    fn reopen(&mut self, timings: &CallTimings) {
+        self.channel = connect::open(&self.addr, Arc::clone(&self.tls), *timings);
     }
 }
 
@@ -83,11 +89,10 @@ impl Client {
         timings: CallTimings,
     ) -> Self {
         let shared = Shared {
-            addr: addr.clone(),
             connection: RwLock::new(Connection::open(addr, identity, &timings)),
             list_method: AtomicU8::new(0),
             uses_users_service: AtomicBool::new(false),
-            identity_renewals: latest::Sender::new(0),
+            connection_renewals: latest::Sender::new(0),
             is_access_denied: AtomicBool::new(false),
             readmissions: latest::Sender::new(0),
             timings,
@@ -99,20 +104,36 @@ impl Client {
     /// Makes every later call, on all clones, with a renewed identity. Calls on their way end on the
     /// connection that they began on; a [`super::watcher::Watcher`] moves to the new one.
     pub fn use_identity(&self, identity: &Identity) {
-        *self.connection_mut() = Connection::open(&self.shared.addr, identity, self.timings());
-        self.shared.identity_renewals.send_modify(|count| *count += 1);
+        let mut connection = self.connection_mut();
+        *connection = Connection::open(&connection.addr, identity, self.timings());
+        drop(connection);
+        self.shared.connection_renewals.send_modify(|count| *count += 1);
+    }
+
+    /// The same at another address of the same cluster, as [`Client::try_address`] found it.
+    pub fn use_address(&self, addr: &TeleportAddr) {
+        let mut connection = self.connection_mut();
+        connection.addr = addr.clone();
+        connection.reopen(self.timings());
+        drop(connection);
+        self.shared.connection_renewals.send_modify(|count| *count += 1);
     }
 
     /// Makes every later call, on all clones, on a new connection: the present one seems to be dead.
     pub fn reconnect(&self) {
-        let mut connection = self.connection_mut();
-        connection.channel = connect::open(&self.shared.addr, Arc::clone(&connection.tls), *self.timings());
+        self.connection_mut().reopen(self.timings());
     }
 
     /// Asks the server whether it lets this identity in, on a connection of its own.
     pub async fn try_identity(&self, identity: &Identity) -> Result<(), TeleportError> {
-        let Shared { addr, observer, timings, .. } = &*self.shared;
-        Self::with_timings(addr, identity, Arc::clone(observer), *timings).ping().await.map(drop)
+        let addr = self.shared.connection.read().addr.clone();
+        self.try_address(&addr, identity).await.map(drop)
+    }
+
+    /// Asks the server at another address who it is and whether it lets this identity in, on a connection of its own.
+    pub async fn try_address(&self, addr: &TeleportAddr, identity: &Identity) -> Result<Pong, TeleportError> {
+        let Shared { observer, timings, .. } = &*self.shared;
+        Self::with_timings(addr, identity, Arc::clone(observer), *timings).ping().await
     }
 
     pub(super) fn timings(&self) -> &CallTimings {
@@ -123,9 +144,9 @@ impl Client {
         &self.shared.observer
     }
 
-    /// Changes with every [`Client::use_identity`] on any clone; never closed while a clone lives.
-    pub fn identity_renewals(&self) -> latest::Receiver<u64> {
-        self.shared.identity_renewals.subscribe()
+    /// Changes with every [`Client::use_identity`] and [`Client::use_address`] on any clone; never closed while a clone lives.
+    pub fn connection_renewals(&self) -> latest::Receiver<u64> {
+        self.shared.connection_renewals.subscribe()
     }
 
     /// Changes when the server lets the plugin in again after a lock, for instance; what it refused may be tried again.

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use access_core::domain::error_chain::seconds;
 use access_core::domain::ids::RequestId;
+use access_core::domain::log_once::LogOnce;
 use access_core::domain::request::AccessRequest;
 use futures_util::{FutureExt, Stream, StreamExt, future, stream};
 use tokio::sync::mpsc::{self, Sender};
@@ -52,6 +53,7 @@ pub(super) fn list_steps(client: Client) -> impl Stream<Item = ListStep> {
 /// `None` if the receiver is gone.
 async fn list(client: &Client, sink: &Sender<ListStep>) -> Option<()> {
     let (mut failures, mut record_failures) = (0, 0);
+    let mut log_once = LogOnce::default();
     let mut wait_for_records;
     loop {
         sink.send(ListStep::Started).await.ok()?;
@@ -59,21 +61,22 @@ async fn list(client: &Client, sink: &Sender<ListStep>) -> Option<()> {
             Ok(listed) => listed,
             Err(error) => {
                 failures += 1;
-                tokio::time::sleep(log_failure(client, List::Requests, &error, failures)).await;
+                tokio::time::sleep(log_failure(client, List::Requests, &error, failures, &mut log_once))
+                    .await;
                 continue;
             }
         };
         sink.send(ListStep::Requests(requests, completeness)).await.ok()?;
         // Also beside a list that is not whole: some of what is recorded is over by its own time.
-        wait_for_records = records(client, sink, &mut record_failures).await?;
+        wait_for_records = records(client, sink, &mut record_failures, &mut log_once).await?;
         let Some(error) = error else { break };
         failures += 1;
-        tokio::time::sleep(log_failure(client, List::Requests, &error, failures)).await;
+        tokio::time::sleep(log_failure(client, List::Requests, &error, failures, &mut log_once)).await;
     }
     client.observer().list_succeeded(List::Requests);
     while let Some(wait) = wait_for_records {
         tokio::time::sleep(wait).await;
-        wait_for_records = records(client, sink, &mut record_failures).await?;
+        wait_for_records = records(client, sink, &mut record_failures, &mut log_once).await?;
     }
     Some(())
 }
@@ -100,7 +103,12 @@ async fn requests(
 }
 
 /// Tries once; returns how long to wait before the next try, if one is due.
-async fn records(client: &Client, sink: &Sender<ListStep>, failures: &mut u32) -> Option<Option<Duration>> {
+async fn records(
+    client: &Client,
+    sink: &Sender<ListStep>,
+    failures: &mut u32,
+    log_once: &mut LogOnce,
+) -> Option<Option<Duration>> {
     match client.list_records().await {
         Ok(records) => {
             sink.send(ListStep::Records(records)).await.ok()?;
@@ -110,17 +118,27 @@ async fn records(client: &Client, sink: &Sender<ListStep>, failures: &mut u32) -
         }
         Err(error) => {
             *failures += 1;
-            Some(Some(log_failure(client, List::Records, &error, *failures)))
+            Some(Some(log_failure(client, List::Records, &error, *failures, log_once)))
         }
     }
 }
 
-/// Logs each time that a list failed; returns how long to wait before the next.
-fn log_failure(client: &Client, what: List, error: &TeleportError, failures: u32) -> Duration {
+/// Logs that a list failed, loudly once for each kind of error; returns how long to wait before the next.
+fn log_failure(
+    client: &Client,
+    what: List,
+    error: &TeleportError,
+    failures: u32,
+    log_once: &mut LogOnce,
+) -> Duration {
     client.observer().list_failed(what, error);
     let wait = client.timings().list_retry.delay(failures, fastrand::u64(..));
+    let is_news = log_once.once(what.name(), &format!("{:?}", error.kind()));
     let (what, effect, retry_in_s) = (what.name(), effect(what), seconds(wait));
     match error.kind() {
+        _ if !is_news => {
+            tracing::debug!(failures, retry_in_s, "Listing {what} failed; {effect}: {error}")
+        }
         ErrorKind::Retry | ErrorKind::Conflict | ErrorKind::NotFound => {
             tracing::warn!(failures, retry_in_s, "Listing {what} failed; {effect}: {error}");
         }

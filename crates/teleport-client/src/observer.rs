@@ -21,7 +21,7 @@ pub trait Observer: Debug + Send + Sync {
     fn watch_event(&self);
 
     /// The watch is lost, or could not be opened again.
-    fn watch_lost(&self);
+    fn watch_lost(&self, error: &TeleportError);
 
     /// A list arrived in full.
     fn list_succeeded(&self, list: List);
@@ -63,7 +63,7 @@ impl Observer for NoObserver {
     fn call_ended(&self, _: Call, _: CallResult, _: Duration) {}
     fn watch_opened(&self) {}
     fn watch_event(&self) {}
-    fn watch_lost(&self) {}
+    fn watch_lost(&self, _: &TeleportError) {}
     fn list_succeeded(&self, _: List) {}
     fn list_failed(&self, _: List, _: &TeleportError) {}
     fn visibility_found(&self, _: &Visibility) {}

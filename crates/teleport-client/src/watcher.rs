@@ -105,8 +105,8 @@ impl Watcher {
             let client = client.clone();
             async move { client.check_liveness().await }
         };
-        let lost = || client.observer().watch_lost();
-        let watching = watch_forever(open, probe, lost, client.identity_renewals(), timings, &sink);
+        let lost = |error: &TeleportError| client.observer().watch_lost(error);
+        let watching = watch_forever(open, probe, lost, client.connection_renewals(), timings, &sink);
         cancel.run_until_cancelled(watching).await;
     }
 }
@@ -125,7 +125,7 @@ fn events(
 async fn watch_forever<Opening, Probing, Events, Lists>(
     open: impl Fn() -> Opening,
     probe: impl Fn() -> Probing,
-    lost: impl Fn(),
+    lost: impl Fn(&TeleportError),
     mut renewed: latest::Receiver<u64>,
     timings: WatcherTimings,
     sink: &Sender<WatchUpdate>,
@@ -171,7 +171,7 @@ async fn watch_forever<Opening, Probing, Events, Lists>(
             }
             Err(error) => error,
         };
-        lost();
+        lost(&error);
         let wait = outage.on_lost(&error, timings.backoff);
         if sink.send(WatchUpdate::Disconnected { error }).await.is_err() {
             return;

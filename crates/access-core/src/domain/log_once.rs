@@ -46,12 +46,6 @@ impl LogOnce {
         self.check(scope, cause, Duration::ZERO, |_| false).is_some()
     }
 
-    /// Whether to log the cause, which is logged again after each `times` more times. If so: how many lines about it were
-    /// left out since the last one.
-    pub fn every(&mut self, times: u64, scope: &str, cause: &str) -> Option<u64> {
-        self.check(scope, cause, Duration::ZERO, |known| known.suppressed + 1 >= times)
-    }
-
     /// Whether to log the cause, which is logged again when [`LOG_INTERVAL`] has passed. If so: how many lines about it were
     /// left out since the last one. `now` counts from any moment that stays the same.
     pub fn once_a_minute(&mut self, now: Duration, scope: &str, cause: &str) -> Option<u64> {

@@ -6,6 +6,8 @@ pub mod error_chain;
 pub mod ids;
 pub mod lifecycle;
 pub mod log_once;
+pub mod look_alikes;
+pub mod outage;
 pub mod recipients;
 pub mod request;
 pub mod role_overlap;

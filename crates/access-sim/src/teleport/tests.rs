@@ -13,7 +13,8 @@ use tokio_rustls::TlsConnector;
 use tonic::transport::{Channel, Endpoint};
 
 use super::certs::{API_DOMAIN, CertOptions, Credentials};
-use super::{Options, TeleportSim};
+use super::fixture::Fixture;
+use super::{Options, ServerVersion, TeleportSim};
 
 mod golden;
 mod golden_15;
@@ -101,4 +102,14 @@ async fn until(sim: &TeleportSim, what: &str, condition: impl Fn(&TeleportSim) -
         }
     };
     tokio::time::timeout(LIMIT, wait).await.unwrap_or_else(|_| panic!("not in time: {what}"));
+}
+
+/// A server of this release, of an enterprise edition.
+async fn start_version(version: ServerVersion) -> TeleportSim {
+    TeleportSim::start(Options {
+        advanced_access_workflows: true,
+        ..Options::new(version, Fixture::golden())
+    })
+    .await
+    .unwrap()
 }

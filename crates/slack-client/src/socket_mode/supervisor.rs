@@ -10,7 +10,7 @@ use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use parking_lot::Mutex;
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info, warn};
 
@@ -23,6 +23,7 @@ use super::timings::SocketModeTimings;
 use crate::Client;
 use access_core::domain::error_chain::seconds;
 use access_core::domain::log_once::LogOnce;
+use access_core::domain::outage::Outage;
 use access_core::domain::secret::Secret;
 
 /// Old connections that are served until they are done: one that waits for the new one to take over, and perhaps one
@@ -41,7 +42,16 @@ pub(super) struct Supervisor<'a> {
     connections: watch::Sender<usize>,
     dispatcher: &'a Dispatcher,
     log_once: Mutex<LogOnce>,
+    no_connection: Mutex<NoConnection>,
+    began: Instant,
     others: Others,
+}
+
+/// No connection is open.
+struct NoConnection {
+    outage: Outage,
+    /// Why not, and whether an operator has to act.
+    cause: (String, bool),
 }
 
 impl<'a> Supervisor<'a> {
@@ -61,6 +71,11 @@ impl<'a> Supervisor<'a> {
             connections,
             dispatcher,
             log_once: Mutex::default(),
+            no_connection: Mutex::new(NoConnection {
+                outage: Outage::new(timings.outage),
+                cause: Default::default(),
+            }),
+            began: Instant::now(),
             others,
         }
     }
@@ -120,6 +135,7 @@ impl<'a> Supervisor<'a> {
             tokio::select! {
                 () = stop.cancelled() => break,
                 () = drive_while(&mut old, sleep(pause)) => {}
+                () = self.remind() => {}
                 // It may be just what was missing.
                 Ok(()) = renewed.changed() => {}
             }
@@ -159,28 +175,52 @@ impl<'a> Supervisor<'a> {
         }
     }
 
-    /// Logs what went wrong, unless that is in the log since the last connection that lasted. It is an error if an operator has to act or nothing
-    /// arrives any more.
+    /// Logs what went wrong, unless that is in the log since the last connection that lasted. It is an error if an operator has
+    /// to act, and a warning if one may have to. A connection that breaks is replaced, and needs no operator.
     fn log(&self, error: &ConnectionError, pause: Duration) {
         let open = *self.connections.borrow();
-        let is_error = error.retry_delay() == RetryDelay::NeedsOperator || open == 0;
+        let is_error = error.retry_delay() == RetryDelay::NeedsOperator;
+        let is_warning = error.remedy().is_some();
         let names = self.client.shared.setting_names;
         let remedy =
             error.remedy().map(|remedy| format!("; remedy: {}", remedy.with_name(names))).unwrap_or_default();
         let text = format!("{error}{remedy}");
         let entry = format!("{is_error} {text}");
         let retry_in_s = seconds(pause);
+        if open == 0 {
+            let mut no_connection = self.no_connection.lock();
+            no_connection.outage.fails(self.began.elapsed());
+            no_connection.cause = (text.clone(), is_error);
+        }
         if !self.log_once.lock().once(CONNECTIONS, &entry) {
             debug!(connections = open, retry_in_s, "Still no Socket Mode connection: {text}");
             return;
         }
+        let what = match open {
+            0 => "No Socket Mode connection, so clicks in Slack may not arrive",
+            _ => "One Socket Mode connection less",
+        };
         if is_error {
-            error!(
-                connections = open,
-                retry_in_s, "No Socket Mode connection, so clicks in Slack may not arrive: {text}"
-            );
+            error!(connections = open, retry_in_s, "{what}: {text}");
+        } else if is_warning {
+            warn!(connections = open, retry_in_s, "{what}: {text}");
         } else {
-            warn!(connections = open, retry_in_s, "One Socket Mode connection less: {text}");
+            info!(connections = open, retry_in_s, "{what}: {text}");
+        }
+    }
+
+    /// Says at times that there is no connection, for as long as that lasts. Does not end.
+    async fn remind<T>(&self) -> T {
+        loop {
+            let Some(due) = self.no_connection.lock().outage.next_reminder() else { break pending().await };
+            sleep_until(self.began + due).await;
+            let mut no_connection = self.no_connection.lock();
+            let Some(lasted) = no_connection.outage.reminder(self.began.elapsed()) else { continue };
+            let away_for_s = lasted.as_secs();
+            match &no_connection.cause {
+                (cause, true) => error!(away_for_s, "Still no Socket Mode connection: {cause}"),
+                (cause, false) => warn!(away_for_s, "Still no Socket Mode connection: {cause}"),
+            }
         }
     }
 
@@ -196,15 +236,18 @@ impl<'a> Supervisor<'a> {
 
     /// Logs that the error is over once a connection has lasted. Does not end.
     async fn log_once_stable<T>(&self, number: u8) -> T {
+        let opened = self.began.elapsed();
         sleep(self.timings.stable_after).await;
+        let over = self.no_connection.lock().outage.works(opened);
         let cleared = self.log_once.lock().clear(CONNECTIONS);
         if let Some(suppressed) = cleared {
             let open = *self.connections.borrow();
+            let away = over.map(|over| format!(": away for {} s", over.lasted.as_secs())).unwrap_or_default();
             info!(
                 connection = number,
                 connections = open,
                 suppressed,
-                "Clicks in Slack arrive over Socket Mode again"
+                "Clicks in Slack arrive over Socket Mode again{away}"
             );
         }
         pending().await

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use access_core::domain::backoff::Backoff;
+use access_core::domain::outage::OutageTimings;
 
 /// How long Slack waits for an acknowledgement.
 const ACK_TIMEOUT: Duration = Duration::from_secs(3);
@@ -37,6 +38,8 @@ pub struct SocketModeTimings {
     /// How much later Slack must still count connections that are not ours: longer than a rolling restart takes, or
     /// Slack needs to notice that a connection is gone.
     pub recount: Duration,
+    /// When the log speaks of a time without any connection.
+    pub outage: OutageTimings,
     /// How long to remember how an envelope was acknowledged. Slack repeats within seconds, events within minutes.
     pub acks_for: Duration,
 }
@@ -57,6 +60,7 @@ impl Default for SocketModeTimings {
             stable_after: Duration::from_secs(30),
             operator_delay: Duration::from_secs(300),
             recount: Duration::from_secs(120),
+            outage: OutageTimings::default(),
             acks_for: Duration::from_secs(15 * 60),
         }
     }

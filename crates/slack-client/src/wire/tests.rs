@@ -51,7 +51,7 @@ fn a_body_that_is_no_envelope_is_quoted() {
     assert_invalid_response("{\"ok\":false}", "a refusal without an error code");
     assert_invalid_response("{\"ok\":false,\"error\":7}", "a refusal without an error code");
     let deep = "[".repeat(100_000);
-    assert_invalid_response(&deep, &format!("broken JSON: {}…", "[".repeat(MAX_QUOTE)));
+    assert_invalid_response(&deep, &format!("broken JSON: {}…", "[".repeat(MAX_QUOTE - 1)));
 }
 
 #[test]

@@ -169,7 +169,7 @@ impl Observer for Reports {
     }
     fn watch_opened(&self) {}
     fn watch_event(&self) {}
-    fn watch_lost(&self) {}
+    fn watch_lost(&self, _: &TeleportError) {}
     fn list_succeeded(&self, _: List) {}
     fn list_failed(&self, _: List, _: &TeleportError) {}
     fn visibility_found(&self, found: &Visibility) {

@@ -141,7 +141,7 @@ async fn with_probe<Probing: Future<Output = Result<(), TeleportError>>>(
     };
     let (sink, updates) = mpsc::channel(capacity);
     let renewals = latest::Sender::new(0);
-    let watching = watch_forever(open, probe, || (), renewals.subscribe(), timings, &sink);
+    let watching = watch_forever(open, probe, |_| (), renewals.subscribe(), timings, &sink);
     tokio::select! {
         () = test(updates, &renewals) => {}
         () = async { watching.await; std::future::pending().await } => {}
@@ -346,7 +346,7 @@ async fn the_watcher_ends_when_its_receiver_is_gone() {
     let ended = tokio::time::timeout(Duration::from_secs(5), async {
         let renewals = latest::Sender::new(0);
         tokio::join!(
-            watch_forever(open, probe_ok, || (), renewals.subscribe(), WatcherTimings::default(), &sink),
+            watch_forever(open, probe_ok, |_| (), renewals.subscribe(), WatcherTimings::default(), &sink),
             test
         )
     });
@@ -473,7 +473,7 @@ async fn an_old_watch_that_ends_while_the_new_one_is_opened_is_no_loss() {
         assert_eq!(next_summary(&mut updates).await, "snapshot [b]");
     };
     tokio::select! {
-        () = watch_forever(open, probe_ok, || (), renewals.subscribe(), WatcherTimings::default(), &sink) => panic!("it ended"),
+        () = watch_forever(open, probe_ok, |_| (), renewals.subscribe(), WatcherTimings::default(), &sink) => panic!("it ended"),
         () = test => {}
     }
 }

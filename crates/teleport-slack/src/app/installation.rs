@@ -1,11 +1,11 @@
 //! Which Slack app and workspace the tokens belong to, so that the daemon refuses interactions that are meant for others.
 
-use access_core::domain::backoff::Backoff;
 use access_core::domain::secret::Secret;
 use access_core::interaction::AppInstallation;
 use slack_client::objects::AuthTest;
 
 use super::startup;
+use super::timings::StartupWaits;
 use super::token_reloader;
 use crate::causes::Cause;
 use crate::exit::ExitError;
@@ -14,7 +14,7 @@ use crate::exit::ExitError;
 pub(super) async fn fetch_installation(
     slack: &slack_client::Client,
     auth: &AuthTest,
-    retry: Backoff,
+    retry: StartupWaits,
 ) -> Result<AppInstallation, ExitError> {
     let app_id = match (&auth.app_id, &auth.bot_id) {
         (Some(app), _) => Some(app.clone()),

@@ -4,6 +4,7 @@
 //! The configuration was validated before any of it (`config`); the tasks are drawn in `controller`.
 
 pub mod identity_reloader;
+mod connections;
 mod installation;
 mod preflight;
 mod reading;
@@ -32,7 +33,7 @@ use crate::app::running::{DiagnosticsTask, Running};
 use crate::app::timings::Timings;
 use crate::causes::Cause;
 use crate::check;
-use crate::config::{Config, Loaded, slack_setting};
+use crate::config::{Config, Loaded};
 use crate::controller::{Context, Controller, Enqueued, Handle, ReviewHandles, Settings};
 use crate::exit::ExitError;
 use crate::observe::health::Stage;
@@ -44,7 +45,6 @@ use access_core::domain::secret::Secret;
 use slack_client::directory::Directory;
 use slack_client::history::Author;
 use slack_client::objects::AuthTest;
-use slack_client::{self, ClientOptions};
 use teleport_client::Credentials;
 use teleport_client::Pong;
 use teleport_client::watcher::Watcher;
@@ -265,7 +265,7 @@ impl AppBuilder<'_> {
     ) -> Result<(teleport_client::Client, Pong, watch::Sender<Credentials>), ExitError> {
         let (settings, timings) = (&self.loaded.config.teleport, self.options.timings);
         let metrics = &self.options.metrics;
-        let identity = startup::wait_for_identity(&settings.credentials, timings.startup).await?;
+        let identity = startup::wait_for_identity(&settings.credentials, timings.startup_waits()).await?;
         info!(user = identity.user(), certificate_until = %identity.not_after(), "Identity loaded");
         let observer = Arc::new(metrics.clone());
         let teleport =
@@ -276,7 +276,7 @@ impl AppBuilder<'_> {
         let reloader =
             Reloader::new(teleport.clone(), source, identity, metrics.clone(), timings.identity_files);
         self.tasks.start("identity", reloader.run(configured, self.stop.clone()));
-        let pong = startup::wait_for_teleport(&teleport, timings.startup).await?;
+        let pong = startup::wait_for_teleport(&teleport, timings.startup_waits()).await?;
         metrics.stage_reached(Stage::Slack);
         info!(cluster = %pong.cluster_name, version = %pong.server_version, enterprise = pong.enterprise, "Teleport answers");
         Ok((teleport, pong, credentials))
@@ -288,14 +288,8 @@ impl AppBuilder<'_> {
     ) -> Result<(slack_client::Client, AuthTest, watch::Sender<Secret>), ExitError> {
         let (settings, timings) = (&self.loaded.config.slack, self.options.timings);
         let metrics = &self.options.metrics;
-        let slack = slack_client::Client::new(ClientOptions {
-            api_url: settings.api_url.as_str().to_owned(),
-            timings: timings.slack,
-            observer: Arc::new(metrics.clone()),
-            setting_names: slack_setting,
-            ..ClientOptions::new(settings.token.clone())
-        })
-        .map_err(|error| ExitError::from_cause(Cause::Environment, error))?;
+        let slack = connections::slack_client(settings, &timings, metrics)
+            .map_err(|error| ExitError::from_cause(Cause::Environment, error))?;
         // From the beginning, because a new token may be what the start waits for.
         let (known_tx, known) = watch::channel(None);
         let (bot_token, configured) = watch::channel(settings.token.clone());
@@ -307,7 +301,7 @@ impl AppBuilder<'_> {
             timings,
         );
         self.tasks.add(Task::endless("bot token", &self.stop, renewing));
-        let auth = startup::wait_for_slack(&slack, &self.config().rules(), timings.startup).await?;
+        let auth = startup::wait_for_slack(&slack, &self.config().rules(), timings.startup_waits()).await?;
         known_tx.send_replace(Some(auth.clone()));
         info!(team = %auth.team, bot = %auth.user_id, "Slack answers");
         Ok((slack, auth, bot_token))
@@ -321,6 +315,7 @@ impl AppBuilder<'_> {
         let (ready_tx, ready) = watch::channel(false);
         let (updates_tx, updates) = mpsc::channel(UPDATES_CAPACITY);
         let watcher = Watcher::new(builder.teleport.clone(), timings.watcher);
+        self.tasks.add(Task::endless("outages", &self.stop, metrics.outages().clone().remind()));
         self.tasks.start("watcher", watcher.run(updates_tx, self.stop.clone()));
         let (directory, rules) = (Directory::new(builder.slack.clone()), self.config().rules());
         let (review, handles) = review.unzip();
@@ -344,7 +339,6 @@ impl AppBuilder<'_> {
             insecure_no_tls,
             requests: reloads,
             log,
-            last_read: self.loaded.config.clone(),
             config: self.loaded.config.clone(),
             warnings: self.loaded.warnings.clone(),
             starter: self.tasks.starter(),

@@ -80,6 +80,11 @@ impl ReloadRequests {
         &self.0.path
     }
 
+    /// A signal came that [`Self::request`] follows: a service manager waits for the end of the reload from now on.
+    pub fn announce(&self) {
+        self.0.state.reloading();
+    }
+
     /// Reads the configuration again, soon.
     pub fn request(&self, cause: ReloadCause) {
         self.0.state.reloading();

@@ -111,7 +111,7 @@ impl ReviewBuilder {
         &self,
         config: &ReviewConfig,
     ) -> Result<(Review, ReviewHandles, Vec<Task>), ExitError> {
-        let installation = fetch_installation(&self.slack, &self.auth, self.timings.startup).await?;
+        let installation = fetch_installation(&self.slack, &self.auth, self.timings.startup_waits()).await?;
         if let ReviewTransport::SocketMode { app_token } = &config.transport {
             check_same_app(&installation, app_token)?;
         }
@@ -237,7 +237,8 @@ impl ReviewBuilder {
 }
 
 impl Review {
-    /// Builds what another configuration makes of deciding in Slack. Nothing of it is in use yet.
+    /// Builds what another configuration makes of deciding in Slack. Nothing of it is in use yet. `reconnects`: Slack is to be
+    /// called at another address, so what the daemon opened there is opened again.
     ///
     /// # Errors
     /// If the app-level token is another app's, or the address for callbacks cannot be had.
@@ -245,13 +246,16 @@ impl Review {
         &self,
         builder: &ReviewBuilder,
         config: &ReviewConfig,
+        reconnects: bool,
     ) -> Result<Version, ExitError> {
         if let ReviewTransport::SocketMode { app_token } = &config.transport {
             check_same_app(&self.installation, app_token)?;
         }
         let mut receiving = Vec::new();
         let mut transport = None;
-        if !self.transport.as_ref().is_some_and(|current| current.serves(&config.transport)) {
+        let reconnects = reconnects && matches!(config.transport, ReviewTransport::SocketMode { .. });
+        let serves = self.transport.as_ref().is_some_and(|current| current.serves(&config.transport));
+        if reconnects || !serves {
             let receiver = Arc::clone(&self.receiver);
             let opened = Transport::open(
                 builder.transport(),

@@ -7,6 +7,7 @@ use tokio::sync::watch;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tracing::{info, warn};
 
+use super::connections;
 use super::preflight;
 use super::reading::Reading;
 use super::reload::{self, ReloadCause, ReloadRequests};
@@ -34,8 +35,6 @@ pub(super) struct Running {
     pub(super) insecure_no_tls: bool,
     pub(super) requests: ReloadRequests,
     pub(super) log: CurrentLog,
-    /// What the files held at the last reload that succeeded, with what only a restart takes up.
-    pub(super) last_read: Config,
     /// In use.
     pub(super) config: Config,
     pub(super) warnings: Vec<Diagnostic>,
@@ -68,11 +67,11 @@ struct Judged {
     notes: Vec<Item>,
     /// `None` if it stays as it is.
     log: Option<OpenedLog>,
+    /// Calls another address of Slack; `None` if that stays.
+    slack: Option<slack_client::Client>,
     review: Option<Reviewed>,
     /// `None` if the listener stays as it is.
     diagnostics: Option<Option<DiagnosticsTask>>,
-    /// What cannot change while the daemon runs.
-    needs_restart: Vec<&'static str>,
 }
 
 /// Deciding in Slack by the new configuration.
@@ -110,22 +109,18 @@ impl Running {
     async fn reload(&mut self, cause: ReloadCause) {
         let reading = Reading::take(self.requests.path()).await;
         // An operator who asks gets an answer about all of it.
-        let is_known = cause != ReloadCause::Signal && reading.says(&self.last_read);
+        let is_known = cause != ReloadCause::Signal && reading.says(&self.config);
         if is_known && !self.requests.are_refused() {
             return self.requests.succeeded(reading);
         }
         let judged = match reading.configuration.clone() {
-            Ok(loaded) => {
-                let read = loaded.config.clone();
-                self.judge(loaded).await.map(|judged| (judged, read))
-            }
+            Ok(loaded) => self.judge(loaded).await,
             Err(causes) => Err(causes),
         };
         match judged {
             Ok(_) if is_known => self.requests.unchanged(reading),
-            Ok((judged, read)) => {
+            Ok(judged) => {
                 self.adopt(judged).await;
-                self.last_read = read;
                 self.requests.succeeded(reading);
             }
             Err(causes) => self.requests.refused(reading, causes, cause),
@@ -137,8 +132,7 @@ impl Running {
     /// # Errors
     /// Why it is refused, each cause on one line.
     async fn judge(&self, loaded: Loaded) -> Result<Judged, Vec<String>> {
-        let Loaded { mut config, warnings } = loaded;
-        let needs_restart = keep_fixed(&mut config, &self.config);
+        let Loaded { config, warnings } = loaded;
         let (mut causes, mut notes) = (Vec::new(), Vec::new());
         if let Some(review) = &config.review {
             match review::check_tls(review, self.insecure_no_tls).await {
@@ -150,8 +144,21 @@ impl Running {
             causes.push(cause);
             None
         });
-        causes.extend(check_identity(config.teleport.credentials.clone()).await.err());
-        if config.slack.token.expose() != self.config.slack.token.expose() {
+        match check_identity(config.teleport.credentials.clone()).await {
+            Ok(identity) if config.teleport.addr != self.config.teleport.addr => {
+                let addr = &config.teleport.addr;
+                causes.extend(connections::try_teleport(&self.builder, addr, identity.as_ref()).await.err());
+            }
+            Ok(_) => {}
+            Err(cause) => causes.push(cause),
+        }
+        let mut slack = None;
+        if config.slack.api_url != self.config.slack.api_url {
+            match connections::try_slack(&self.builder, &config.slack).await {
+                Ok(client) => slack = Some(client),
+                Err(cause) => causes.push(cause),
+            }
+        } else if config.slack.token.expose() != self.config.slack.token.expose() {
             let (slack, known) = (&self.builder.slack, &self.builder.auth);
             let judged = token_reloader::judge_bot_token(slack, Some(known), &config.slack.token).await;
             let place = config.slack.token.file().map(|file| format!(" in {}", file.display()));
@@ -179,21 +186,22 @@ impl Running {
         };
         let review = match (&config.review, &self.review) {
             (None, _) => None,
-            (Some(new), _) if self.config.review.as_ref() == Some(new) => None,
-            (Some(new), Some(review)) => {
-                Some(Reviewed::Changed(review.prepare(&self.builder, new).await.map_err(one)?))
+            (Some(new), Some(review)) if self.config.review.as_ref() != Some(new) || slack.is_some() => {
+                let prepared = review.prepare(&self.builder, new, slack.is_some()).await;
+                Some(Reviewed::Changed(prepared.map_err(one)?))
             }
+            (Some(_), Some(_)) => None,
             (Some(new), None) => {
                 let (review, handles, tasks) = self.builder.start(new).await.map_err(one)?;
                 Some(Reviewed::Begun(review, handles, tasks))
             }
         };
-        Ok(Judged { config, warnings, notes, log, review, diagnostics, needs_restart })
+        Ok(Judged { config, warnings, notes, log, slack, review, diagnostics })
     }
 
     /// Puts the new whole in the place of the old one.
     async fn adopt(&mut self, judged: Judged) {
-        let Judged { config, warnings, notes, log, review, diagnostics, needs_restart } = judged;
+        let Judged { config, warnings, notes, log, slack, review, diagnostics } = judged;
         if let Some(opened) = log {
             self.log.adopt(opened);
         }
@@ -207,6 +215,12 @@ impl Running {
         let rules = config.rules();
         let mut tasks = Vec::new();
         self.builder.metrics.apply_scope(config.review.as_ref().into());
+        if config.teleport.addr != self.config.teleport.addr {
+            self.builder.teleport.use_address(&config.teleport.addr);
+        }
+        if let Some(client) = slack {
+            self.builder.slack.move_to(&client);
+        }
         self.credentials.send_replace(config.teleport.credentials.clone());
         if config.slack.token.expose() != self.config.slack.token.expose()
             && let Err(error) = self.builder.slack.use_token(&config.slack.token)
@@ -247,16 +261,10 @@ impl Running {
             self.starter.start(task).await;
         }
         (self.config, self.warnings) = (config, warnings);
-        if changed.is_empty() && needs_restart.is_empty() {
+        if changed.is_empty() {
             info!("The configuration was read again; nothing in it changed");
-        } else if !changed.is_empty() {
+        } else {
             info!(changed = changed.join(", "), "The new configuration is in use");
-        }
-        if !needs_restart.is_empty() {
-            warn!(
-                settings = needs_restart.join(", "),
-                "Restart the daemon for what cannot change while it runs"
-            );
         }
     }
 }
@@ -285,6 +293,7 @@ fn changed_parts(old: &Config, new: &Config) -> Vec<&'static str> {
     let parts = [
         ("teleport", old.teleport != new.teleport),
         ("slack.token", old.slack.token.expose() != new.slack.token.expose()),
+        ("slack.api_url", old.slack.api_url != new.slack.api_url),
         ("slack.recipients", old.slack.recipients != new.slack.recipients),
         ("role_to_recipients", old.role_to_recipients != new.role_to_recipients),
         ("review", old.review != new.review),
@@ -294,27 +303,12 @@ fn changed_parts(old: &Config, new: &Config) -> Vec<&'static str> {
     parts.into_iter().filter(|(_, differs)| *differs).map(|(name, _)| name).collect()
 }
 
-/// Keeps what cannot change while the daemon runs as it is, and returns its names if the new one differs.
-///
-/// Another address of Teleport may lead to another cluster, whose requests have nothing to do with those that are shown.
-fn keep_fixed(new: &mut Config, old: &Config) -> Vec<&'static str> {
-    let mut kept = Vec::new();
-    if new.teleport.addr != old.teleport.addr {
-        new.teleport.addr = old.teleport.addr.clone();
-        kept.push("teleport.addr");
-    }
-    if new.slack.api_url != old.slack.api_url {
-        new.slack.api_url = old.slack.api_url.clone();
-        kept.push("slack.api_url");
-    }
-    kept
-}
-
-/// Whether the files hold an identity. One that has expired or is not valid yet is waited for, as at the start.
-async fn check_identity(source: Credentials) -> Result<(), String> {
+/// The identity that the files hold. One that has expired or is not valid yet is waited for, as at the start: `None`.
+async fn check_identity(source: Credentials) -> Result<Option<Identity>, String> {
     let read = tokio::task::spawn_blocking(move || Identity::load(&source, Timestamp::now())).await;
     match read {
-        Ok(Ok(_) | Err(IdentityError::Expired { .. } | IdentityError::NotYetValid { .. })) => Ok(()),
+        Ok(Ok(identity)) => Ok(Some(identity)),
+        Ok(Err(IdentityError::Expired { .. } | IdentityError::NotYetValid { .. })) => Ok(None),
         Ok(Err(error)) => Err(chain(&ConfiguredIdentityError(error))),
         Err(_) => Err("the identity could not be read".to_owned()),
     }

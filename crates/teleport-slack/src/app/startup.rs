@@ -3,12 +3,13 @@
 
 use std::time::Duration;
 
-use access_core::domain::backoff::Backoff;
 use access_core::domain::recipients::Rules;
 use jiff::Timestamp;
-use tracing::{error, warn};
+use tokio::time::Instant;
+use tracing::{debug, error, info, warn};
 
 use super::preflight;
+use super::timings::StartupWaits;
 use crate::causes::{Cause, ErrorPolicy};
 use crate::check::online::cause_of;
 use crate::config::{ConfiguredIdentityError, slack_setting};
@@ -16,19 +17,20 @@ use crate::exit::ExitError;
 use access_core::domain::error_chain::chain;
 use access_core::domain::error_chain::seconds;
 use access_core::domain::log_once::LogOnce;
+use access_core::domain::outage::Outage;
 use slack_client::error::{Retry, SlackError};
 use slack_client::objects::AuthTest;
 use teleport_client::Credentials;
 use teleport_client::Pong;
 use teleport_client::identity::{Identity, IdentityError};
 
-/// While the cause stays the same, so many tries make one line.
-const TRIES_PER_LINE: u64 = 10;
-
 /// Reads the identity. One that has expired or is not valid yet is waited for: it is about to be renewed, or the
 /// clock to be set. What cannot be used after that may be half written, and is waited for as well.
-pub(crate) async fn wait_for_identity(source: &Credentials, backoff: Backoff) -> Result<Identity, ExitError> {
-    let mut retry = StartupRetry::new(backoff);
+pub(crate) async fn wait_for_identity(
+    source: &Credentials,
+    waits: StartupWaits,
+) -> Result<Identity, ExitError> {
+    let mut retry = StartupRetry::new(waits);
     loop {
         let source = source.clone();
         // The files may lie on a drive that hangs.
@@ -53,14 +55,15 @@ pub(crate) async fn wait_for_identity(source: &Credentials, backoff: Backoff) ->
 /// Asks Teleport until it answers and lets us in; refuses a server that is too old.
 pub(crate) async fn wait_for_teleport(
     teleport: &teleport_client::Client,
-    backoff: Backoff,
+    waits: StartupWaits,
 ) -> Result<Pong, ExitError> {
-    let mut retry = StartupRetry::new(backoff);
-    let mut renewed = teleport.identity_renewals();
+    let mut retry = StartupRetry::new(waits);
+    let mut renewed = teleport.connection_renewals();
     loop {
         let error = match teleport.ping().await {
             Ok(pong) => {
                 pong.check_version().map_err(|error| ExitError::from_cause(Cause::Unsupported, error))?;
+                retry.log_end("Teleport");
                 return Ok(pong);
             }
             Err(error) => error,
@@ -88,12 +91,12 @@ pub(crate) async fn wait_for_teleport(
 pub(crate) async fn wait_for_slack(
     slack: &slack_client::Client,
     rules: &Rules,
-    backoff: Backoff,
+    waits: StartupWaits,
 ) -> Result<AuthTest, ExitError> {
-    let mut retry = StartupRetry::new(backoff);
+    let mut retry = StartupRetry::new(waits);
     loop {
         // What refuses the question is not Slack: something else answers at slack.api_url.
-        let auth = call_slack(slack, Cause::Address, backoff, || slack.auth_test()).await?;
+        let auth = call_slack(slack, Cause::Address, waits, || slack.auth_test()).await?;
         let Some(missing) = preflight::missing_scope(&auth) else {
             preflight::warn_missing_scopes(&auth, rules);
             return Ok(auth);
@@ -111,14 +114,17 @@ pub(crate) async fn wait_for_slack(
 pub(crate) async fn call_slack<T, F: Future<Output = Result<T, SlackError>>>(
     slack: &slack_client::Client,
     refused: Cause,
-    backoff: Backoff,
+    waits: StartupWaits,
     ask: impl Fn() -> F,
 ) -> Result<T, ExitError> {
-    let mut retry = StartupRetry::new(backoff);
+    let mut retry = StartupRetry::new(waits);
     let mut token_status = slack.token_status();
     loop {
         let error = match ask().await {
-            Ok(answer) => return Ok(answer),
+            Ok(answer) => {
+                retry.log_end("Slack");
+                return Ok(answer);
+            }
             Err(error) => error,
         };
         if error.refuses_token() {
@@ -148,16 +154,26 @@ pub(crate) async fn call_slack<T, F: Future<Output = Result<T, SlackError>>>(
     }
 }
 
-/// Logs what the start waits for: each new cause at once, the same one every tenth time.
+/// Logs what the start waits for: each new cause at once, and the present one at the reminders of an outage.
 pub(crate) struct StartupRetry {
-    backoff: Backoff,
+    waits: StartupWaits,
     failures: u32,
+    began: Instant,
+    outage: Outage,
     log_once: LogOnce,
 }
 
 impl StartupRetry {
-    fn new(backoff: Backoff) -> Self {
-        Self { backoff, failures: 0, log_once: LogOnce::default() }
+    fn new(waits: StartupWaits) -> Self {
+        let outage = Outage::new(waits.outage);
+        Self { waits, failures: 0, began: Instant::now(), outage, log_once: LogOnce::default() }
+    }
+
+    /// Logs that what was waited for is here. `side`: who answers.
+    fn log_end(&mut self, side: &str) {
+        if let Some(over) = self.outage.works(self.began.elapsed()) {
+            info!("{side} answers now: the daemon waited for {} s", over.lasted.as_secs());
+        }
     }
 
     /// Whether something was waited for.
@@ -167,8 +183,8 @@ impl StartupRetry {
 
     /// Logs that Slack asks to wait, which the text says in `words`.
     fn log_wait(&mut self, delay: Duration, words: &str) {
-        if let Some(suppressed) = self.log_once.every(TRIES_PER_LINE, "wait", "") {
-            warn!(retry_in_s = delay.as_secs(), suppressed, "{words}");
+        if self.log_once.once("wait", "") {
+            info!(retry_in_s = delay.as_secs(), "{words}");
         }
     }
 
@@ -189,9 +205,18 @@ impl StartupRetry {
             ErrorPolicy::Retries => {}
         }
         self.failures += 1;
-        let delay = self.backoff.delay(self.failures, fastrand::u64(..));
-        if let Some(suppressed) = self.log_once.every(TRIES_PER_LINE, "start", words) {
-            error!(retry_in_s = seconds(delay), suppressed, "{words}");
+        let delay = self.waits.backoff.delay(self.failures, fastrand::u64(..));
+        let (now, retry_in_s) = (self.began.elapsed(), seconds(delay));
+        self.outage.fails(now);
+        let reminder = self.outage.reminder(now);
+        // Another cause is news; so is one that lasts.
+        let is_news = self.log_once.once("start", words);
+        let away_for_s = reminder.map(|lasted| lasted.as_secs());
+        match (is_news || reminder.is_some(), cause) {
+            (false, _) => debug!(retry_in_s, "{words}"),
+            // It comes back without a person, or is reported where it stopped.
+            (true, Cause::Unavailable) => warn!(away_for_s, retry_in_s, "{words}"),
+            (true, _) => error!(away_for_s, retry_in_s, "{words}"),
         }
         Ok(delay)
     }
@@ -202,6 +227,8 @@ mod tests {
     use std::cell::Cell;
 
     use super::*;
+    use access_core::domain::backoff::Backoff;
+    use access_core::domain::outage::OutageTimings;
     use access_core::domain::secret::Secret;
     use access_sim::captured::Captured;
     use slack_client::ClientOptions;
@@ -220,9 +247,37 @@ mod tests {
             }
         };
         let log = Captured::start();
-        let backoff = Backoff { first: Duration::from_secs(1), cap: Duration::from_secs(1) };
-        call_slack(&slack, Cause::Address, backoff, ask).await.unwrap();
-        assert_eq!(log.count(" WARN "), 2, "{}", log.text());
-        assert_eq!(log.count("suppressed=9"), 1, "{}", log.text());
+        call_slack(&slack, Cause::Address, waits(), ask).await.unwrap();
+        let lines = [" INFO ", " WARN ", "ERROR "].map(|level| log.count(level));
+        assert_eq!(lines, [1, 0, 0], "{}", log.text());
+    }
+
+    fn waits() -> StartupWaits {
+        let backoff = Backoff { first: Duration::from_secs(1), cap: Duration::from_secs(30) };
+        StartupWaits { backoff, outage: OutageTimings::default() }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_cause_that_lasts_is_reminded_of_and_only_a_person_makes_it_an_error() {
+        let log = Captured::start();
+        let mut retry = StartupRetry::new(waits());
+        let began = Instant::now();
+        while began.elapsed() < Duration::from_secs(7 * 60) {
+            let pause = retry.next_delay(Cause::Unavailable, "away", "Teleport does not answer").unwrap();
+            tokio::time::sleep(pause).await;
+        }
+        assert_eq!(
+            log.count(" WARN Teleport does not answer"),
+            3,
+            "at once, after 1 and 5 minutes: {}",
+            log.text()
+        );
+        assert_eq!(log.count("away_for_s="), 2, "{}", log.text());
+        let denied = "Teleport does not let the plugin in";
+        retry.next_delay(Cause::Permissions, "denied", denied).unwrap();
+        retry.next_delay(Cause::Permissions, "denied", denied).unwrap();
+        assert_eq!(log.count(&format!("ERROR {denied}")), 1, "{}", log.text());
+        retry.log_end("Teleport");
+        assert_eq!(log.count(" INFO Teleport answers now: the daemon waited for 4"), 1, "{}", log.text());
     }
 }

@@ -5,6 +5,7 @@ use std::ops::Deref;
 use std::time::Duration;
 
 use access_core::domain::backoff::Backoff;
+use access_core::domain::outage::OutageTimings;
 
 use crate::controller::ControllerTimings;
 use crate::http::HttpTimings;
@@ -48,6 +49,8 @@ pub struct TimingValues {
     pub teleport: CallTimings,
     /// What is lost or fails for longer makes the daemon unready.
     pub unready_after: Duration,
+    /// When the log speaks of Teleport or Slack as away.
+    pub outage: OutageTimings,
     /// Reports to the service manager.
     pub service: ServiceTimings,
     /// How long clicks may go on after the daemon is asked to stop, and the log.
@@ -73,6 +76,7 @@ impl Default for TimingValues {
             slack: slack_client::CallTimings::default(),
             teleport: CallTimings::default(),
             unready_after: DEFAULT_UNREADY_AFTER,
+            outage: OutageTimings::default(),
             service: ServiceTimings::default(),
             shutdown: ShutdownTimings::default(),
         }
@@ -82,6 +86,13 @@ impl Default for TimingValues {
 /// The waits of a daemon, checked.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Timings(TimingValues);
+
+/// How long the start waits between two tries, and when the log speaks again of what it waits for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct StartupWaits {
+    pub(crate) backoff: Backoff,
+    pub(crate) outage: OutageTimings,
+}
 
 /// Waits that do not go together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -174,6 +185,11 @@ impl Timings {
             return Err(TimingsError("no wait between two tries is nothing, or the daemon spins"));
         }
         Ok(Self(values))
+    }
+
+    /// The waits of the start.
+    pub(crate) fn startup_waits(&self) -> StartupWaits {
+        StartupWaits { backoff: self.0.startup, outage: self.0.outage }
     }
 
     /// The longest that a stop takes, from the signal to the end of the process. A service manager that kills earlier

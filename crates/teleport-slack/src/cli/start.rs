@@ -117,7 +117,7 @@ fn load(args: &Args) -> Result<(Loaded, Log), ExitError> {
 
 /// What the daemon runs with, by the command line.
 pub fn app_options(args: &Args, timings: Timings, config: &Config, log: &Log) -> AppOptions {
-    let metrics = Metrics::of(config, timings.unready_after);
+    let metrics = Metrics::of(config, timings.unready_after, timings.outage);
     let reloads = ReloadRequests::new(&args.config, timings.configuration, metrics.health().reload());
     let (path, insecure_no_tls) = (args.config.clone(), args.insecure_no_tls);
     AppOptions { path, timings, insecure_no_tls, metrics, reloads, log: log.current().clone() }
@@ -144,11 +144,14 @@ async fn run_with_signals(
             () = service.until_tick() => service.tick(Instant::now(), Timestamp::now()),
             request = signals.next() => match request {
                 SignalAction::ToggleDebug(signal) => log.current().level().toggle_debug(signal),
-                SignalAction::ReopenLog(signal) => reopen_log(log, signal, NOTHING_ELSE),
+                SignalAction::ReopenLog(signal) => reopen_log(log, signal, NOTHING_ELSE, || {}),
                 SignalAction::Reload(signal) => {
                     // Before anything else: a service manager waits for the answer from now on.
-                    reloads.request(ReloadCause::Signal);
-                    reopen_log(log, signal, "the configuration is read again");
+                    reloads.announce();
+                    // After the log is open, so that what the reload logs is in the new file.
+                    let reloads = reloads.clone();
+                    let then = move || reloads.request(ReloadCause::Signal);
+                    reopen_log(log, signal, "the configuration is read again", then);
                 }
                 SignalAction::Stop(signal) => {
                     service.stopping();
@@ -185,20 +188,23 @@ fn create_pid_file(path: &Path) -> Result<PidFile, ExitError> {
 /// What a signal that only reopens the log does beside that.
 const NOTHING_ELSE: &str = "nothing else was done: SIGHUP also reads the configuration again";
 
-/// Reopens the log file, and logs it: in the new file, if it can be opened.
-fn reopen_log(log: &Log, signal: &'static str, rest: &'static str) {
+/// Reopens the log file, and logs it: in the new file, if it can be opened. Does `then` in any case.
+fn reopen_log(log: &Log, signal: &'static str, rest: &'static str, then: impl FnOnce() + Send + 'static) {
     let reopening = log.current().clone();
     // On a drive that hangs it takes its time, and a signal to stop must still be heard.
-    tokio::task::spawn_blocking(move || match reopening.reopen() {
-        Ok(Some(path)) => {
-            info!("{signal} received: the log file {} was reopened; {rest}", path.display())
+    tokio::task::spawn_blocking(move || {
+        match reopening.reopen() {
+            Ok(Some(path)) => {
+                info!("{signal} received: the log file {} was reopened; {rest}", path.display());
+            }
+            Ok(None) => {
+                info!("{signal} received: the log is no file, so there was nothing to reopen; {rest}");
+            }
+            Err(error) => {
+                error!("{signal} received, but the log stays where it was: {}; {rest}", chain(&error));
+            }
         }
-        Ok(None) => {
-            info!("{signal} received: the log is no file, so there was nothing to reopen; {rest}")
-        }
-        Err(error) => {
-            error!("{signal} received, but the log stays where it was: {}; {rest}", chain(&error))
-        }
+        then();
     });
 }
 

@@ -1,5 +1,6 @@
 //! The remedies for a text that cannot name roles. The language itself is `access_core`'s to know.
 
+use access_core::domain::look_alikes::LookAlike;
 use access_core::domain::role_pattern::{InvalidPattern, RolePattern};
 use access_core::domain::unseen::{Unseen, as_seen_strictly};
 
@@ -23,6 +24,17 @@ pub(super) fn role_pattern(
     key: &str,
     report: &mut Report,
 ) -> Option<RolePattern> {
+    if let Some(found) = LookAlike::first_in(text) {
+        let escape = format!(r"\x{{{:X}}}", u32::from(found.letter));
+        let is_expression = text.starts_with('^') && text.ends_with('$');
+        let name = if is_expression { text.to_owned() } else { RolePattern::literal(text) };
+        let pattern = (is_expression || !text.contains(['*', '?']))
+            .then(|| quote_whole(&name.replace(found.letter, &escape)))
+            .flatten()
+            .unwrap_or_else(|| format!("a regular expression with {escape} in it"));
+        let remedy = format!("write {}, or {pattern} if the role's name really has it", quote(&found.seen));
+        report.warn(Some(line), key, format!("{}: {found}", quote(text)), remedy);
+    }
     RolePattern::parse(text)
         .map_err(|problem| {
             let cause = match place {

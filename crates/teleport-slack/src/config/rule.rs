@@ -12,7 +12,7 @@ use super::raw::{Entry, Field, TableReader};
 use super::report::{Report, quote, quote_list};
 use super::role::{PatternPosition, role_pattern};
 use super::source::choice;
-use super::unseen::report_unseen;
+use super::unseen::{report_unseen, warn_of_look_alike};
 use super::users::MappingConfig;
 
 /// More approvals than this is a typo.
@@ -78,6 +78,7 @@ fn approver(
     if report_unseen(report, entry.line, &entry.key, &entry.value) {
         return None;
     }
+    warn_of_look_alike(report, entry.line, &entry.key, &entry.value);
     if is_user_group_id(&entry.value) {
         return Some(Approver::Group(entry.value.clone()));
     }

@@ -1,5 +1,6 @@
-//! Mistakes in characters that a reader does not see. `access_core` knows which those are.
+//! Mistakes in characters that a reader does not see, or takes for others. `access_core` knows which those are.
 
+use access_core::domain::look_alikes::LookAlike;
 use access_core::domain::unseen::{Unseen, as_seen};
 
 use super::report::{Report, quote, quote_whole};
@@ -9,6 +10,14 @@ pub(super) fn report_unseen(report: &mut Report, line: usize, key: &str, text: &
     let Some(unseen) = Unseen::in_text(text) else { return false };
     report.error(Some(line), key, format!("{}: {unseen}", quote(text)), write_as_seen(text, &as_seen(text)));
     true
+}
+
+/// Warns of a letter that looks like another, in a name that something compares.
+pub(super) fn warn_of_look_alike(report: &mut Report, line: usize, key: &str, name: &str) {
+    if let Some(found) = LookAlike::first_in(name) {
+        let remedy = format!("write {}, unless the name really has it", quote(&found.seen));
+        report.warn(Some(line), key, format!("{}: {found}", quote(name)), remedy);
+    }
 }
 
 /// What to write instead of a text that its reader takes for `seen`.

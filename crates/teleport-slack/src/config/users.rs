@@ -9,7 +9,7 @@ use super::names::{is_user_group_id, looks_like_user_id, user_name_problem};
 use super::raw::{Field, TableReader};
 use super::recipient::is_user_id;
 use super::report::{Report, quote};
-use super::unseen::report_unseen;
+use super::unseen::{report_unseen, warn_of_look_alike};
 
 /// The mappings that are configured.
 #[derive(Clone, Debug, Default)]
@@ -91,6 +91,7 @@ fn check_user_name(user: &str, line: usize, key: &str, report: &mut Report) {
     if report_unseen(report, line, key, user) {
         return;
     }
+    warn_of_look_alike(report, line, key, user);
     if let Some((cause, remedy)) = user_name_problem(user) {
         report.error(Some(line), key, format!("{}: {cause}", quote(user)), remedy);
     } else if is_user_group_id(user) || looks_like_user_id(user) {

@@ -18,6 +18,7 @@ use super::role::{PatternPosition, role_pattern};
 use super::schema;
 use super::source::{Source, choice, listen_addr, path_of};
 use super::token::{self, TokenKind};
+use super::unseen::warn_of_look_alike;
 use super::{Examined, Parts, SlackConfig};
 use access_core::domain::secret::Secret;
 
@@ -200,6 +201,7 @@ fn recipients(listed: Vec<Entry<String>>, report: &mut Report) -> Vec<Recipient>
                 report.warn(line, &entry.key, cause, "remove one of them");
             }
             Ok(recipient) => {
+                warn_of_look_alike(report, entry.line, &entry.key, &entry.value);
                 if looks_like_channel_name(&recipient) {
                     let cause = format!("{} is taken for a Slack id", quote(&entry.value));
                     let name = quote(&entry.value.to_lowercase());

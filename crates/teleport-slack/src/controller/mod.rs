@@ -275,8 +275,8 @@ impl Controller {
         completeness: Completeness,
         already_reported: &HashSet<RequestId>,
     ) {
-        let now = Instant::now();
-        let count = requests.len();
+        let (now, count) = (Instant::now(), requests.len());
+        let outages = self.reconciler.metrics.outages().clone();
         let mut before = HashMap::new();
         if completeness == Completeness::Complete {
             before = std::mem::take(&mut self.current);
@@ -296,16 +296,21 @@ impl Controller {
         requests.sort_by_key(|request| request.created);
         for (request, n) in requests.into_iter().zip(0..) {
             let id = request.id.clone();
-            before.remove(&id);
+            let is_known = |known: &Arc<Observation>| known.request == request;
+            if !before.remove(&id).as_ref().or(self.current.get(&id)).is_some_and(is_known) {
+                outages.waits_for_teleport(&id);
+            }
             self.removed.remove(&id);
             self.current.insert(id.clone(), Observation::now(request));
             self.queue.enqueue_at(id, now + Duration::from_nanos(n));
         }
         for (id, observation) in before {
+            outages.waits_for_teleport(&id);
             self.removed.insert(id.clone(), Observed::Unlisted(Some(observation)));
             self.queue.enqueue_at(id, now);
         }
         debug!(requests = count, ?completeness, "Listed the access requests");
+        outages.teleport_answers();
         if completeness == Completeness::Partial {
             return;
         }
@@ -348,7 +353,7 @@ impl Controller {
                     retry_state.pending_lookups = None;
                     self.queue.enqueue_at(id.clone(), Instant::now());
                 }
-                self.reconciler.metrics.pending_operations_changed(retry_state.pending_operations());
+                self.reconciler.metrics.operations_wait(&id, retry_state.pending_operations());
                 self.lag.record(&id, retry_state.is_lagging(), Instant::now());
                 self.stalled.record(&id, retry_state.is_stalled(), Instant::now());
                 if self.current.contains_key(&id) || !retry_state.is_empty() {

@@ -23,11 +23,13 @@ use tracing::{error, info, warn};
 use super::lookup_order::LookupOrder;
 use super::timings::ControllerTimings;
 use crate::config::slack_setting;
+use crate::observe::outages::Outages;
+use crate::observe::skew::Side;
 use crate::review::users::UserLookup;
 use access_core::policy::identity::SlackProfile;
 use slack_client::directory::{Directory, Priority};
 use slack_client::error::{Retry, SlackError};
-use teleport_client::error::TeleportError;
+use teleport_client::error::{ErrorKind, TeleportError};
 
 /// A recipient and their destination.
 pub(super) type ResolvedRecipient = (Recipient, ResolvedTo);
@@ -59,6 +61,8 @@ pub(super) struct RecipientLookup {
     pub(super) order: LookupOrder,
     /// Requests whose look-ups have results.
     updates: mpsc::Sender<RequestId>,
+    /// Whether the log says already that a side is away.
+    outages: Outages,
     /// The directory does not answer.
     backoff: Backoff,
     /// There is no such user.
@@ -109,10 +113,11 @@ impl RecipientLookup {
         directory: Directory,
         users: Option<Arc<UserLookup>>,
         news: mpsc::Sender<RequestId>,
+        outages: Outages,
         timings: &ControllerTimings,
     ) -> Self {
         let ControllerTimings { lookup: backoff, unresolved, .. } = *timings;
-        Self { directory, users, order: LookupOrder::default(), updates: news, backoff, unresolved }
+        Self { directory, users, order: LookupOrder::default(), updates: news, outages, backoff, unresolved }
     }
 
     /// The same with other links between users, or none.
@@ -259,6 +264,17 @@ impl LookupError {
                 Retry::Never | Retry::NeedsOperator => lookup.unresolved,
             },
             LookupErrorKind::Teleport(_) => backoff(),
+        }
+    }
+
+    /// Whether the log says already that the side is away.
+    pub(super) fn is_of_outage(&self, lookup: &RecipientLookup) -> bool {
+        match &self.kind {
+            LookupErrorKind::NoSuchUser | LookupErrorKind::Deactivated => false,
+            LookupErrorKind::Slack(error) => error.is_unavailable() && lookup.outages.is_logged(Side::Slack),
+            LookupErrorKind::Teleport(error) => {
+                error.kind() == ErrorKind::Retry && lookup.outages.is_logged(Side::Teleport)
+            }
         }
     }
 

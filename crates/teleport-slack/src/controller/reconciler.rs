@@ -31,7 +31,9 @@ use super::start_order::StartOrder;
 use super::timings::ControllerTimings;
 use crate::observe::log_once::SharedLogOnce;
 use crate::observe::metrics::{Metrics, ReconcileResult};
+use crate::observe::skew::Side;
 use access_core::domain::error_chain::seconds;
+use teleport_client::error::ErrorKind;
 
 /// A reconcile ends after this many passes although there is more to do, so that a request that keeps changing does not
 /// starve the others. It is queued again at once.
@@ -88,10 +90,13 @@ impl Reconciler {
             Arc::clone(&log_once),
             clock.clone(),
         );
+        let outages = metrics.outages().clone();
+        let recipient_lookup =
+            RecipientLookup::new(directory.clone(), users, lookup_updates, outages, timings);
         let planner = Planner {
             teleport: teleport.clone(),
             directory: directory.clone(),
-            recipient_lookup: RecipientLookup::new(directory.clone(), users, lookup_updates, timings),
+            recipient_lookup,
             rules,
             review: review.as_ref().map(|review| review.terms.clone()),
             cluster: context.cluster.clone(),
@@ -283,7 +288,10 @@ impl Reconciler {
         let delay = backoff.delay(failures, fastrand::u64(..));
         let retry_in_s = seconds(delay);
         let cause = access_core::domain::error_chain::chain(error);
-        if !self.planner.log_once.should_log(stage, &error.to_string()) {
+        self.metrics.outages().waits_for_teleport(id);
+        // The log says so of Teleport as a whole.
+        let is_away = error.kind() == ErrorKind::Retry && self.metrics.outages().is_logged(Side::Teleport);
+        if is_away || !self.planner.log_once.should_log(stage, &error.to_string()) {
             debug!(request = %id, retry_in_s, "{cause}");
         } else if is_refusal {
             error!(request = %id, retry_in_s, "{cause}");

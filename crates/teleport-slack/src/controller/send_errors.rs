@@ -14,6 +14,7 @@ use super::channel_queue::QueuedOperation;
 use super::retry_state::{Deferred, Effect};
 use super::sender::{SlackSender, TargetMessage, log_scope};
 use crate::config::slack_setting;
+use crate::observe::skew::Side;
 use slack_client::error::{Affects, Retry, SlackError};
 use slack_client::method::Method;
 
@@ -118,7 +119,10 @@ impl SlackSender {
     fn log_retry(&self, id: &RequestId, destination: &str, error: &SlackError, delay: Duration) {
         let retry_in_s = seconds(delay);
         let text = error.with_remedy(slack_setting);
+        // The log says so of Slack as a whole.
+        let is_away = error.is_unavailable() && self.metrics.outages().is_logged(Side::Slack);
         let is_news = error.was_sent()
+            && !is_away
             && self.log_once.should_log(&log_scope(error.method(), destination), &error.to_string());
         match error.retry() {
             _ if !is_news => debug!(request = %id, %destination, retry_in_s, "{text}"),

@@ -19,6 +19,7 @@ use super::retry_state::{Observation, Observed, RetryState};
 use super::settings::ReviewTerms;
 use super::timings::ControllerTimings;
 use crate::observe::log_once::SharedLogOnce;
+use crate::observe::outages::Outages;
 use crate::review::users::UserLookup;
 use crate::supervise::clock::Clock;
 use slack_client::directory::Directory;
@@ -116,7 +117,8 @@ fn planner(context: ViewContext, ended: mpsc::Sender<RequestId>) -> Planner {
     let ViewContext { teleport, directory, pong, recipients, review } = context;
     let users = review.as_ref().map(|review| Arc::clone(&review.users));
     let timings = ControllerTimings::default();
-    let recipient_lookup = RecipientLookup::new(directory.clone(), users, ended, &timings);
+    let recipient_lookup =
+        RecipientLookup::new(directory.clone(), users, ended, Outages::default(), &timings);
     let terms = |ReviewView { rules, setting, can_submit, users: _ }| ReviewTerms {
         rules,
         setting,

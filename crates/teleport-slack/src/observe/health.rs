@@ -181,6 +181,11 @@ impl Health {
         self.lock().reload.clone()
     }
 
+    /// How far the start got.
+    pub(super) fn stage(&self) -> Stage {
+        self.lock().stage
+    }
+
     pub(super) fn state(&self) -> State {
         self.lock().clone()
     }

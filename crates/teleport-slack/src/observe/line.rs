@@ -13,7 +13,7 @@ use tracing::field::{Field, Visit};
 
 use crate::config::LogFormat;
 use crate::supervise::journal;
-use access_core::domain::text;
+use access_core::domain::text::{self, truncate};
 
 /// A value is cut after this many characters; the whole of it is never needed to understand a line.
 const MAX_VALUE_CHARS: usize = 2000;
@@ -70,7 +70,7 @@ impl Fields {
 
 impl Visit for Fields {
     fn record_str(&mut self, field: &Field, value: &str) {
-        self.set(field, Value::String(truncate(value)));
+        self.set(field, Value::String(truncate(value, MAX_VALUE_CHARS)));
     }
 
     fn record_bool(&mut self, field: &Field, value: bool) {
@@ -97,18 +97,11 @@ impl Visit for Fields {
             let _ = write!(text, ": {error}");
             cause = error.source();
         }
-        self.set(field, Value::String(truncate(&text)));
+        self.set(field, Value::String(truncate(&text, MAX_VALUE_CHARS)));
     }
 
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        self.set(field, Value::String(truncate(&format!("{value:?}"))));
-    }
-}
-
-fn truncate(text: &str) -> String {
-    match text.char_indices().nth(MAX_VALUE_CHARS) {
-        Some((end, _)) => format!("{}…", text.split_at(end).0),
-        None => text.to_owned(),
+        self.set(field, Value::String(truncate(&format!("{value:?}"), MAX_VALUE_CHARS)));
     }
 }
 

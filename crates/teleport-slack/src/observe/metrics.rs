@@ -10,6 +10,8 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use access_core::domain::ids::RequestId;
+use access_core::domain::outage::OutageTimings;
 use access_core::domain::skew::Offset;
 use jiff::Timestamp;
 use prometheus_client::encoding::text::{encode, encode_registry};
@@ -18,15 +20,16 @@ use prometheus_client::registry::Registry;
 use tokio::time::Instant;
 
 use super::health::{DEFAULT_UNREADY_AFTER, Health, Sockets, Stage, StreamState};
+use super::outages::Outages;
 use super::skew::Side;
-use crate::config::Config;
+use crate::config::{Config, slack_setting};
 use computed::notification_delay;
 use labels::{IN_DOUBT, slack_result};
 use names::Counters;
 use slack_client::error::{Retry, SlackError};
 use slack_client::method::Method;
 use slack_client::observer::Observer as SlackObserver;
-use teleport_client::error::{Call, CallResult, TeleportError};
+use teleport_client::error::{Call, CallResult, ErrorKind, TeleportError};
 use teleport_client::observer::{List, Observer as TeleportObserver};
 use teleport_client::visibility::{Visibility, describe_visibility};
 
@@ -51,27 +54,29 @@ pub struct Metrics {
     registry: Arc<Registry>,
     counters: Counters,
     health: Health,
+    outages: Outages,
 }
 
 impl Metrics {
     /// Nothing counted yet, without deciding in Slack.
     pub fn new() -> Self {
-        Self::with_scope(Scope::default(), DEFAULT_UNREADY_AFTER)
+        Self::with_scope(Scope::default(), DEFAULT_UNREADY_AFTER, OutageTimings::default())
     }
 
     /// Nothing counted yet. `unready_after`: as for [`DEFAULT_UNREADY_AFTER`].
-    pub fn with_scope(scope: Scope, unready_after: Duration) -> Self {
+    pub fn with_scope(scope: Scope, unready_after: Duration, outage: OutageTimings) -> Self {
         let (health, counters) = (Health::new(unready_after), Counters::new(scope));
         if scope.is_socket_mode() {
             health.update(|state| state.sockets = Some(Sockets::default()));
         }
         let registry = Arc::new(counters.registry(&health));
-        Self { process: Arc::new(names::process_registry()), registry, counters, health }
+        let process = Arc::new(names::process_registry());
+        Self { process, registry, counters, health, outages: Outages::new(outage) }
     }
 
     /// Nothing counted yet, and nothing that this configuration cannot have. `unready_after`: as for [`DEFAULT_UNREADY_AFTER`].
-    pub fn of(config: &Config, unready_after: Duration) -> Self {
-        Self::with_scope(config.review.as_ref().into(), unready_after)
+    pub fn of(config: &Config, unready_after: Duration, outage: OutageTimings) -> Self {
+        Self::with_scope(config.review.as_ref().into(), unready_after, outage)
     }
 
     /// Another configuration is in use. Series of the one before stay.
@@ -86,6 +91,11 @@ impl Metrics {
     /// The state of the daemon, which decides whether it is ready.
     pub fn health(&self) -> &Health {
         &self.health
+    }
+
+    /// What the log says while a side is away.
+    pub(crate) fn outages(&self) -> &Outages {
+        &self.outages
     }
 
     /// All of it as text.
@@ -169,6 +179,12 @@ impl Metrics {
         self.counters.pending_operations.inc_by(change);
     }
 
+    /// So many operations of this request wait for a retry or for their turn.
+    pub fn operations_wait(&self, id: &RequestId, count: i64) {
+        self.pending_operations_changed(count);
+        self.outages.waits_for_slack(id, usize::try_from(count).unwrap_or(0));
+    }
+
     /// How many operations wait.
     pub(super) fn pending_operations(&self) -> i64 {
         self.counters.pending_operations.get()
@@ -222,7 +238,8 @@ impl TeleportObserver for Metrics {
         self.health.update(|state| state.last_event = Some(Instant::now()));
     }
 
-    fn watch_lost(&self) {
+    fn watch_lost(&self, error: &TeleportError) {
+        self.outages.teleport_fails(error.to_string(), error.kind() == ErrorKind::Unauthorized);
         self.health.update(|state| {
             if state.watch == StreamState::Open {
                 state.watch = StreamState::Lost(Instant::now());
@@ -246,6 +263,7 @@ impl TeleportObserver for Metrics {
                 let since = state.list_failing.as_ref().map_or_else(Instant::now, |(since, _)| *since);
                 state.list_failing = Some((since, error.to_string()));
             });
+            self.outages.teleport_fails(error.to_string(), error.kind() == ErrorKind::Unauthorized);
         }
     }
 
@@ -264,6 +282,14 @@ impl TeleportObserver for Metrics {
 
 impl SlackObserver for Metrics {
     fn call_ended(&self, method: Method, result: Result<(), &SlackError>, took: Duration) {
+        match result {
+            // Until both sides have answered, the start says what it waits for.
+            Err(error) if error.is_unavailable() && self.health.stage() >= Stage::List => {
+                self.outages.slack_fails(error.with_remedy(slack_setting).to_string(), took);
+            }
+            Err(error) if error.is_unavailable() => {}
+            Ok(()) | Err(_) => self.outages.slack_answers(),
+        }
         let result = match result {
             Err(error) if error.is_ambiguous() => IN_DOUBT,
             result => slack_result(result.map_err(SlackError::retry)),

@@ -2,7 +2,7 @@
 //!
 //! `logs.rs` sets logging up, `log_level.rs` says which lines there are, `line.rs` is the form of a line, and `sink.rs` writes lines without ever making the code that
 //! logs wait. `metrics.rs` counts, `health.rs` holds the state of the daemon, `reload_state.rs` that of its configuration; `http` serves
-//! them. `file_watch.rs` notices files that changed.
+//! them. `file_watch.rs` notices files that changed. `outages.rs` logs that a side is away.
 
 pub mod file_watch;
 pub mod health;
@@ -15,6 +15,7 @@ pub mod skew;
 mod current_log;
 mod line;
 mod log_file;
+pub(crate) mod outages;
 mod log_level;
 mod logs;
 mod sink;

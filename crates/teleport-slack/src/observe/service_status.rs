@@ -257,7 +257,7 @@ mod tests {
         assert_eq!(received.len(), 15, "{received:?}");
         bed.connect();
         assert_eq!(bed.tick(), ["STATUS=watching, 0 open, 0 waiting"]);
-        bed.metrics.watch_lost();
+        bed.metrics.watch_lost(&teleport_client::error::TeleportError::WatchEnded);
         assert_eq!(bed.tick(), ["STATUS=opening the watch on Teleport again, 0 open, 0 waiting"]);
     }
 

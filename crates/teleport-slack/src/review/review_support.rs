@@ -120,7 +120,7 @@ impl ReviewSupport {
 
     /// Logs, from the start on, that Teleport will refuse every decision without a second factor. Does not end.
     pub async fn mind_second_factor(&self) {
-        let mut renewed = self.teleport.identity_renewals();
+        let mut renewed = self.teleport.connection_renewals();
         let mut known = SecondFactor::NotAsked;
         loop {
             let can_decide = match self.setting {

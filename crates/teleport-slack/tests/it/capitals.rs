@@ -33,9 +33,7 @@ async fn new_bed(verbs: &[&str]) -> TestBed {
 fn an_address_in_other_capitals_gets_the_true_name() {
     run_in_process(async {
         let bed = new_bed(&["list", "read"]).await;
-        let daemon = bed.start_with_review(Transport::Http, EMAIL_MATCH).await;
-        let id = bed.create_request();
-        let message = bed.until_clickable(&daemon, "C0TEAM", &id).await;
+        let (daemon, id, message) = bed.start_with_buttons(Transport::Http, EMAIL_MATCH).await;
         assert_eq!(bed.press_for_reply(&daemon, "U0CAROL", &message, "approve").await, CAPITALS_REPLY);
         bed.assert_untouched(&daemon, &id);
         bed.stop_and_check_secrets(daemon).await;
@@ -47,9 +45,7 @@ fn ignore_email_case_accepts_other_capitals_if_one_user_matches() {
     run_in_process(async {
         let bed = new_bed(&["list", "read"]).await;
         let review = EMAIL_MATCH.replace("mode =", "ignore_email_case = true\nmode =");
-        let daemon = bed.start_with_review(Transport::Http, &review).await;
-        let id = bed.create_request();
-        let message = bed.until_clickable(&daemon, "C0TEAM", &id).await;
+        let (daemon, _, message) = bed.start_with_buttons(Transport::Http, &review).await;
         assert_eq!(
             bed.press_for_reply(&daemon, "U0CAROL", &message, "approve").await,
             "The request is approved."
@@ -79,9 +75,7 @@ fn ignore_email_case_without_the_list_right_explains_capitals() {
         for verbs in [&["read"][..], &[]] {
             let bed = new_bed(verbs).await;
             let review = EMAIL_MATCH.replace("mode =", "ignore_email_case = true\nmode =");
-            let daemon = bed.start_with_review(Transport::Http, &review).await;
-            let id = bed.create_request();
-            let message = bed.until_clickable(&daemon, "C0TEAM", &id).await;
+            let (daemon, id, message) = bed.start_with_buttons(Transport::Http, &review).await;
             let reply = bed.press_for_reply(&daemon, "U0CAROL", &message, "approve").await;
             assert!(reply.contains("capitals count"), "{reply}");
             bed.assert_untouched(&daemon, &id);
@@ -97,9 +91,7 @@ fn tables_rules_and_suggestions_in_other_capitals_are_explained() {
         // The table writes carol with other capitals than Teleport.
         let table = "mode = \"resolver\"\n[review.users]\nU0CAROL = \"carol@example.com\"\nU0BOB = \"Bob@example.com\"\n\
                      [[review.rule]]\nroles = \"*\"\napprovers = [\"carol@example.com\"]";
-        let daemon = bed.start_with_review(Transport::Http, table).await;
-        let id = bed.create_request();
-        let message = bed.until_clickable(&daemon, "C0TEAM", &id).await;
+        let (daemon, id, message) = bed.start_with_buttons(Transport::Http, table).await;
         assert_eq!(bed.press_for_reply(&daemon, "U0CAROL", &message, "approve").await, CAPITALS_REPLY);
         bed.assert_untouched(&daemon, &id);
         bed.stop_and_check_secrets(daemon).await;
@@ -122,9 +114,7 @@ fn tables_rules_and_suggestions_in_other_capitals_are_explained() {
         // A rule in other capitals, which the trait's link makes possible.
         let rule = "mode = \"resolver\"\nslack_user_id_trait = \"slack_uid\"\n[review.users]\nU0BOB = \"bob@example.com\"\n\
                     [[review.rule]]\nroles = \"*\"\napprovers = [\"Bob@Example.com\"]";
-        let daemon = bed.start_with_review(Transport::Http, rule).await;
-        let id = bed.create_request();
-        let message = bed.until_clickable(&daemon, "C0TEAM", &id).await;
+        let (daemon, id, message) = bed.start_with_buttons(Transport::Http, rule).await;
         assert_eq!(
             bed.press_for_reply(&daemon, "U0BOB", &message, "approve").await,
             "The rule for role “dba” names “Bob@Example.com”, but you are “bob@example.com” in Teleport: capitals count, so \

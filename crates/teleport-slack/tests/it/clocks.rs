@@ -96,9 +96,7 @@ fn a_clock_that_runs_ahead_delays_no_message_and_expires_none() {
 fn clicks_count_even_if_the_daemons_clock_says_expired() {
     run_in_process(async {
         let bed = bed_ahead_by(-THREE_HOURS).await;
-        let daemon = bed.start_with_review(Transport::Socket, ANY_OF_THREE).await;
-        let id = bed.create_request();
-        let message = bed.until_clickable(&daemon, "C0TEAM", &id).await;
+        let (daemon, id, message) = bed.start_with_buttons(Transport::Socket, ANY_OF_THREE).await;
         let reply = bed.press_for_reply(&daemon, "U0BOB", &message, "approve").await;
         assert_eq!(reply, "The request is approved.", "{}", daemon.log_tail());
         assert_eq!(bed.teleport.request(&id).unwrap().state, RequestState::Approved);

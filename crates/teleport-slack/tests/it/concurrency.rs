@@ -261,9 +261,7 @@ async fn pending_with_reviews(review: &str) -> (TestBed, Daemon, String, Message
     role.allow.submit_for_users = vec![BOB.to_owned(), DAVE.to_owned()];
     options.fixture.role_mut("requester").unwrap().allow.request.thresholds = vec![two_approvals()];
     let bed = TestBed::with_options(options, full_workspace()).await;
-    let daemon = bed.start_with_review(Transport::Http, review).await;
-    let id = bed.create_request();
-    let message = bed.until_clickable(&daemon, "C0TEAM", &id).await;
+    let (daemon, id, message) = bed.start_with_buttons(Transport::Http, review).await;
     (bed, daemon, id, message)
 }
 

@@ -83,9 +83,7 @@ fn a_decision_made_in_teleport_while_the_state_is_set_is_reported() {
         let mut options = v18_options();
         options.fixture.role_mut(PLUGIN_USER).unwrap().allow.rules.push(may_update());
         let bed = TestBed::with_options(options, full_workspace()).await;
-        let daemon = bed.start_with_review(Transport::Http, ANY_OF_THREE).await;
-        let id = bed.create_request();
-        let message = bed.until_clickable(&daemon, "C0TEAM", &id).await;
+        let (daemon, id, message) = bed.start_with_buttons(Transport::Http, ANY_OF_THREE).await;
         // Newer servers refuse to overturn a decision.
         let method = Method::SetAccessRequestState;
         let text =
@@ -142,9 +140,7 @@ fn a_decision_that_the_daemon_may_not_apply_is_reported() {
         let bed = TestBed::with_review().await;
         // The setup lacks one permission of the role.
         bed.sign_as(PLUGIN_USER);
-        let daemon = bed.start_with_review(Transport::Http, ANY_OF_THREE).await;
-        let id = bed.create_request();
-        let message = bed.until_clickable(&daemon, "C0TEAM", &id).await;
+        let (daemon, id, message) = bed.start_with_buttons(Transport::Http, ANY_OF_THREE).await;
         assert_eq!(
             bed.press_for_reply(&daemon, "U0BOB", &message, "approve").await,
             "Your approval is recorded, but Teleport does not let me carry it out; an administrator must allow it, or decide the request in Teleport."

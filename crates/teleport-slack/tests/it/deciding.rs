@@ -313,9 +313,7 @@ fn auto_mode_submits_reviews_if_teleport_takes_them() {
     run_in_process(async {
         let bed = TestBed::with_options(v18_options(), full_workspace()).await;
         let review = "mode = \"auto\"\nslack_user_id_trait = \"slack_uid\"\n[review.users]\nU0ALICE = \"alice@example.com\"";
-        let daemon = bed.start_with_review(Transport::Socket, review).await;
-        let id = bed.create_request();
-        let message = bed.until_clickable(&daemon, "C0TEAM", &id).await;
+        let (daemon, id, message) = bed.start_with_buttons(Transport::Socket, review).await;
         let own = bed.press_for_reply(&daemon, "U0ALICE", &message, "approve").await;
         assert_eq!(own, "This is your own request; somebody else must decide it.");
         bed.assert_untouched(&daemon, &id);
@@ -339,9 +337,7 @@ fn teleport_refuses_a_reviewer_without_the_right() {
         let bed = TestBed::with_options(v18_options(), full_workspace()).await;
         let review =
             "mode = \"auto\"\n[review.users]\nU0BOB = \"bob@example.com\"\nU0CAROL = \"carol@example.com\"";
-        let daemon = bed.start_with_review(Transport::Http, review).await;
-        let id = bed.create_request();
-        let message = bed.until_clickable(&daemon, "C0TEAM", &id).await;
+        let (daemon, id, message) = bed.start_with_buttons(Transport::Http, review).await;
         let refused = bed.press_for_reply(&daemon, "U0CAROL", &message, "approve").await;
         assert_eq!(refused, "Teleport does not let you review this request; nothing was changed.");
         bed.assert_untouched(&daemon, &id);

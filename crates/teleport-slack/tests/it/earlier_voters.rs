@@ -86,9 +86,7 @@ fn a_deciding_click_reads_each_voter_once() {
         );
         let bed = TestBed::with_options(Options::golden(), workspace).await;
         bed.sign_as(PLUGIN_RW);
-        let daemon = bed.start_with_review(Transport::Http, &review).await;
-        let id = bed.create_request();
-        let message = bed.until_clickable(&daemon, "C0TEAM", &id).await;
+        let (daemon, id, message) = bed.start_with_buttons(Transport::Http, &review).await;
         let (last, earlier) = voters.split_last().unwrap();
         for (account, _) in earlier {
             bed.press_for_reply(&daemon, account, &message, "approve").await;

@@ -43,9 +43,7 @@ async fn pending(installed: bool, transport: Transport) -> (TestBed, Daemon, Str
         .add_group("S0OPS", "ops", &["W0DAVE"]);
     let bed = TestBed::with_options(Options::golden(), workspace).await;
     bed.sign_as(PLUGIN_RW);
-    let daemon = bed.start_with_review(transport, REVIEW).await;
-    let id = bed.create_request();
-    let message = bed.until_clickable(&daemon, "C0TEAM", &id).await;
+    let (daemon, id, message) = bed.start_with_buttons(transport, REVIEW).await;
     (bed, daemon, id, message)
 }
 
@@ -108,9 +106,7 @@ fn a_user_of_a_sister_team_decides_in_a_shared_channel() {
         run_in_process(async move {
             let bed = TestBed::with_options(Options::golden(), organization_with_sister(false)).await;
             bed.sign_as(PLUGIN_RW);
-            let daemon = bed.start_with_review(transport, SUE_APPROVER_CONFIG).await;
-            let id = bed.create_request();
-            let message = bed.until_clickable(&daemon, "C0TEAM", &id).await;
+            let (daemon, id, message) = bed.start_with_buttons(transport, SUE_APPROVER_CONFIG).await;
             let view = opened_modal(&daemon, &bed.press("W0SUE", &message, "approve").await).await;
             let submitted =
                 bed.slack.submit_view("W0SUE", &view.id, &[("reason", "as agreed")]).await.unwrap();
@@ -134,9 +130,7 @@ fn a_modal_of_another_installation_decides_nothing() {
         run_in_process(async move {
             let bed = TestBed::with_options(Options::golden(), organization_with_sister(false)).await;
             bed.sign_as(PLUGIN_RW);
-            let daemon = bed.start_with_review(transport, SUE_APPROVER_CONFIG).await;
-            let id = bed.create_request();
-            let message = bed.until_clickable(&daemon, "C0TEAM", &id).await;
+            let (daemon, id, message) = bed.start_with_buttons(transport, SUE_APPROVER_CONFIG).await;
             for (alteration, sentence) in [
                 (Alteration::set("/view/app_installed_team_id", json!("T0SISTER")), OTHER_INSTALLATION_REPLY),
                 (Alteration::set("/view/app_installed_team_id", json!(null)), OTHER_INSTALLATION_REPLY),

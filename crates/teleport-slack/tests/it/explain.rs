@@ -277,9 +277,7 @@ fn a_vote_whose_account_was_deactivated_counts_no_more() {
     run_test(async {
         let bed = TestBed::with_review().await;
         let review = ANY_OF_THREE.replace("\"off\"", "\"off\"\napprovals = 2");
-        let daemon = bed.start_with_review(Transport::Socket, &review).await;
-        let id = bed.create_request();
-        let message = bed.until_clickable(&daemon, "C0TEAM", &id).await;
+        let (daemon, id, message) = bed.start_with_buttons(Transport::Socket, &review).await;
         bed.press("U0BOB", &message, "approve").await;
         bed.until_recorded(&daemon, &id, |record| record.contains_key("x_votes")).await;
         daemon.stop().await;

@@ -12,7 +12,7 @@ use crate::harness::*;
 
 /// Leaves what the Go plugin 7.1.3 leaves after it posted about a request: a message like its own, and a record
 /// with the keys of the captured one.
-async fn go_plugin_posts(bed: &TestBed, id: &str) -> (String, String) {
+pub(crate) async fn go_plugin_posts(bed: &TestBed, id: &str) -> (String, String) {
     let path = format!(
         "{}/../../vectors/go-plugin-7.1.3/created-no-reason.slack-calls.json",
         env!("CARGO_MANIFEST_DIR")
@@ -31,7 +31,7 @@ async fn go_plugin_posts(bed: &TestBed, id: &str) -> (String, String) {
     ("C0TEAM".to_owned(), ts)
 }
 
-fn write_record(bed: &TestBed, id: &str, record: &[(&str, String)]) {
+pub(crate) fn write_record(bed: &TestBed, id: &str, record: &[(&str, String)]) {
     let entry: BTreeMap<_, _> =
         record.iter().map(|(k, v)| (k.as_bytes().to_vec(), v.clone().into_bytes())).collect();
     bed.teleport.set_plugin_data(id, "slack", entry).unwrap();

@@ -182,9 +182,7 @@ fn no_second_factor_is_logged_if_none_is_required() {
         {
             let bed = bed_with_second_factor(ServerVersion::V15, factor, false).await;
             sign_with(&bed, signer);
-            let daemon = bed.start_with_review(Transport::Http, ANY_OF_THREE).await;
-            let id = bed.create_request();
-            let message = bed.until_clickable(&daemon, "C0TEAM", &id).await;
+            let (daemon, id, message) = bed.start_with_buttons(Transport::Http, ANY_OF_THREE).await;
             bed.assert_bob_can_approve(&daemon, &message, &id).await;
             let log = daemon.stop().await;
             assert!(!log.contains("second factor"), "{log}");
@@ -195,10 +193,7 @@ fn no_second_factor_is_logged_if_none_is_required() {
 #[test]
 fn a_missing_scope_is_shown_to_each_user_and_logged_once() {
     run_in_process(async {
-        let bed = TestBed::with_review().await;
-        let daemon = bed.start_with_review(Transport::Http, ANY_OF_THREE).await;
-        let id = bed.create_request();
-        let message = bed.until_clickable(&daemon, "C0TEAM", &id).await;
+        let (bed, daemon, id, message) = start_with_pending(Transport::Http, ANY_OF_THREE).await;
         bed.slack.remove_scope("users:read");
         let expected = "The Slack app lacks the scope users:read, so Slack does not tell me who may decide, and nothing was decided; an administrator must add it to the app and install the app again.";
         for user in ["U0BOB", "U0DAVE"] {
@@ -225,9 +220,8 @@ fn a_missing_user_group_scope_is_shown_to_each_user() {
         bed.sign_as(PLUGIN_RW);
         let group = r#"approvers = ["S0DBA0001"]"#;
         let named = r#"approvers = ["bob@example.com", "dave@example.com", "alice@example.com"]"#;
-        let daemon = bed.start_with_review(Transport::Http, &ANY_OF_THREE.replace(named, group)).await;
-        let id = bed.create_request();
-        let message = bed.until_clickable(&daemon, "C0TEAM", &id).await;
+        let (daemon, id, message) =
+            bed.start_with_buttons(Transport::Http, &ANY_OF_THREE.replace(named, group)).await;
         bed.slack.remove_scope("usergroups:read");
         for _ in 0..2 {
             let reply = bed.press_for_reply(&daemon, "U0BOB", &message, "approve").await;
@@ -262,9 +256,7 @@ fn no_reason_is_asked_for_where_no_user_can_decide() {
     run_in_process(async {
         let bed = TestBed::with_review().await;
         let review = with_reason_policy("required");
-        let daemon = bed.start_with_review(Transport::Http, &review).await;
-        let id = bed.create_request();
-        let message = bed.until_clickable(&daemon, "C0TEAM", &id).await;
+        let (daemon, id, message) = bed.start_with_buttons(Transport::Http, &review).await;
         daemon.stop().await;
         // Under the rules a press would open the form for the reason; in this mode Teleport 6.2.1 takes no reviews.
         let daemon = bed.start_with_review(Transport::Http, &review.replace("resolver", "reviewer")).await;

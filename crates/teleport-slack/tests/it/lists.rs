@@ -262,9 +262,7 @@ async fn assert_nothing_redrawn_from_a_lagging_list(version: ServerVersion) {
     let options = Options { list_lag: Duration::ZERO, ..Options::new(version, Fixture::golden()) };
     let bed = TestBed::with_options(options, full_workspace()).await;
     bed.sign_as(PLUGIN_RW);
-    let daemon = bed.start_with_review(Transport::Http, ANY_OF_THREE).await;
-    let id = bed.create_request();
-    let message = bed.until_clickable(&daemon, "C0TEAM", &id).await;
+    let (daemon, id, message) = bed.start_with_buttons(Transport::Http, ANY_OF_THREE).await;
     // From here on lists and watches show nothing new; by its id a request shows it at once.
     bed.teleport.set_list_lag(Duration::from_secs(3_600));
     bed.assert_bob_can_approve(&daemon, &message, &id).await;

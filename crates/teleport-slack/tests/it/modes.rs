@@ -35,9 +35,7 @@ async fn v18_bed(for_users: &[&str]) -> TestBed {
 }
 
 async fn pending(bed: &TestBed, review: &str) -> (Daemon, String, MessageView) {
-    let daemon = bed.start_with_review(Transport::Http, review).await;
-    let id = bed.create_request();
-    let message = bed.until_clickable(&daemon, "C0TEAM", &id).await;
+    let (daemon, id, message) = bed.start_with_buttons(Transport::Http, review).await;
     (daemon, id, message)
 }
 

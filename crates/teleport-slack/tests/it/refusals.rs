@@ -124,9 +124,7 @@ fn an_unknown_review_lets_no_user_decide_twice() {
         options.fixture.role_mut("requester").unwrap().allow.request.thresholds = vec![two_approvals()];
         let bed = TestBed::with_options(options, full_workspace()).await;
         bed.sign_as(PLUGIN_RW);
-        let daemon = bed.start_with_review(Transport::Http, ANY_OF_THREE).await;
-        let id = bed.create_request();
-        let message = bed.until_clickable(&daemon, "C0TEAM", &id).await;
+        let (daemon, id, message) = bed.start_with_buttons(Transport::Http, ANY_OF_THREE).await;
         bed.teleport.set_raw(&id, Raw { proposed: Some(5), ..Raw::default() });
         bed.teleport.review(BOB, &id, Decision::Approve, "").unwrap();
         let reply = bed.press_for_reply(&daemon, "U0BOB", &message, "approve").await;
@@ -254,9 +252,7 @@ fn contradictory_or_dangling_user_mappings_are_refused() {
         let review = format!(
             "{BY_TRAIT}\n[review.users]\nU0BOB = \"david@example.com\"\nU0CAROL = \"carol@example.com\""
         );
-        let daemon = bed.start_with_review(Transport::Http, &review).await;
-        let id = bed.create_request();
-        let message = bed.until_clickable(&daemon, "C0TEAM", &id).await;
+        let (daemon, id, message) = bed.start_with_buttons(Transport::Http, &review).await;
         assert_eq!(
             bed.press_for_reply(&daemon, "U0BOB", &message, "approve").await,
             "Your Slack account does not lead to exactly one Teleport user (bob@example.com, david@example.com); an administrator must correct the links."
@@ -278,9 +274,7 @@ fn without_the_right_to_read_users_the_trait_finds_no_user() {
             .replace("mode = \"resolver\"", "mode = \"resolver\"\nslack_user_id_trait = \"slack_uid\"");
         let review = review.replace("U0DAVE = \"dave@example.com\"", "");
         // The plugin's role may read requests but not users.
-        let daemon = bed.start_with_review(Transport::Http, &review).await;
-        let id = bed.create_request();
-        let message = bed.until_clickable(&daemon, "C0TEAM", &id).await;
+        let (daemon, id, message) = bed.start_with_buttons(Transport::Http, &review).await;
         // Users in the table are refused too: the trait may say that the account is the requester's.
         for account in ["U0DAVE", "U0DAVE", "U0BOB"] {
             assert_eq!(
@@ -323,9 +317,7 @@ fn removing_the_right_to_read_users_lets_no_requester_decide() {
             set_slack_trait(fixture, ALICE, "U0BOB");
             allow_users(fixture, true);
         });
-        let daemon = bed.start_with_review(Transport::Http, &both).await;
-        let id = bed.create_request();
-        let message = bed.until_clickable(&daemon, "C0TEAM", &id).await;
+        let (daemon, id, message) = bed.start_with_buttons(Transport::Http, &both).await;
         let two = bed.press_for_reply(&daemon, "U0BOB", &message, "approve").await;
         assert!(two.contains("(alice@example.com, bob@example.com)"), "{two}");
         bed.teleport.edit_fixture(|fixture| allow_users(fixture, false));
@@ -339,10 +331,7 @@ fn removing_the_right_to_read_users_lets_no_requester_decide() {
 #[test]
 fn an_unknown_refusal_is_no_missing_permission_and_decides_nothing() {
     run_in_process(async {
-        let bed = TestBed::with_review().await;
-        let daemon = bed.start_with_review(Transport::Http, ANY_OF_THREE).await;
-        let id = bed.create_request();
-        let message = bed.until_clickable(&daemon, "C0TEAM", &id).await;
+        let (bed, daemon, id, message) = start_with_pending(Transport::Http, ANY_OF_THREE).await;
         let words = format!("<!channel> the moon\nis full {}", "o".repeat(10_000));
         let no = Fault::Error(RpcError::new(Code::PermissionDenied, &words));
         for method in [Method::GetUser, Method::GetUsers] {
@@ -419,9 +408,7 @@ fn an_expired_teleport_user_is_refused() {
         // The daemon reads two users for bob: the mapped one, and the one named like bob's address.
         bed.slack.put_user(SlackUser::member("U0BOB", "bob").email("robert@example.com"));
         let review = ANY_OF_THREE.replace("mode =", "allow_email_username_match = true\nmode =");
-        let daemon = bed.start_with_review(Transport::Http, &review).await;
-        let id = bed.create_request();
-        let message = bed.until_clickable(&daemon, "C0TEAM", &id).await;
+        let (daemon, id, message) = bed.start_with_buttons(Transport::Http, &review).await;
         // Bob's user exists when it is read, and expires before the other one is read.
         let faults = bed.teleport.faults();
         faults.inject(Method::GetUser, Fault::Delay(Duration::ZERO), Repeat::Next(1));
@@ -446,10 +433,8 @@ fn an_expired_teleport_user_is_refused() {
 #[test]
 fn a_modal_that_opens_too_late_is_refused() {
     run_in_process(async {
-        let bed = TestBed::with_review().await;
-        let daemon = bed.start_with_review(Transport::Http, &with_reason_policy("required")).await;
-        let id = bed.create_request();
-        let message = bed.until_clickable(&daemon, "C0TEAM", &id).await;
+        let (bed, daemon, id, message) =
+            start_with_pending(Transport::Http, &with_reason_policy("required")).await;
         let expired = slack::Fault::Error("expired_trigger_id".to_owned());
         bed.slack.faults().add(slack::FaultRule::new("views.open", expired));
         assert_eq!(

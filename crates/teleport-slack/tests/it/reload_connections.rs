@@ -1,5 +1,10 @@
 //! What a reload once left to a restart: the log, and the addresses of both sides.
 
+use access_sim::slack::{self, SlackSim};
+use access_sim::tcp_proxy::TcpProxy;
+use access_sim::teleport;
+
+use crate::harness::deciding::*;
 use crate::harness::*;
 
 const TEAM: &str = r#"recipients = ["C0TEAM"]"#;
@@ -93,5 +98,125 @@ fn a_signal_that_reopens_the_log_and_a_reload_that_moves_it_agree() {
         until_file_holds(&bed, &daemon, "second.log", REFUSED).await;
         daemon.stop().await;
         assert!(!std::fs::read_to_string(&first).unwrap().contains(REFUSED));
+    });
+}
+
+/// Writes another configuration, sends SIGHUP, and waits until it is in use.
+async fn reload(bed: &TestBed, daemon: &Daemon, config: &str) {
+    let before = daemon.times_logged(IN_USE);
+    bed.write_config(config);
+    daemon.signal("HUP");
+    bed.until(daemon, IN_USE, || (daemon.times_logged(IN_USE) > before).then_some(())).await;
+}
+
+#[test]
+fn the_watch_and_all_calls_move_to_another_address_of_teleport() {
+    run_in_process(async {
+        let bed = TestBed::with_review().await;
+        let old = TcpProxy::start(bed.teleport.addr()).await.unwrap();
+        let direct = bed.review_config(Transport::Socket, ANY_OF_THREE);
+        let (addr, through_old) = (bed.teleport.addr().to_string(), old.addr().to_string());
+        bed.slack.set_socket_mode(true);
+        let daemon = bed.launch_with_review(&direct.replace(&addr, &through_old));
+        bed.until_logged(&daemon, "Ready").await;
+        let first = bed.create_request();
+        let message = bed.until_clickable(&daemon, "C0TEAM", &first).await;
+        reload(&bed, &daemon, &direct).await;
+        let is_moved = || (daemon.times_logged("Watcher connected") == 2).then_some(());
+        bed.until(&daemon, "the watch at the new address", is_moved).await;
+        old.cut().await;
+        let second = bed.create_request();
+        bed.until_status(&daemon, "C0TEAM", &second, "⏳ PENDING").await;
+        bed.assert_bob_can_approve(&daemon, &message, &first).await;
+        for (id, status) in [(&first, "✅ APPROVED"), (&second, "⏳ PENDING")] {
+            for destination in ["C0TEAM", "U0BOB"] {
+                bed.until_status(&daemon, destination, id, status).await;
+            }
+        }
+        assert_eq!(daemon.times_logged("Watcher connected"), 2, "{}", daemon.log());
+        daemon.stop().await;
+    });
+}
+
+#[test]
+fn another_cluster_and_an_address_that_does_not_answer_are_refused() {
+    run_in_process(async {
+        let bed = TestBed::new().await;
+        let mut options = teleport::Options::golden();
+        options.fixture.cluster = "two.example.com".to_owned();
+        let other = TestBed::with_options(options, workspace()).await;
+        let daemon = bed.start(TEAM).await;
+        let config = bed.config(TEAM);
+        let addr = bed.teleport.addr().to_string();
+        bed.write_config(&config.replace(&addr, "127.0.0.1:1"));
+        daemon.signal("HUP");
+        let line = bed.until_logged(&daemon, "teleport.addr = 127.0.0.1:1 is not used").await;
+        assert!(line.contains(REFUSED) && line.contains("refused; is the auth server running"), "{line}");
+        let mut elsewhere = config.replace(&addr, &other.teleport.addr().to_string());
+        for name in ["auth.key", "auth.crt", "auth.cas"] {
+            let path = other.dir.path().join(name);
+            elsewhere = elsewhere.replace(&format!("{name:?}"), &format!("{path:?}"));
+        }
+        bed.write_config(&elsewhere);
+        daemon.signal("HUP");
+        let line = bed.until_logged(&daemon, "leads to the cluster two.example.com").await;
+        assert!(line.contains(REFUSED) && line.contains("restart the daemon if that is meant"), "{line}");
+        let id = bed.create_request();
+        bed.until_status(&daemon, "C0TEAM", &id, "⏳ PENDING").await;
+        assert!(other.teleport.audit().is_empty());
+        daemon.stop().await;
+    });
+}
+
+#[test]
+fn calls_and_sockets_move_to_another_address_of_slack() {
+    run_in_process(async {
+        let (bed, daemon, first, message) = start_with_pending(Transport::Socket, ANY_OF_THREE).await;
+        let new = TcpProxy::start(bed.slack.addr()).await.unwrap();
+        let opened = bed.slack.calls_of("apps.connections.open").len();
+        let config = bed.review_config(Transport::Socket, ANY_OF_THREE);
+        let (old_url, new_url) = (bed.slack.addr().to_string(), new.addr().to_string());
+        reload(&bed, &daemon, &config.replace(&old_url, &new_url)).await;
+        let sockets = bed.slack.sockets();
+        let has_moved = || {
+            let calls = bed.slack.calls_of("apps.connections.open").len() >= opened + 2;
+            (calls && sockets.count() == 2).then_some(())
+        };
+        bed.until(&daemon, "two new sockets and no old one", has_moved).await;
+        // Nothing goes to the old address, and nothing is lost meanwhile.
+        new.cut().await;
+        let second = bed.create_request();
+        bed.until_warned(&daemon, &second).await;
+        assert!(bed.message_about("C0TEAM", &second).is_none());
+        new.restore().await.unwrap();
+        bed.until_status(&daemon, "C0TEAM", &second, "⏳ PENDING").await;
+        // Its reply goes to an address at the host of before.
+        bed.assert_bob_can_approve(&daemon, &message, &first).await;
+        for (id, status) in [(&first, "✅ APPROVED"), (&second, "⏳ PENDING")] {
+            for destination in ["C0TEAM", "U0BOB"] {
+                bed.until_status(&daemon, destination, id, status).await;
+            }
+        }
+        daemon.stop().await;
+    });
+}
+
+#[test]
+fn another_workspace_is_refused() {
+    run_in_process(async {
+        let bed = TestBed::new().await;
+        let mut elsewhere = workspace();
+        elsewhere.team.id = "T0OTHER".to_owned();
+        let other = SlackSim::start(slack::Options::new(elsewhere)).await.unwrap();
+        other.set_token(&bed.slack.token());
+        let daemon = bed.start(TEAM).await;
+        bed.write_config(&bed.config(TEAM).replace(&bed.slack.api_url(), &other.api_url()));
+        daemon.signal("HUP");
+        let line = bed.until_logged(&daemon, "is of another app or workspace").await;
+        assert!(line.contains(REFUSED) && line.contains("slack.api_url = "), "{line}");
+        let id = bed.create_request();
+        bed.until_status(&daemon, "C0TEAM", &id, "⏳ PENDING").await;
+        assert!(other.all_messages().is_empty());
+        daemon.stop().await;
     });
 }

@@ -113,9 +113,7 @@ async fn are_the_fewest(options: Options, review: Option<&str>, idle: &[&str]) -
             daemon.stop().await;
         }
         Some(review) => {
-            let daemon = bed.start_with_review(Transport::Socket, review).await;
-            let id = bed.create_request();
-            let message = bed.until_clickable(&daemon, "C0TEAM", &id).await;
+            let (daemon, id, message) = bed.start_with_buttons(Transport::Socket, review).await;
             let reply = bed.press_for_reply(&daemon, "U0BOB", &message, "approve").await;
             assert_eq!(reply, "The request is approved.", "{}", daemon.log());
             bed.until_status(&daemon, "C0TEAM", &id, "✅ APPROVED").await;

@@ -18,10 +18,8 @@ fn wildcard_and_rule_for(roles: &str) -> String {
 fn one_click_does_not_approve_what_a_stricter_pattern_covers() {
     for roles in [r#""^d.*$""#, r#""^(dba|prod)$""#, r#""d?a""#, r#""d*""#] {
         run_in_process(async move {
-            let bed = TestBed::with_review().await;
-            let daemon = bed.start_with_review(Transport::Socket, &wildcard_and_rule_for(roles)).await;
-            let id = bed.create_request();
-            let message = bed.until_clickable(&daemon, "C0TEAM", &id).await;
+            let (bed, daemon, id, message) =
+                start_with_pending(Transport::Socket, &wildcard_and_rule_for(roles)).await;
             let reply = bed.press_for_reply(&daemon, "U0BOB", &message, "approve").await;
             assert_eq!(reply, "Your approval counts: 1 of 2 approvals.", "{roles}");
             bed.press_for_reply(&daemon, "U0DAVE", &message, "approve").await;

@@ -85,7 +85,8 @@ async fn notified_through_failures(
     for ((_, words, was_done), channel) in failures.iter().zip(&channels) {
         assert_eq!(bed.messages_about(channel, &id).len(), copies(*was_done), "{words}");
     }
-    let in_doubt = log.lines().filter(|line| line.contains("WARN") && line.contains(IN_DOUBT)).count();
+    let in_doubt =
+        log.lines().filter(|line| line.contains("destination=") && line.contains(IN_DOUBT)).count();
     assert_eq!(figures["in_doubt_posts_total"], in_doubt as f64, "{log}");
     assert!(figures["slack_operation_retries_total"] >= failures.len() as f64, "{figures:?}");
     (log, figures)
@@ -137,8 +138,11 @@ fn an_outage_and_its_end_are_each_logged_once() {
         for id in &ids {
             bed.until_status(&daemon, "C0TEAM", id, "⏳ PENDING").await;
         }
-        bed.until_logged(&daemon, "Slack accepts messages for this destination again").await;
-        assert_eq!(daemon.times_logged("WARN  Slack's chat.postMessage failed: HTTP status 503"), 1);
+        let over = bed.until_logged(&daemon, "Slack answers again: away for ").await;
+        assert!(over.contains(" INFO ") && over.contains(" waited"), "{over}");
+        let line = daemon.find_logged("Slack does not answer").unwrap();
+        assert!(line.contains(" WARN ") && line.contains("failed: HTTP status 503"), "{line}");
+        assert_eq!(daemon.times_logged("WARN  Slack does not answer"), 1, "{}", daemon.log());
         daemon.stop().await;
         assert_eq!(bed.slack.all_messages().len(), 2);
     });

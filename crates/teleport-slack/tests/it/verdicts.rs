@@ -193,9 +193,7 @@ async fn approved_on_v15(review: &str) -> (TestBed, Daemon, String, MessageView)
         TestBed::with_options(Options { version: ServerVersion::V15, ..Options::golden() }, full_workspace())
             .await;
     bed.sign_as(PLUGIN_RW);
-    let daemon = bed.start_with_review(Transport::Http, review).await;
-    let id = bed.create_request();
-    let message = bed.until_clickable(&daemon, "C0TEAM", &id).await;
+    let (daemon, id, message) = bed.start_with_buttons(Transport::Http, review).await;
     assert_eq!(bed.press_for_reply(&daemon, "U0BOB", &message, "approve").await, "The request is approved.");
     let message = bed.until_status(&daemon, "C0TEAM", &id, "✅ APPROVED").await;
     bed.until_replies(&daemon, &message, 1).await;
@@ -308,9 +306,7 @@ fn an_applied_and_reverted_call_is_not_repeated_and_a_lost_one_is() {
             )
             .await;
             bed.sign_as(PLUGIN_RW);
-            let daemon = bed.start_with_review(Transport::Http, ANY_OF_THREE).await;
-            let id = bed.create_request();
-            let message = bed.until_clickable(&daemon, "C0TEAM", &id).await;
+            let (daemon, id, message) = bed.start_with_buttons(Transport::Http, ANY_OF_THREE).await;
             // Neither the answer nor the event arrives.
             bed.teleport.faults().drop_events(Repeat::UntilCleared);
             let fault = if is_unavailable { Fault::unavailable() } else { Fault::LoseResponse };
@@ -383,9 +379,7 @@ fn the_vote_of_a_user_who_left_the_group_does_not_count() {
         let review = with_rules(&rule("*", "[\"S0DBA\"]", "approvals = 2"));
         let bed = TestBed::with_review().await;
         bed.slack.put_group(group("S0DBA", &["U0BOB", "U0DAVE", "U0CAROL"]));
-        let daemon = bed.start_with_review(Transport::Http, &review).await;
-        let id = bed.create_request();
-        let message = bed.until_clickable(&daemon, "C0TEAM", &id).await;
+        let (daemon, id, message) = bed.start_with_buttons(Transport::Http, &review).await;
         assert_eq!(
             bed.press_for_reply(&daemon, "U0BOB", &message, "approve").await,
             "Your approval counts: 1 of 2 approvals."
@@ -414,9 +408,7 @@ fn an_unreadable_group_rejects_no_user_and_decides_nothing() {
         let review = with_rules(&rule("*", "[\"S0DBA\", \"dave@example.com\"]", "approvals = 2"));
         let bed = TestBed::with_review().await;
         bed.slack.put_group(group("S0DBA", &["U0BOB"]));
-        let daemon = bed.start_with_review(Transport::Http, &review).await;
-        let id = bed.create_request();
-        let message = bed.until_clickable(&daemon, "C0TEAM", &id).await;
+        let (daemon, id, message) = bed.start_with_buttons(Transport::Http, &review).await;
         let method = "usergroups.users.list";
         for error in [
             slack::Fault::Error("fatal_error".to_owned()),
@@ -475,9 +467,7 @@ fn a_deleted_group_blocks_no_user_and_approves_nothing() {
             let review = with_rules(&rule("*", approvers, "approvals = 2"));
             let bed = TestBed::with_review().await;
             bed.slack.put_group(group("S0DBA", &["U0BOB"]));
-            let daemon = bed.start_with_review(Transport::Http, &review).await;
-            let id = bed.create_request();
-            let message = bed.until_clickable(&daemon, "C0TEAM", &id).await;
+            let (daemon, id, message) = bed.start_with_buttons(Transport::Http, &review).await;
             let one_of_two = "Your approval counts: 1 of 2 approvals.";
             assert_eq!(bed.press_for_reply(&daemon, "U0BOB", &message, "approve").await, one_of_two);
             // The restart drops the cached group.
@@ -514,9 +504,7 @@ fn a_denial_of_a_deleted_group_denies_nothing_and_blocks_approvals() {
         let review = rules("[\"S0DBA\", \"dave@example.com\", \"carol@example.com\"]");
         let bed = TestBed::with_review().await;
         bed.slack.put_group(group("S0DBA", &["U0BOB"]));
-        let daemon = bed.start_with_review(Transport::Http, &review).await;
-        let id = bed.create_request();
-        let message = bed.until_clickable(&daemon, "C0TEAM", &id).await;
+        let (daemon, id, message) = bed.start_with_buttons(Transport::Http, &review).await;
         let one_of_two = "Your denial counts: 1 of 2 denials.";
         assert_eq!(bed.press_for_reply(&daemon, "U0BOB", &message, "deny").await, one_of_two);
         daemon.kill().await;
@@ -549,9 +537,7 @@ fn groups_are_read_only_when_needed_and_once_for_many_clicks() {
         let review = with_rules(&rule("*", "[\"S0DBA\", \"dave@example.com\"]", "approvals = 3"));
         let bed = TestBed::with_review().await;
         bed.slack.put_group(group("S0DBA", &["U0ALICE", "U0BOB", "U0CAROL"]));
-        let daemon = bed.start_with_review(Transport::Http, &review).await;
-        let id = bed.create_request();
-        let message = bed.until_clickable(&daemon, "C0TEAM", &id).await;
+        let (daemon, id, message) = bed.start_with_buttons(Transport::Http, &review).await;
         let reads = || bed.slack.calls_of("usergroups.users.list").len();
         for _ in 0..30 {
             let own = bed.press_for_reply(&daemon, "U0ALICE", &message, "approve").await;
@@ -582,9 +568,7 @@ fn a_new_group_member_may_decide_within_seconds() {
         let review = with_rules(&rule("*", "[\"S0DBA\"]", ""));
         let bed = TestBed::with_review().await;
         bed.slack.put_group(group("S0DBA", &["U0DAVE"]));
-        let daemon = bed.start_with_review(Transport::Http, &review).await;
-        let id = bed.create_request();
-        let message = bed.until_clickable(&daemon, "C0TEAM", &id).await;
+        let (daemon, id, message) = bed.start_with_buttons(Transport::Http, &review).await;
         let refused = "You may not decide on role “dba” in Slack: its rule names user group S0DBA.";
         assert_eq!(bed.press_for_reply(&daemon, "U0BOB", &message, "approve").await, refused);
         bed.slack.put_group(group("S0DBA", &["U0BOB"]));
@@ -635,9 +619,7 @@ fn the_vote_of_a_member_of_nine_groups_counts() {
         for n in 1..=9 {
             bed.slack.put_group(group(&format!("S0G{n}"), &["U0BOB", "U0DAVE"]));
         }
-        let daemon = bed.start_with_review(Transport::Http, &with_rules(&rules)).await;
-        let id = bed.create_request();
-        let message = bed.until_clickable(&daemon, "C0TEAM", &id).await;
+        let (daemon, _, message) = bed.start_with_buttons(Transport::Http, &with_rules(&rules)).await;
         assert_eq!(
             bed.press_for_reply(&daemon, "U0BOB", &message, "approve").await,
             "Your approval counts: 1 of 2 approvals."
@@ -728,9 +710,7 @@ fn many_clicks_do_not_exceed_slacks_limit_on_groups() {
         let review = with_rules(&rule("*", "[\"S0DBA\"]", ""));
         let bed = TestBed::with_review().await;
         bed.slack.put_group(group("S0DBA", &["U0BOB"]));
-        let daemon = bed.start_with_review(Transport::Http, &review).await;
-        let id = bed.create_request();
-        let message = bed.until_clickable(&daemon, "C0TEAM", &id).await;
+        let (daemon, id, message) = bed.start_with_buttons(Transport::Http, &review).await;
         let limited = slack::Fault::RateLimited { retry_after: 5 };
         bed.slack.faults().add(slack::FaultRule::new("usergroups.users.list", limited).times(1));
         for _ in 0..5 {

@@ -8,7 +8,6 @@ use super::*;
 #[derive(Clone, Copy, Debug)]
 enum Repeat {
     Never,
-    Every(u64),
     OnceAMinute,
 }
 
@@ -17,7 +16,6 @@ impl Repeat {
         let (scope, cause) = (scope.to_string(), cause.to_string());
         match self {
             Self::Never => log_once.once(&scope, &cause).then_some(0),
-            Self::Every(times) => log_once.every(times, &scope, &cause),
             Self::OnceAMinute => log_once.once_a_minute(now, &scope, &cause),
         }
     }
@@ -64,7 +62,6 @@ proptest! {
         seconds in prop::collection::vec(0..40_u64, 200),
         repeat in prop_oneof![
             Just(Repeat::Never),
-            (1..5_u64).prop_map(Repeat::Every),
             Just(Repeat::OnceAMinute),
         ],
     ) {
@@ -97,15 +94,6 @@ proptest! {
             last = if is_due { Some(now) } else { last };
         }
     }
-}
-
-#[test]
-fn a_cause_can_be_repeated_after_so_many_times() {
-    let mut log_once = LogOnce::default();
-    let lines = (0..25).map(|_| log_once.every(10, "start", "refused"));
-    let logged: Vec<_> = lines.enumerate().filter_map(|(at, line)| Some((at, line?))).collect();
-    assert_eq!(logged, [(0, 0), (10, 9), (20, 9)]);
-    assert_eq!(log_once.every(10, "start", "time-out"), Some(0), "another cause is logged at once");
 }
 
 #[test]

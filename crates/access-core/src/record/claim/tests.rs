@@ -16,52 +16,20 @@ fn claim(holder: &str, taken: i64) -> Claim {
 #[test]
 fn a_claim_is_respected_until_it_stops_changing() {
     let now = Timestamp::from_second(1_000).unwrap();
-    let seconds = Duration::from_secs;
-    assert_eq!(may_acquire(None, "us", seconds(0), now, &ClaimTimings::default()), Acquire::Free);
-    assert_eq!(
-        may_acquire(Some(&claim("us", 999)), "us", seconds(0), now, &ClaimTimings::default()),
-        Acquire::Free
-    );
-    assert_eq!(
-        may_acquire(Some(&claim("them", 999)), "us", seconds(0), now, &ClaimTimings::default()),
-        Acquire::Wait(ClaimTimings::default().timeout)
-    );
-    assert_eq!(
-        may_acquire(Some(&claim("them", 999)), "us", seconds(11), now, &ClaimTimings::default()),
-        Acquire::Wait(seconds(2))
-    );
-    assert_eq!(
-        may_acquire(
-            Some(&claim("them", 999)),
-            "us",
-            ClaimTimings::default().timeout,
-            now,
-            &ClaimTimings::default()
-        ),
-        Acquire::Expired
-    );
+    let (seconds, timings) = (Duration::from_secs, ClaimTimings::default());
+    let asks = |claim: Option<Claim>, unchanged| may_acquire(claim.as_ref(), "us", unchanged, now, &timings);
+    assert_eq!(asks(None, seconds(0)), Acquire::Free);
+    assert_eq!(asks(Some(claim("us", 999)), seconds(0)), Acquire::Free);
+    assert_eq!(asks(Some(claim("them", 999)), seconds(0)), Acquire::Wait(timings.timeout));
+    assert_eq!(asks(Some(claim("them", 999)), seconds(11)), Acquire::Wait(seconds(2)));
+    assert_eq!(asks(Some(claim("them", 999)), timings.timeout), Acquire::Expired);
     // Their clock is ahead or a little behind: only what we watched counts.
-    assert_eq!(
-        may_acquire(Some(&claim("them", 5_000)), "us", seconds(0), now, &ClaimTimings::default()),
-        Acquire::Wait(ClaimTimings::default().timeout)
-    );
-    assert_eq!(
-        may_acquire(Some(&claim("them", 900)), "us", seconds(0), now, &ClaimTimings::default()),
-        Acquire::Wait(ClaimTimings::default().timeout)
-    );
-    assert_eq!(
-        may_acquire(Some(&claim("them", 880)), "us", seconds(0), now, &ClaimTimings::default()),
-        Acquire::Wait(ClaimTimings::default().timeout)
-    );
-    assert_eq!(
-        may_acquire(Some(&claim("them", 879)), "us", seconds(0), now, &ClaimTimings::default()),
-        Acquire::Expired
-    );
+    assert_eq!(asks(Some(claim("them", 5_000)), seconds(0)), Acquire::Wait(timings.timeout));
+    assert_eq!(asks(Some(claim("them", 900)), seconds(0)), Acquire::Wait(timings.timeout));
+    assert_eq!(asks(Some(claim("them", 880)), seconds(0)), Acquire::Wait(timings.timeout));
+    assert_eq!(asks(Some(claim("them", 879)), seconds(0)), Acquire::Expired);
     // A daemon that died before we started is not waited for.
-    assert_eq!(
-        may_acquire(Some(&claim("them", 800)), "us", seconds(0), now, &ClaimTimings::default()),
-        Acquire::Expired
-    );
+    assert_eq!(asks(Some(claim("them", 800)), seconds(0)), Acquire::Expired);
 }
 
 #[test]

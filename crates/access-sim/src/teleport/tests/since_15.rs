@@ -10,15 +10,6 @@ use crate::teleport::fixture::{Fixture, Rule};
 use crate::teleport::presets::TCTL;
 use crate::teleport::request::{Decision, NewRequest, RequestState};
 
-async fn start_version(version: ServerVersion) -> TeleportSim {
-    TeleportSim::start(Options {
-        advanced_access_workflows: true,
-        ..Options::new(version, Fixture::golden())
-    })
-    .await
-    .unwrap()
-}
-
 fn code_and_message<T: std::fmt::Debug>(answer: Result<T, tonic::Status>) -> (Code, String) {
     let status = answer.unwrap_err();
     (status.code(), status.message().to_owned())

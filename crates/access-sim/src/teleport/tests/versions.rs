@@ -5,17 +5,7 @@ use tonic::Code;
 
 use super::*;
 use crate::teleport::ServerVersion;
-use crate::teleport::fixture::Fixture;
 use crate::teleport::request::{Decision, NewRequest, RequestState};
-
-async fn start_version(version: ServerVersion) -> TeleportSim {
-    TeleportSim::start(Options {
-        advanced_access_workflows: true,
-        ..Options::new(version, Fixture::golden())
-    })
-    .await
-    .unwrap()
-}
 
 #[tokio::test]
 async fn each_release_has_its_own_list() {

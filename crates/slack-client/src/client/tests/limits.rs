@@ -164,3 +164,24 @@ async fn the_observer_gets_each_call_with_its_result() {
         [None, Some(Retry::Never), Some(Retry::Backoff), Some(Retry::After(Duration::from_secs(3)))];
     assert_eq!(*recorder.0.lock(), results.map(|result| (Method::ChatPostMessage, result)));
 }
+
+#[tokio::test]
+async fn a_client_that_moves_keeps_its_waits_and_answers_clicks_that_came_before() {
+    let limited = Reply::http("429 Too Many Requests", "retry-after: 600\r\n", "");
+    let first = Server::start([limited, Reply::http("200 OK", "", "ok")]).await;
+    let second = Server::start([Reply::json(&json!({"ok": true, "channel": "C1", "ts": "1.1"}))]).await;
+    let moving = client(&first);
+    let clone = moving.clone();
+    let message = text_message();
+    moving.post_message(post(&message)).await.unwrap_err();
+    moving.move_to(&client(&second));
+    let error = clone.post_message(post(&message)).await.unwrap_err();
+    assert!(!error.was_sent(), "{error}");
+    let (channel, ts) = (ChannelId::new("C1"), MessageTs::new("1.1"));
+    clone.update_message(&channel, &ts, &message).await.unwrap();
+    let reply_to = |server: &Server| Secret::new(format!("http://{}/actions/1/2", server.address));
+    clone.respond(&reply_to(&first), &message).await.unwrap();
+    moving.move_to(&client(&second));
+    let error = clone.respond(&reply_to(&first), &message).await.unwrap_err();
+    assert!(error.to_string().contains("not https"), "{error}");
+}

@@ -73,7 +73,7 @@ impl TestBed {
 #[tokio::test]
 async fn renewed_files_are_used_and_the_same_contents_again_are_no_change() {
     let mut bed = TestBed::new().await;
-    let renewals = bed.reloader.client.identity_renewals();
+    let renewals = bed.reloader.client.connection_renewals();
     bed.settle().await;
     // The same again, as tools do that write whatever they find.
     bed.write(&bed.first);
@@ -203,7 +203,7 @@ async fn an_expired_identity_is_replaced() {
 #[tokio::test(start_paused = true)]
 async fn the_reloader_checks_at_once_and_repeatedly_until_it_is_stopped() {
     let TestBed { sim, dir, reloader, .. } = TestBed::new().await;
-    let mut renewals = reloader.client.identity_renewals();
+    let mut renewals = reloader.client.connection_renewals();
     let (stop, source) = (CancellationToken::new(), reloader.source.clone());
     let looking = reloader.run(watch::channel(source).1, stop.clone());
     let test = async {

@@ -148,7 +148,7 @@ impl Environment {
         let path = self.config_path();
         let loaded = config::load(&path)?;
         let timings = Timings::default();
-        let metrics = Metrics::of(&loaded.config, timings.unready_after);
+        let metrics = Metrics::of(&loaded.config, timings.unready_after, timings.outage);
         let reloads = ReloadRequests::new(&path, timings.configuration, metrics.health().reload());
         let options = AppOptions { path, timings, insecure_no_tls: true, metrics, reloads, log };
         match App::start(loaded, options, stop).await? {

@@ -263,3 +263,45 @@ fn honest_names_in_any_language_are_accepted() {
     );
     assert_eq!(config(&users).review.unwrap().users.len(), 2);
 }
+
+#[test]
+fn a_letter_that_looks_like_another_is_warned_of() {
+    let file = |role: &str, approver: &str, recipient: &str| {
+        with(&format!(
+            "[review]\nenabled = true\napp_token = \"xapp-1\"\nslack_user_id_trait = \"t\"\n[review.users]\nU0A = {approver}\n\
+             [[review.rule]]\nroles = {role}\napprovers = {approver}\n[role_to_recipients]\n{role} = {recipient}\n"
+        ))
+    };
+    insta::assert_snapshot!(warnings(&file("\"db\u{430}\"", "\"b\u{43e}b\"", "\"t\u{435}am\"")), @r#"
+    12 review.users.U0A: "bоb": character 2 is U+043E, which looks like the Latin letter o; write "bob", unless the name really has it
+    14 review.rule[1].roles: "dbа": character 3 is U+0430, which looks like the Latin letter a; write "dba", or "^db\\x{430}$" if the role's name really has it
+    15 review.rule[1].approvers: "bоb": character 2 is U+043E, which looks like the Latin letter o; write "bob", unless the name really has it
+    17 role_to_recipients."dbа": "dbа": character 3 is U+0430, which looks like the Latin letter a; write "dba", or "^db\\x{430}$" if the role's name really has it
+    17 role_to_recipients."dbа": "tеam": character 2 is U+0435, which looks like the Latin letter e; write "team", unless the name really has it
+    "#);
+    for role in ["\"db\u{430}-*\"", "\"^(db\u{430}|x)$\"", "\"db\u{430}.x\""] {
+        let found = warnings(&file(role, "\"bob\"", "\"team\""));
+        assert_eq!(found.lines().count(), 2, "{role}: {found}");
+        let written: Vec<_> =
+            found.lines().next().unwrap().split("write ").nth(1).unwrap().split(", or ").collect();
+        assert_eq!(warnings(&file(written[0], "\"bob\"", "\"team\"")), "", "{found}");
+        let (escaped, _) = written[1].split_once(" if the role's").unwrap();
+        if escaped.starts_with('"') {
+            assert_eq!(warnings(&file(escaped, "\"bob\"", "\"team\"")), "", "{found}");
+            assert_ne!(
+                matching(
+                    &file(escaped, "\"bob\"", "\"team\""),
+                    if role.contains(".x") { "db\u{430}.x" } else { "db\u{430}" }
+                ),
+                0
+            );
+        }
+    }
+    assert_eq!(warnings(&file("\"база-dba\"", "\"боб\"", "\"доступ\"")), "");
+}
+
+/// How many rules are for the role.
+fn matching(text: &str, role: &str) -> usize {
+    let rules = config(text).review.unwrap().rules.0;
+    rules.iter().filter(|rule| rule.roles.iter().any(|pattern| pattern.matches(role))).count()
+}

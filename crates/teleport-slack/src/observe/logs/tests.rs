@@ -125,7 +125,7 @@ fn color_is_for_terminals_and_values_are_cut() {
     let out = logged(LogFormat::Text, COLORED, Severity::Info, || warn!("careful"));
     assert_eq!(out, "2026-11-22T16:00:00.120Z \u{1b}[33mWARN \u{1b}[0m careful\n");
     let out = text(|| info!(long = "ü".repeat(1_000_000), "x"));
-    assert_eq!(out.chars().filter(|c| *c == 'ü').count(), 2000);
+    assert_eq!(out.chars().filter(|c| *c == 'ü').count(), 1999);
 }
 
 #[test]

@@ -43,7 +43,11 @@ fn metrics_of(lines: &str) -> Metrics {
     );
     let no_files = |_: &Path| Err(std::io::Error::from(std::io::ErrorKind::NotFound));
     match config::parse(&text, Path::new("/etc/slack.toml"), &no_files) {
-        Ok(loaded) => Metrics::with_scope(loaded.config.review.as_ref().into(), DEFAULT_UNREADY_AFTER),
+        Ok(loaded) => Metrics::with_scope(
+            loaded.config.review.as_ref().into(),
+            DEFAULT_UNREADY_AFTER,
+            OutageTimings::default(),
+        ),
         Err(error) => panic!("{error}"),
     }
 }
@@ -427,11 +431,11 @@ async fn times_are_unix_times_and_absent_while_there_is_nothing() {
 fn a_loss_of_the_watch_counts_once_it_is_open_again() {
     let metrics = Metrics::new();
     let reconnects = || value(&metrics, "teleport_slack_watch_reconnects_total");
-    metrics.watch_lost();
+    metrics.watch_lost(&TeleportError::WatchEnded);
     metrics.watch_opened();
     assert_eq!(reconnects(), Some(0.0), "it was never open before");
-    metrics.watch_lost();
-    metrics.watch_lost();
+    metrics.watch_lost(&TeleportError::WatchEnded);
+    metrics.watch_lost(&TeleportError::WatchEnded);
     assert_eq!(reconnects(), Some(0.0));
     metrics.watch_opened();
     metrics.watch_opened();

@@ -115,6 +115,18 @@ impl TestBed {
         daemon
     }
 
+    /// The same with a request of alice's, as soon as its message in #team has buttons that work.
+    pub(crate) async fn start_with_buttons(
+        &self,
+        transport: Transport,
+        review: &str,
+    ) -> (Daemon, String, MessageView) {
+        let daemon = self.start_with_review(transport, review).await;
+        let id = self.create_request();
+        let message = self.until_clickable(&daemon, "C0TEAM", &id).await;
+        (daemon, id, message)
+    }
+
     pub(crate) fn launch_with_review(&self, config: &str) -> Daemon {
         let path = self.write_config(config);
         Daemon::start_insecure(&path, &self.slack.token())
@@ -237,9 +249,7 @@ pub(crate) async fn start_with_pending(
     review: &str,
 ) -> (TestBed, Daemon, String, MessageView) {
     let bed = TestBed::with_review().await;
-    let daemon = bed.start_with_review(transport, review).await;
-    let id = bed.create_request();
-    let message = bed.until_clickable(&daemon, "C0TEAM", &id).await;
+    let (daemon, id, message) = bed.start_with_buttons(transport, review).await;
     (bed, daemon, id, message)
 }
 

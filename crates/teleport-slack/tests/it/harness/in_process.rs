@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use access_core::domain::backoff::Backoff;
+use access_core::domain::outage::OutageTimings;
 use access_core::record::claim::ClaimTimings;
 use parking_lot::Mutex;
 use slack_client::CallTimings;
@@ -99,6 +100,7 @@ fn timings() -> Timings {
         slack: CallTimings { message: claim.call, ..production.slack },
         token_probe: tenth(token_probe),
         review: ReviewTimings { permission_poll: ms(1_500), ..production.review },
+        outage: OutageTimings { reminders: [ms(600), ms(1_500), ms(60_000)], ..production.outage },
         shutdown: ShutdownTimings { clicks: ms(5_000), ..production.shutdown },
         ..production
     };

@@ -1,0 +1,81 @@
+//! How both sides are reached, and whether a new address leads to the same cluster and the same Slack.
+
+use std::sync::Arc;
+
+use super::review::ReviewBuilder;
+use super::timings::Timings;
+use super::token_reloader;
+use crate::config::{SlackConfig, slack_setting};
+use crate::observe::metrics::Metrics;
+use access_core::domain::error_chain::chain;
+use slack_client::ClientOptions;
+use slack_client::error::SetupError;
+use teleport_client::TeleportAddr;
+use teleport_client::error::TeleportError;
+use teleport_client::identity::Identity;
+
+/// A client for the workspace that the configuration names; no call is made yet.
+///
+/// # Errors
+/// An address or token that cannot be used.
+pub(super) fn slack_client(
+    settings: &SlackConfig,
+    timings: &Timings,
+    metrics: &Metrics,
+) -> Result<slack_client::Client, SetupError> {
+    slack_client::Client::new(ClientOptions {
+        api_url: settings.api_url.as_str().to_owned(),
+        timings: timings.slack,
+        observer: Arc::new(metrics.clone()),
+        setting_names: slack_setting,
+        ..ClientOptions::new(settings.token.clone())
+    })
+}
+
+/// Tries another address of Teleport. Another cluster would not know the requests that are shown.
+///
+/// # Errors
+/// Why it is not used, on one line.
+pub(super) async fn try_teleport(
+    builder: &ReviewBuilder,
+    addr: &TeleportAddr,
+    identity: Option<&Identity>,
+) -> Result<(), String> {
+    let not_used = |why: &str| format!("teleport.addr = {addr} is not used: {why}");
+    let Some(identity) = identity else {
+        return Err(not_used(
+            "the certificate has expired or is not valid yet, so the address cannot be tried; renew the certificate first",
+        ));
+    };
+    let tried = async {
+        let pong = builder.teleport.try_address(addr, identity).await?;
+        pong.check_version()?;
+        Ok(pong)
+    };
+    let pong = tried.await.map_err(|error: TeleportError| not_used(&chain(&error)))?;
+    if pong.cluster_name != builder.cluster {
+        return Err(not_used(&format!(
+            "it leads to the cluster {} and not to {}, whose requests are shown; restart the daemon if that is meant",
+            pong.cluster_name, builder.cluster
+        )));
+    }
+    Ok(())
+}
+
+/// Tries another address of Slack's API, with the token that the configuration has now. Another workspace would not know the
+/// messages that there are.
+///
+/// # Errors
+/// Why it is not used, on one line.
+pub(super) async fn try_slack(
+    builder: &ReviewBuilder,
+    settings: &SlackConfig,
+) -> Result<slack_client::Client, String> {
+    let not_used = |why: &str| format!("slack.api_url = {} is not used: {why}", settings.api_url.as_str());
+    let client = slack_client(settings, &builder.timings, &builder.metrics)
+        .map_err(|error| not_used(&error.to_string()))?;
+    token_reloader::judge_bot_token(&client, Some(&builder.auth), &settings.token)
+        .await
+        .map_err(|why| not_used(&format!("the bot token was tried there, and {why}")))?;
+    Ok(client)
+}
