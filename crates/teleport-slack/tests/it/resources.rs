@@ -191,9 +191,9 @@ fn tbot_writes_where_the_configuration_looks() {
     assert!(yaml.contains("# teleport-slack write: identity = \"/srv/slack/identity\"\n"), "{yaml}");
     assert!(yaml.contains("auth_server: \"auth.corp.net:3025\"\n"), "{yaml}");
     assert!(yaml.contains("      path: \"/srv/slack\"\n"), "{yaml}");
-    let quoted = of("identity = '/srv/a\"b\\c: #d/auth_id'\n");
-    assert!(quoted.contains("      path: \"/srv/a\\\"b\\\\c: #d\"\n"), "{quoted}");
-    assert!(quoted.contains("identity = \"/srv/a\\\"b\\\\c: #d/identity\"\n"), "{quoted}");
+    let hostile = of("identity = '/srv/a\\\"b/auth_id'\n");
+    assert!(hostile.contains("      path: \"/srv/a\\\\\\\"b\"\n"), "{hostile}");
+    assert!(hostile.contains("identity = \"/srv/a\\\\\\\"b/identity\"\n"), "{hostile}");
     assert!(
         printed(&["--mode=notify", "--print=tbot"]).contains("path: \"/var/lib/teleport/plugins/slack\"\n")
     );
