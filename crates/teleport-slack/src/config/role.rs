@@ -32,7 +32,8 @@ pub(super) fn role_pattern(
             .then(|| quote_whole(&name.replace(found.letter, &escape)))
             .flatten()
             .unwrap_or_else(|| format!("a regular expression with {escape} in it"));
-        let remedy = format!("write {}, or {pattern} if the role's name really has it", quote(&found.seen));
+        let remedy =
+            format!("write {}, or write {pattern} if the role's name really has it", quote(&found.seen));
         report.warn(Some(line), key, format!("{}: {found}", quote(text)), remedy);
     }
     RolePattern::parse(text)
@@ -60,7 +61,7 @@ fn remedy(problem: InvalidPattern, text: &str, place: PatternPosition) -> String
                 Ok(_) | Err(InvalidPattern::Empty) => write_as_seen(text, &seen),
                 Err(problem) => remedy(problem, &seen, place),
             };
-            format!("{seen}, or {} if the role's name really has it", with_escape(text, unseen))
+            format!("{seen}, or write {} if the role's name really has it", with_escape(text, unseen))
         }
         InvalidPattern::TooLong => "write a shorter one, such as \"prod-*\"".to_owned(),
         InvalidPattern::Several => {

@@ -191,9 +191,9 @@ fn tbot_writes_where_the_configuration_looks() {
     assert!(yaml.contains("# teleport-slack write: identity = \"/srv/slack/identity\"\n"), "{yaml}");
     assert!(yaml.contains("auth_server: \"auth.corp.net:3025\"\n"), "{yaml}");
     assert!(yaml.contains("      path: \"/srv/slack\"\n"), "{yaml}");
-    let hostile = of("identity = '''/srv/a\n\"b/auth_id'''\n");
-    assert!(hostile.contains("      path: \"/srv/a\\U0000000A\\\"b\"\n"), "{hostile}");
-    assert!(hostile.contains("identity = \"/srv/a\\n\\\"b/identity\"\n"), "{hostile}");
+    let hostile = of("identity = '/srv/a\\\"b/auth_id'\n");
+    assert!(hostile.contains("      path: \"/srv/a\\\\\\\"b\"\n"), "{hostile}");
+    assert!(hostile.contains("identity = \"/srv/a\\\\\\\"b/identity\"\n"), "{hostile}");
     assert!(
         printed(&["--mode=notify", "--print=tbot"]).contains("path: \"/var/lib/teleport/plugins/slack\"\n")
     );

@@ -228,7 +228,7 @@ fn a_role_whose_name_has_such_a_character_can_still_be_named() {
         ("\"می\u{200c}خواهم\"", "می\u{200c}خواهم"),
     ] {
         let mistake = mistake(&rule(role));
-        let (_, literal) = mistake.rsplit_once(", or ").unwrap_or_else(|| panic!("{mistake}"));
+        let (_, literal) = mistake.rsplit_once(", or write ").unwrap_or_else(|| panic!("{mistake}"));
         let (literal, rest) = literal.split_once("\" ").unwrap();
         assert_eq!(rest, "if the role's name really has it", "{mistake}");
         let review = config(&rule(&format!("{literal}\""))).review.unwrap();
@@ -240,7 +240,7 @@ fn a_role_whose_name_has_such_a_character_can_still_be_named() {
     let mistake = mistake(&rule("\"dba-\u{200b}*\""));
     assert!(
         mistake.ends_with(
-            r#"write "dba-*", or a regular expression with \x{200B} in it if the role's name really has it"#
+            r#"write "dba-*", or write a regular expression with \x{200B} in it if the role's name really has it"#
         ),
         "{mistake}"
     );
@@ -274,16 +274,16 @@ fn a_letter_that_looks_like_another_is_warned_of() {
     };
     insta::assert_snapshot!(warnings(&file("\"db\u{430}\"", "\"b\u{43e}b\"", "\"t\u{435}am\"")), @r#"
     12 review.users.U0A: "bоb": character 2 is U+043E, which looks like the Latin letter o; write "bob", unless the name really has it
-    14 review.rule[1].roles: "dbа": character 3 is U+0430, which looks like the Latin letter a; write "dba", or "^db\\x{430}$" if the role's name really has it
+    14 review.rule[1].roles: "dbа": character 3 is U+0430, which looks like the Latin letter a; write "dba", or write "^db\\x{430}$" if the role's name really has it
     15 review.rule[1].approvers: "bоb": character 2 is U+043E, which looks like the Latin letter o; write "bob", unless the name really has it
-    17 role_to_recipients."dbа": "dbа": character 3 is U+0430, which looks like the Latin letter a; write "dba", or "^db\\x{430}$" if the role's name really has it
+    17 role_to_recipients."dbа": "dbа": character 3 is U+0430, which looks like the Latin letter a; write "dba", or write "^db\\x{430}$" if the role's name really has it
     17 role_to_recipients."dbа": "tеam": character 2 is U+0435, which looks like the Latin letter e; write "team", unless the name really has it
     "#);
     for role in ["\"db\u{430}-*\"", "\"^(db\u{430}|x)$\"", "\"db\u{430}.x\""] {
         let found = warnings(&file(role, "\"bob\"", "\"team\""));
         assert_eq!(found.lines().count(), 2, "{role}: {found}");
         let written: Vec<_> =
-            found.lines().next().unwrap().split("write ").nth(1).unwrap().split(", or ").collect();
+            found.lines().next().unwrap().split_once("write ").unwrap().1.split(", or write ").collect();
         assert_eq!(warnings(&file(written[0], "\"bob\"", "\"team\"")), "", "{found}");
         let (escaped, _) = written[1].split_once(" if the role's").unwrap();
         if escaped.starts_with('"') {
