@@ -25,6 +25,8 @@ enum Kind {
     Online,
     /// A cluster of release 15, whose plugin user may only list requests.
     Powerless,
+    /// The same cluster, and a plugin user who may set states and read users, which have traits.
+    Reader,
 }
 
 type Break = fn(&TestBed, String) -> String;
@@ -74,6 +76,13 @@ fn with_review(bed: &TestBed, config: String, more: &str) -> String {
     )
 }
 
+/// The same, and a trait that links the accounts of others, such as this approver's.
+fn by_trait(bed: &TestBed, config: String, approver: &str) -> String {
+    let review = with_review(bed, config, "");
+    let review = review.replace("[review.users]", "slack_user_id_trait = \"slack_uid\"\n[review.users]");
+    review.replace("approvers = [", &format!("approvers = [\"{approver}\", "))
+}
+
 /// Deciding in Slack over callbacks, with the bed's key and certificate in other places.
 fn with_callbacks(config: String, http: &str) -> String {
     format!(
@@ -86,7 +95,7 @@ fn sign_until(bed: &TestBed, end: Timestamp) {
     bed.sign(CertOptions { not_before: Some(begin), not_after: Some(end), ..CertOptions::default() });
 }
 
-use Kind::{Offline, Online, Powerless};
+use Kind::{Offline, Online, Powerless, Reader};
 
 const CASES: &[Case] = &[
     case("the file is a directory", Offline, "config-file", |bed, config| {
@@ -204,6 +213,18 @@ const CASES: &[Case] = &[
         bed.slack.put_user(SlackUser::member("U0BOB", "bob").kind(SlackUserKind::Guest));
         with_review(bed, config, "")
     }),
+    case("an approver whose address no account has", Online, "slack-approvers", |bed, config| {
+        let links = with_review(bed, config, "")
+            .replace("[review.users]\nU0BOB", "allow_email_username_match = true\n[review.users]\nU0BOB");
+        links.replace("approvers = [", "approvers = [\"zoe@example.com\", ")
+    }),
+    case("an approver whose trait names a guest", Reader, "slack-approvers", |bed, config| {
+        bed.slack.put_user(SlackUser::member("U0CAROL", "carol").kind(SlackUserKind::Guest));
+        by_trait(bed, config, "carol@example.com")
+    }),
+    case("an approver without the trait", Reader, "slack-approvers", |bed, config| {
+        by_trait(bed, config, "root@example.com")
+    }),
     case("a user group that is not there", Online, "slack-approvers", |bed, config| {
         with_review(bed, config, "[[review.rule]]\nroles = \"x\"\napprovers = [\"S0NONE\"]\n")
     }),
@@ -247,11 +268,10 @@ async fn bed_of(kind: Kind) -> TestBed {
     let workspace: Workspace = workspace().with_socket_mode();
     match kind {
         Offline | Online => TestBed::with_options(Options::golden(), workspace).await,
-        Powerless => {
+        Powerless | Reader => {
             let fixture = Fixture::golden_15("local-site", true);
             let bed = TestBed::with_options(Options::new(ServerVersion::V15, fixture), workspace).await;
-            let lister = bed.teleport.credentials("plugin-list", CertOptions::default());
-            lister.write_tls_files(bed.dir.path(), "auth").unwrap();
+            bed.sign_as(if kind == Reader { "plugin-rw" } else { "plugin-list" });
             bed
         }
     }

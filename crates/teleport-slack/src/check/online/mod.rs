@@ -34,11 +34,16 @@ pub fn unasked() -> Vec<Item> {
     Item::none_looked_at(ids, Exit::Configuration, cause, "correct the mistakes above, and check again")
 }
 
-/// Asks both sides, side by side.
+/// Asks both sides, side by side, and then Slack about those that only Teleport could name. In the order of the document.
 pub async fn items(config: &Config, options: Options) -> Vec<Item> {
-    let (mut items, slack, callback) =
-        tokio::join!(teleport::items(config), slack::items(config, options), callback::item(config));
-    items.extend(slack);
+    let (teleport, slack, callback) =
+        tokio::join!(teleport::ask(config), slack::ask(config, options), callback::item(config));
+    let mut items = teleport.items;
+    items.extend(slack.items);
     items.extend(callback);
+    if let (Some(review), Some((client, our))) = (&config.review, &slack.workspace) {
+        items.extend(people::linked_items(client, review, our, &teleport.users).await);
+    }
+    items.sort_by_key(|item| item.id);
     items
 }

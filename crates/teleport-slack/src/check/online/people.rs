@@ -1,8 +1,12 @@
 //! The people and user groups who may decide: whether Slack knows them, and whether their accounts are such that may.
+//!
+//! An approver is looked up by the same links as the daemon follows: the table, the trait, the address.
+
+use std::collections::BTreeSet;
 
 use access_core::interaction::AppInstallation;
 use access_core::policy::Approver;
-use access_core::policy::identity::{SlackProfile, check_account};
+use access_core::policy::identity::{SlackProfile, TeleportUser, check_account};
 use access_core::policy::refusal::AccountIneligible;
 use slack_client::error::SlackError;
 use slack_client::lookup::Lookup;
@@ -23,7 +27,7 @@ pub(super) async fn items(
     let mut items = Vec::new();
     for (account, user) in &review.users {
         let found = Lookup::from_option(slack.user_info(account).await);
-        items.push(account_item(account, user, found, our));
+        items.push(account_item(account, user, &Link::Table, found, our));
     }
     let approvers = review.rules.0.iter().flat_map(|rule| &rule.approvers);
     let mut groups: Vec<&String> = approvers
@@ -40,9 +44,109 @@ pub(super) async fn items(
     items
 }
 
+/// How an account and a Teleport user are linked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Link {
+    /// By `[review.users]`.
+    Table,
+    /// By the trait of this name.
+    Trait(String),
+}
+
+impl Link {
+    /// What to do about a wrong one.
+    fn remedy(&self) -> String {
+        match self {
+            Self::Table => "remove the line from [review.users]".to_owned(),
+            Self::Trait(name) => format!("correct the user's trait {name:?} in Teleport"),
+        }
+    }
+}
+
+/// An item for each account that the trait or an e-mail address links to a user that a rule names. The trait of a user is
+/// known only if Teleport showed the user.
+pub(super) async fn linked_items(
+    slack: &slack_client::Client,
+    review: &ReviewConfig,
+    our: &AppInstallation,
+    users: &[TeleportUser],
+) -> Vec<Item> {
+    let mapping = review.user_mapping();
+    let mut items = Vec::new();
+    for name in named_elsewhere(review) {
+        let user = users.iter().find(|user| user.name == name);
+        let accounts = user.map(|user| mapping.trait_accounts(user).collect::<Vec<_>>());
+        let by_trait = mapping.id_trait.as_ref().zip(accounts);
+        match by_trait {
+            Some((id_trait, accounts)) if !accounts.is_empty() => {
+                let link = Link::Trait(id_trait.clone());
+                for account in accounts {
+                    let found = Lookup::from_option(slack.user_info(&account).await);
+                    items.push(account_item(&account, name, &link, found, our));
+                }
+            }
+            _ if mapping.email_match && name.contains('@') => {
+                let found = Lookup::from_option(slack.lookup_by_email(name).await);
+                items.push(address_item(name, mapping.ignore_email_case, found, our));
+            }
+            Some((id_trait, _)) => items.push(no_account_item(name, id_trait)),
+            // Why the user's trait is not known, another item says.
+            None => {}
+        }
+    }
+    items
+}
+
+/// The users that rules name and the table does not.
+fn named_elsewhere(review: &ReviewConfig) -> BTreeSet<&str> {
+    let approvers = review.rules.0.iter().flat_map(|rule| &rule.approvers);
+    let names = approvers.filter_map(|approver| match approver {
+        Approver::User(name) => Some(name.as_str()),
+        Approver::Group(_) => None,
+    });
+    names.filter(|name| !review.users.values().any(|user| user == name)).collect()
+}
+
+/// A user whose name is an e-mail address, by which Slack was asked.
+fn address_item(
+    name: &str,
+    ignore_case: bool,
+    found: Result<Lookup<SlackProfile>, SlackError>,
+    our: &AppInstallation,
+) -> Item {
+    let id = ItemId::SlackApprovers;
+    const REMEDY: &str = "correct the name in the rule, or link the user's account in [review.users]";
+    let item = match found {
+        Ok(Lookup::Found(profile)) => match (check_account(&profile.id, &profile, our), &profile.email) {
+            (Some(ineligible), _) => {
+                Item::failed(id, Exit::Configuration, "cannot decide", describe(ineligible), REMEDY)
+            }
+            (None, Some(address)) if address != name && !ignore_case => {
+                let cause = format!("Slack writes the address as {address:?}, and capitals count");
+                let remedy = "set review.ignore_email_case = true, or link the account in [review.users]";
+                Item::failed(id, Exit::Configuration, "cannot decide", cause, remedy)
+            }
+            (None, _) => Item::ok(id, format!("the active account {}, by its address", profile.id)),
+        },
+        Ok(Lookup::Absent) => {
+            Item::failed(id, Exit::Configuration, "", "no account in Slack has this address", REMEDY)
+        }
+        Ok(Lookup::MissingScope(scopes)) => missing_scope(&scopes),
+        Err(error) => slack_failure(id, &error, false),
+    };
+    item.of(name)
+}
+
+fn no_account_item(name: &str, id_trait: &str) -> Item {
+    let cause = format!("the user's trait {id_trait:?} holds no Slack id, so no click could count as theirs");
+    let remedy = "set the trait to the member ID from the person's Slack profile";
+    Item::warning(ItemId::SlackApprovers, Exit::Configuration, "", cause, remedy).of(name)
+}
+
 fn account_item(
     account: &SlackUserId,
     user: &str,
+    link: &Link,
     found: Result<Lookup<SlackProfile>, SlackError>,
     our: &AppInstallation,
 ) -> Item {
@@ -51,14 +155,12 @@ fn account_item(
         Ok(Lookup::Found(profile)) => match check_account(account, &profile, our) {
             None => Item::ok(id, format!("an active account, linked to the Teleport user {user}")),
             Some(ineligible) => {
-                let remedy =
-                    "name an active account of a full member, or remove the line from [review.users]";
+                let remedy = format!("name an active account of a full member, or {}", link.remedy());
                 Item::failed(id, Exit::Configuration, "cannot decide", describe(ineligible), remedy)
             }
         },
         Ok(Lookup::Absent) => {
-            let remedy =
-                "copy the member ID from the person's Slack profile, or remove the line from [review.users]";
+            let remedy = format!("copy the member ID from the person's Slack profile, or {}", link.remedy());
             Item::failed(id, Exit::Configuration, "", "Slack knows no such account", remedy)
         }
         Ok(Lookup::MissingScope(scopes)) => missing_scope(&scopes),
@@ -121,18 +223,45 @@ mod tests {
         SlackProfile { team_id: Some("T0US".to_owned()), ..SlackProfile::bare(SlackUserId::new("U0BOB")) }
     }
 
-    #[test]
-    fn only_an_account_that_may_decide_is_ok() {
-        let our = AppInstallation {
+    fn our() -> AppInstallation {
+        AppInstallation {
             app_id: "A0BOT".to_owned(),
             team_id: "T0US".to_owned(),
             enterprise_id: None,
             is_org_install: false,
-        };
+        }
+    }
+
+    #[test]
+    fn an_address_must_be_written_alike_unless_capitals_do_not_count() {
+        let shown = |found, ignore_case| address_item("Bob@example.com", ignore_case, Ok(found), &our());
+        let with = |address: &str| SlackProfile { email: Some(address.to_owned()), ..profile() };
+        let item = shown(Lookup::Found(with("Bob@example.com")), false);
+        assert_eq!(item.summary, "the active account U0BOB, by its address");
+        let item = shown(Lookup::Found(with("bob@example.com")), false);
+        assert_eq!(item.status, Status::Failed);
+        assert!(item.problem.unwrap().cause.contains("capitals count"));
+        assert_eq!(shown(Lookup::Found(with("bob@example.com")), true).status, Status::Ok);
+        let gone = SlackProfile { deleted: true, ..with("Bob@example.com") };
+        assert_eq!(shown(Lookup::Found(gone), false).problem.unwrap().cause, "the account is deactivated");
+        assert_eq!(shown(Lookup::Absent, false).status, Status::Failed);
+        let hidden = Lookup::MissingScope(vec!["users:read.email".to_owned()]);
+        assert_eq!(shown(hidden, false).status, Status::Warning);
+    }
+
+    #[test]
+    fn only_an_account_that_may_decide_is_ok() {
+        let our = our();
         let cause = |change: fn(&mut SlackProfile)| {
             let mut profile = profile();
             change(&mut profile);
-            let item = account_item(&SlackUserId::new("U0BOB"), "bob", Ok(Lookup::Found(profile)), &our);
+            let item = account_item(
+                &SlackUserId::new("U0BOB"),
+                "bob",
+                &Link::Table,
+                Ok(Lookup::Found(profile)),
+                &our,
+            );
             item.problem.map(|problem| problem.cause)
         };
         assert_eq!(cause(|_| {}), None);

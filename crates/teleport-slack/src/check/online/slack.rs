@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use access_core::domain::error_chain::chain;
 use access_core::domain::skew::Offset;
+use access_core::interaction::AppInstallation;
 use access_core::interaction::signature::REPLAY_WINDOW;
 use slack_client::ClientOptions;
 use slack_client::directory::Directory;
@@ -19,8 +20,21 @@ use crate::check::report::{Item, ItemId, REMEDY_ABOVE};
 use crate::config::{Config, ReviewConfig, ReviewTransport, slack_setting};
 use crate::observe::skew::{self, Side};
 
-/// The items about Slack.
-pub(super) async fn items(config: &Config, options: Options) -> Vec<Item> {
+/// What Slack said.
+pub(super) struct Answers {
+    pub(super) items: Vec<Item>,
+    /// To ask more of it; `None` if it takes no call, or users do not decide there.
+    pub(super) workspace: Option<(slack_client::Client, AppInstallation)>,
+}
+
+impl From<Vec<Item>> for Answers {
+    fn from(items: Vec<Item>) -> Self {
+        Self { items, workspace: None }
+    }
+}
+
+/// Asks Slack.
+pub(super) async fn ask(config: &Config, options: Options) -> Answers {
     let clock = Arc::new(ClockObserver::default());
     let slack = slack_client::Client::new(ClientOptions {
         api_url: config.slack.api_url.as_str().to_owned(),
@@ -35,7 +49,7 @@ pub(super) async fn items(config: &Config, options: Options) -> Vec<Item> {
             let id = ItemId::SlackBotToken;
             let mut items = vec![Item::failed(id, Exit::Failed, "not asked", chain(&error), remedy)];
             items.extend(unasked(config, options, "Slack cannot be called", Exit::Failed));
-            return items;
+            return items.into();
         }
     };
     let auth = match slack.auth_test().await {
@@ -47,13 +61,14 @@ pub(super) async fn items(config: &Config, options: Options) -> Vec<Item> {
             // It has a token of its own.
             items.extend(app_token_item(&slack, config.review.as_ref()).await);
             items.extend(unasked(config, options, "Slack took no call with the bot token", exit));
-            return items;
+            return items.into();
         }
     };
     let mut items = vec![bot_token_item(&auth)];
     items.extend(app_token_item(&slack, config.review.as_ref()).await);
     let rules = config.rules();
     items.extend(scopes::items(auth.scopes.as_ref(), &rules, config.review.as_ref()));
+    let mut workspace = None;
     if let Some(review) = &config.review {
         let app = match (&auth.app_id, &auth.bot_id) {
             (Some(app), _) => Ok(Lookup::Found(app.clone())),
@@ -66,6 +81,7 @@ pub(super) async fn items(config: &Config, options: Options) -> Vec<Item> {
             _ => String::new(),
         });
         items.extend(people::items(&slack, review, &our).await);
+        workspace = Some((slack.clone(), our));
     }
     let resolved = recipients::resolve(&slack, &Directory::new(slack.clone()), &auth, &rules).await;
     let bot = if auth.user_name.is_empty() { "<bot name>" } else { &auth.user_name };
@@ -76,7 +92,7 @@ pub(super) async fn items(config: &Config, options: Options) -> Vec<Item> {
         items.extend(test_messages::items(&slack, &resolved).await);
     }
     items.push(clock_item(clock.offset(), config.review.as_ref()));
-    items
+    Answers { items, workspace }
 }
 
 /// What Slack would have to be asked with the bot token.

@@ -33,12 +33,25 @@ pub(crate) fn cause_of(error: &TeleportError) -> Cause {
     }
 }
 
-/// The items about Teleport.
-pub(super) async fn items(config: &Config) -> Vec<Item> {
+/// What Teleport said.
+pub(super) struct Answers {
+    pub(super) items: Vec<Item>,
+    /// The users that rules or the table name, as far as Teleport shows them.
+    pub(super) users: Vec<TeleportUser>,
+}
+
+impl From<Vec<Item>> for Answers {
+    fn from(items: Vec<Item>) -> Self {
+        Self { items, users: Vec::new() }
+    }
+}
+
+/// Asks Teleport.
+pub(super) async fn ask(config: &Config) -> Answers {
     let identity = match Identity::load(&config.teleport.credentials, Timestamp::now()) {
         Ok(identity) => identity,
         // The item of the identity says why.
-        Err(_) => return unasked(config, "the identity cannot be used", Exit::Credentials, true),
+        Err(_) => return unasked(config, "the identity cannot be used", Exit::Credentials, true).into(),
     };
     let client = Client::new(&config.teleport.addr, &identity, Arc::new(NoObserver));
     let pong = match client.ping().await {
@@ -47,7 +60,7 @@ pub(super) async fn items(config: &Config) -> Vec<Item> {
             let mut items = vec![unreachable_item(&error)];
             let exit = exit_of(cause_of(&error));
             items.extend(unasked(config, "Teleport gave no answer that can be used", exit, false));
-            return items;
+            return items.into();
         }
     };
     let mut items = vec![server_item(&pong, &config.teleport.addr.to_string())];
@@ -55,10 +68,11 @@ pub(super) async fn items(config: &Config) -> Vec<Item> {
     for probe in [Probe::ReadPluginData, Probe::WritePluginData] {
         items.push(right_item(probe, client.probe(probe).await));
     }
-    let Some(review) = &config.review else { return items };
+    let Some(review) = &config.review else { return items.into() };
     items.extend(deciding_items(&client, review).await);
-    items.extend(user_items(&client, review).await);
-    items
+    let about_users = ask_for_users(&client, review).await;
+    items.extend(about_users.items);
+    Answers { items, users: about_users.users }
 }
 
 /// What Teleport would have to be asked; the server itself included only if it was not called.
@@ -278,7 +292,7 @@ fn second_factor_item(found: Result<SecondFactor, TeleportError>) -> Item {
 }
 
 /// The users that links lead to, and those that rules name.
-async fn user_items(client: &Client, review: &ReviewConfig) -> Vec<Item> {
+async fn ask_for_users(client: &Client, review: &ReviewConfig) -> Answers {
     let mut items = Vec::new();
     if review.user_mapping().lists_users() {
         let right = client.probe(Probe::ListUsers).await;
@@ -294,22 +308,23 @@ async fn user_items(client: &Client, review: &ReviewConfig) -> Vec<Item> {
         Approver::Group(_) => None,
     });
     let names: BTreeSet<&String> = approvers.chain(review.users.values()).collect();
-    let mut known = 0;
+    let mut users = Vec::new();
     for name in &names {
         match client.get_user(name).await {
-            Ok(Some(user)) if user.expires.is_none_or(|end| end > Timestamp::now()) => known += 1,
+            Ok(Some(user)) if user.expires.is_none_or(|end| end > Timestamp::now()) => users.push(user),
             Ok(found) => items.push(user_item(name, found.as_ref())),
             Err(error) => {
                 items.push(users_unreadable(&error));
-                return items;
+                return Answers { items, users };
             }
         }
     }
-    if known > 0 && known == names.len() {
-        let summary = format!("Teleport knows each of the {known} that rules and [review.users] name");
+    if !users.is_empty() && users.len() == names.len() {
+        let summary =
+            format!("Teleport knows each of the {} that rules and [review.users] name", users.len());
         items.push(Item::ok(ItemId::TeleportUsers, summary));
     }
-    items
+    Answers { items, users }
 }
 
 fn user_item(name: &str, found: Option<&TeleportUser>) -> Item {
