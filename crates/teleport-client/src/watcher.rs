@@ -33,6 +33,12 @@ use super::timings::WatcherTimings;
 /// The most requests with changes that the receiver has not taken. Beyond it a full list is cheaper.
 const MAX_PENDING: usize = 10_000;
 
+/// So many watches in a row that were cut at the same age show that something between has a time-out.
+const SAME_CUTS: u32 = 3;
+
+/// No proxy has a shorter idle time-out; what breaks sooner has another cause.
+const SHORTEST_IDLE_TIMEOUT: Duration = Duration::from_secs(3);
+
 /// What is logged about, for [`LogOnce`].
 const WATCH: &str = "watch";
 
@@ -166,7 +172,10 @@ async fn watch_forever<Opening, Probing, Events, Lists>(
                         replacement = Some(watch);
                         continue;
                     }
-                    Ended::Lost(error) => error,
+                    Ended::Lost(error) => {
+                        outage.on_cut(&error, began.elapsed());
+                        error
+                    }
                 }
             }
             Err(error) => error,
@@ -191,9 +200,29 @@ struct Outage {
     losses: u32,
     /// Each kind of error is logged loudly once, until there was a list.
     log_once: LogOnce,
+    /// The age of the last watch that was cut, and how many in a row were about as old.
+    cuts: (Duration, u32),
 }
 
 impl Outage {
+    /// An open watch broke at this age. Names what cuts it, once so many were about as old: a time-out of something between.
+    fn on_cut(&mut self, error: &TeleportError, age: Duration) {
+        let (last, count) = self.cuts;
+        let is_cut = error.kind() == ErrorKind::Retry && matches!(error, TeleportError::Call { .. });
+        let is_same = age.abs_diff(last) <= (last / 10).max(Duration::from_secs(1));
+        self.cuts = match is_cut && age >= SHORTEST_IDLE_TIMEOUT {
+            false => Default::default(),
+            true if is_same && count > 0 => (last, count.saturating_add(1)),
+            true => (age, 1),
+        };
+        if self.cuts.1 == SAME_CUTS {
+            tracing::warn!(
+                "The watch was cut {SAME_CUTS} times in a row when it was about {} s old: a proxy or a load balancer between this machine and Teleport has an idle time-out of that length; set it well above 15 s; nothing is lost, because the daemon opens the watch again each time",
+                last.as_secs()
+            );
+        }
+    }
+
     fn on_list_step(&mut self, step: &ListStep) {
         if let ListStep::Requests(..) = step {
             self.log_once.clear(WATCH);
@@ -204,7 +233,8 @@ impl Outage {
     fn on_lost(&mut self, error: &TeleportError, backoff: Backoff) -> Duration {
         self.losses = self.losses.saturating_add(1);
         let wait = backoff.delay(self.losses, fastrand::u64(..));
-        log_watch_failure(error, wait, self.log_once.once(WATCH, &format!("{:?}", error.kind())));
+        let is_news = self.log_once.once(WATCH, &format!("{:?}", error.kind()));
+        log_watch_failure(error, wait, is_news && self.cuts.1 < SAME_CUTS);
         wait
     }
 }

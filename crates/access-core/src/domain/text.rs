@@ -177,6 +177,19 @@ mod tests {
     }
 
     #[test]
+    fn what_unicode_calls_a_format_character_or_a_space_is_on_the_list() {
+        // Signs that are drawn around the digits behind them.
+        let drawn = "[\u{600}-\u{605}\u{6DD}\u{70F}\u{890}\u{891}\u{8E2}\u{110BD}\u{110CD}]";
+        let hidden = regex::Regex::new(&format!(r"^[\p{{Cf}}\p{{Co}}\p{{Cc}}--{drawn}]$")).unwrap();
+        let blank = regex::Regex::new(r"^[\p{Zs}\p{Zl}\p{Zp}]$").unwrap();
+        for c in '\0'..=char::MAX {
+            let text = c.encode_utf8(&mut [0; 4]).to_owned();
+            assert!(!hidden.is_match(&text) || is_invisible(c) || is_blank(c), "{}", c.escape_unicode());
+            assert!(!blank.is_match(&text) || is_blank(c), "{}", c.escape_unicode());
+        }
+    }
+
+    #[test]
     fn the_record_keeps_what_only_hides_and_no_control_characters() {
         let kept: String = without_controls("a\n\u{1b}b\u{202e}c\u{9b}").collect();
         assert_eq!(kept, "a  b\u{202e}c ");

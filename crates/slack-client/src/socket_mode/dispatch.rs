@@ -147,7 +147,7 @@ impl Dispatcher {
                 }
                 Ok(None) => None,
                 Err(_) => {
-                    error!("Canceled an interaction that was not handled within {limit:?}");
+                    warn!("Canceled an interaction that was not handled within {limit:?}");
                     None
                 }
             }

@@ -630,3 +630,34 @@ fn wire_put(id: &'static str) -> Bytes {
         wire::Event { r#type: 1, resource: Some(wire::event::Resource::AccessRequest(wire_request(id))) };
     event.encode_to_vec().into()
 }
+
+#[tokio::test]
+async fn a_watch_that_is_cut_at_the_same_age_again_and_again_names_an_idle_time_out() {
+    let cut = call_error(ErrorKind::Retry);
+    for (ages, lines) in [
+        (&[10, 10, 11, 10, 9, 10][..], 1),
+        (&[10, 10], 0),
+        (&[10, 30, 10, 30], 0),
+        // What breaks at once has another cause.
+        (&[1, 1, 1, 1], 0),
+        (&[600, 630, 580], 1),
+    ] {
+        let log = Captured::of_crate(env!("CARGO_CRATE_NAME"));
+        let mut outage = Outage::default();
+        for age in ages {
+            outage.on_cut(&cut, Duration::from_secs(*age));
+            outage.on_lost(&cut, WatcherTimings::default().backoff);
+            outage.log_once.clear(WATCH);
+        }
+        let named = format!("3 times in a row when it was about {} s old", ages[0]);
+        assert_eq!(log.count(&named), lines, "{ages:?}: {}", log.text());
+        // From then on a cut is a step.
+        let before = if lines == 1 { 2 } else { ages.len() };
+        assert_eq!(log.count("WARN Watcher lost"), before, "{ages:?}: {}", log.text());
+    }
+    let mut outage = Outage::default();
+    for error in [&cut, &cut, &call_error(ErrorKind::Unauthorized), &cut] {
+        outage.on_cut(error, Duration::from_secs(10));
+    }
+    assert_eq!(outage.cuts.1, 1, "another end is none of it");
+}

@@ -128,7 +128,7 @@ impl Reloader {
             Ok(()) | Err(_) => {}
         }
         info!(
-            user = found.user(),
+            teleport_user = found.user(),
             certificate_until = %found.not_after(),
             "The certificate was renewed and is in use"
         );

@@ -266,7 +266,7 @@ impl AppBuilder<'_> {
         let (settings, timings) = (&self.loaded.config.teleport, self.options.timings);
         let metrics = &self.options.metrics;
         let identity = startup::wait_for_identity(&settings.credentials, timings.startup_waits()).await?;
-        info!(user = identity.user(), certificate_until = %identity.not_after(), "Identity loaded");
+        info!(teleport_user = identity.user(), certificate_until = %identity.not_after(), "Identity loaded");
         let observer = Arc::new(metrics.clone());
         let teleport =
             teleport_client::Client::with_timings(&settings.addr, &identity, observer, timings.teleport);

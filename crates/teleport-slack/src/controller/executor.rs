@@ -153,6 +153,7 @@ impl Executor {
                 if acquire == Acquire::Expired {
                     self.sender.metrics.claim_taken_over(id);
                 }
+                debug!(request = %id, "Claimed the request");
                 retry_state.unrecorded.clear();
                 retry_state.observe_claim(None);
                 if lease.may_start_call() {
@@ -332,7 +333,10 @@ impl Executor {
         })
         .await;
         let exists = match written {
-            Ok(_) => true,
+            Ok(_) => {
+                debug!(request = %id, is_released = done.is_some(), "Recorded the request");
+                true
+            }
             Err(error) if error.kind() == ErrorKind::NotFound => {
                 debug!(request = %id, "The request is gone and has no record");
                 false

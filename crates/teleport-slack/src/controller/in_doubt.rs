@@ -61,7 +61,7 @@ impl SlackSender {
             Ok(HistoryResult::NotFound) => {
                 let left = until(search.in_doubt.final_at, Timestamp::now());
                 if !left.is_zero() {
-                    debug!(request = %id, %destination, look_again_in_s = left.as_secs_f32(), "The channel history does not show an unconfirmed message yet");
+                    debug!(request = %id, %destination, retry_in_s = left.as_secs_f32(), "The channel history does not show an unconfirmed message yet");
                     return Err(Deferred::not_attempted(left));
                 }
                 self.metrics.in_doubt_post_not_found(id, destination);

@@ -243,6 +243,7 @@ impl Controller {
             }
             WatchUpdate::Changed(request) => {
                 let id = request.id.clone();
+                debug!(request = %id, state = ?request.state, "Received the request from the watch");
                 self.observe_creation(&request);
                 self.removed.remove(&id);
                 self.current.insert(id.clone(), Observation::now(*request));
@@ -299,6 +300,7 @@ impl Controller {
             let is_known = |known: &Arc<Observation>| known.request == request;
             if !before.remove(&id).as_ref().or(self.current.get(&id)).is_some_and(is_known) {
                 outages.waits_for_teleport(&id);
+                debug!(request = %id, "Received the request in a list");
             }
             self.removed.remove(&id);
             self.current.insert(id.clone(), Observation::now(request));

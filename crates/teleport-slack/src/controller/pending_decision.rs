@@ -92,7 +92,7 @@ impl ReviewContext {
         let delay = match self.resolver.resolve_if_pending(id, VoterSnapshot::empty()).await {
             Ok(ResolveResult::Applied(resolution)) => {
                 log_once.clear(LOG_SCOPE);
-                info!(request = %id, decision = resolution.decision.action_id(), by = %resolution.delegator, "Applied the decision of the votes in Slack");
+                info!(request = %id, decision = resolution.decision.action_id(), teleport_user = %resolution.delegator, "Applied the decision of the votes in Slack");
                 return Ok(PendingDecision::RecordChanged);
             }
             // The watcher will report it.
@@ -107,7 +107,7 @@ impl ReviewContext {
             Err(ResolveError::Unreadable(refusal)) => {
                 let delay = attempt.retry_after(self.timings.undecided, false, retry_state);
                 if log_once.should_log(id.as_str(), refusal.kind()) {
-                    warn!(request = %id, why = refusal.kind(), retry_in_s = seconds(delay), "Votes in Slack may have decided this request, and what that depends on cannot be read; nothing is decided until it can");
+                    warn!(request = %id, reason = refusal.kind(), retry_in_s = seconds(delay), "Votes in Slack may have decided this request, and what that depends on cannot be read; nothing is decided until it can");
                 }
                 delay
             }

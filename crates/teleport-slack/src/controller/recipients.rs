@@ -12,7 +12,7 @@ use access_core::domain::recipients::{
 use access_core::domain::request::AccessRequest;
 use access_core::plan::Unresolved;
 use access_core::record::{Operation, Outcome, Record};
-use tracing::warn;
+use tracing::{debug, warn};
 
 use super::lookup_order::LookupKey;
 use super::recipient_lookup::{LookupError, RecipientLookup, ResolvedRecipient};
@@ -152,6 +152,7 @@ impl RequestRecipients {
         for outcome in progress.results {
             match outcome {
                 Ok((recipient, found)) => {
+                    debug!(request = %listed.id, %recipient, "Looked up the recipient");
                     retry_state.unresolved.remove(&recipient.key());
                     retry_state.missing_reviewers.remove(&recipient.key());
                     if found == ResolvedTo::Requester {

@@ -103,7 +103,7 @@ impl Certificates {
             Ok(pair) => {
                 *self.config.lock() = pair.config;
                 watch.adopt();
-                info!(certificate = %self.files.cert.display(), "The callback listener uses the new certificate");
+                info!(file = %self.files.cert.display(), "The callback listener uses the new certificate");
             }
             Err(error) if change == FileChange::New => error!(
                 "The callback listener keeps its old certificate, because the new files cannot be used: {}; \

@@ -79,6 +79,7 @@ impl InteractionHandler {
     pub(super) async fn handle_interaction(&self, interaction: Interaction) {
         let began = Instant::now();
         let Some(command) = decision_command(interaction) else { return };
+        debug!(slack_user = %command.user, request = %command.request, decision = command.decision.action_id(), "Received an interaction");
         if let Err(mismatch) = check_origin(&command.origin, &self.installation) {
             let refusal = Refusal::from(mismatch);
             self.metrics.interaction_ended(InteractionResult::Refused(&refusal));

@@ -38,7 +38,7 @@ impl Clusters {
         {
             warn!(
                 cluster = cluster.as_str(),
-                own = own.as_str(),
+                own_cluster = own.as_str(),
                 slack_user = %command.user,
                 request = %command.request,
                 "An interaction came from a message of another Teleport cluster, so it decided nothing: daemons of both clusters use one Slack app, and Slack sends an interaction to either, so interactions with messages of this cluster are lost in the same way; give each Teleport cluster a Slack app of its own"

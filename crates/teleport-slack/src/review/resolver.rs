@@ -164,6 +164,7 @@ impl Resolver {
             annotations: resolution.annotations.clone(),
         };
         let decided = self.teleport.set_state(&set).await.map_err(ResolveError::Decide)?;
+        debug!(request = %id, decision = resolution.decision.action_id(), "Teleport took the decision");
         // From now on these votes are spent, whatever happens to the request. If this cannot be recorded, the next
         // reconcile does it.
         let is_ours =
@@ -209,11 +210,11 @@ impl Resolver {
         });
         written.await.map_err(ResolveError::Record)?;
         if is_undone {
-            let why = match &verdict {
+            let reason = match &verdict {
                 Some(Err(refusal)) => refusal.kind(),
                 _ => "too_few",
             };
-            warn!(request = %id, why, "What votes in Slack had decided does not hold any more by the rules and the voters' accounts of now; nothing was decided, and others can vote");
+            warn!(request = %id, reason, "What votes in Slack had decided does not hold any more by the rules and the voters' accounts of now; nothing was decided, and others can vote");
         }
         Ok(verdict)
     }

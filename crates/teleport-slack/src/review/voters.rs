@@ -180,12 +180,12 @@ impl VoterLoader {
                     }
                 }
                 Err(error) if !error.was_sent() => {
-                    debug!(group, "Slack's wait lasts, so the user group is not read: {error}");
+                    debug!(user_group = group, "Slack's wait lasts, so the user group is not read: {error}");
                     unread = Some(Refusal::GroupsUnreadable { is_lasting: false });
                 }
                 Err(error) => {
                     warn!(
-                        group,
+                        user_group = group,
                         "Cannot read a user group that a rule names, so nothing is decided that depends on it: {}",
                         error.with_remedy(slack_setting)
                     );
@@ -226,7 +226,7 @@ impl VoterLoader {
                 Err(Refusal::SlackUnreachable) => return Err(Refusal::VotersUnreadable),
                 Err(refusal) if refusal.is_indeterminate() => return Err(refusal),
                 Err(refusal) => {
-                    debug!(slack_user = %account, request = %request.id, kind = refusal.kind(), "A vote does not count any more");
+                    debug!(slack_user = %account, request = %request.id, reason = refusal.kind(), "A vote does not count any more");
                     (None, refusal == Refusal::AccountIneligible(AccountIneligible::External))
                 }
             };

@@ -74,7 +74,7 @@ impl PidFile {
             let _ = std::fs::remove_file(&draft);
         }
         done?;
-        debug!(path = %path.display(), "The PID file is written");
+        debug!(file = %path.display(), "The PID file is written");
         Ok(Self { path: path.to_owned(), file })
     }
 
@@ -86,7 +86,7 @@ impl PidFile {
             Err(error) => return Err(error),
             Ok(found) if is_same(&own, &found) && has_own_number(&self.path) => {}
             Ok(_) => {
-                warn!(path = %self.path.display(), "The PID file is left alone: it is not the one that this process wrote");
+                warn!(file = %self.path.display(), "The PID file is left alone: it is not the one that this process wrote");
                 return Ok(());
             }
         }
@@ -98,7 +98,7 @@ impl Drop for PidFile {
     fn drop(&mut self) {
         match self.remove() {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                warn!(%error, path = %self.path.display(), "The PID file could not be removed; remove it by hand");
+                warn!(%error, file = %self.path.display(), "The PID file could not be removed; remove it by hand");
             }
             Ok(()) | Err(_) => {}
         }

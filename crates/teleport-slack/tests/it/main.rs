@@ -11,6 +11,8 @@ mod journal;
 mod layers;
 mod lifecycle;
 mod lists;
+mod log_fields;
+mod steps;
 mod downtime;
 mod backlog;
 mod go_compat;

@@ -172,6 +172,11 @@ fn other_signals_end_the_daemon_cleanly_or_not_at_all() {
         daemon.signal("QUIT");
         let (status, log) = daemon.wait_for_exit().await;
         assert!(status.success() && log.contains("Stopping: SIGQUIT received"), "{status}\n{log}");
+
+        let daemon = bed.start(TEAM).await;
+        daemon.signal("INT");
+        let (status, log) = daemon.wait_for_exit().await;
+        assert!(status.success() && log.contains("Stopping: SIGINT received"), "{status}\n{log}");
     });
 }
 

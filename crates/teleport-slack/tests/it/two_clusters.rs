@@ -62,9 +62,11 @@ fn a_click_sent_to_the_other_clusters_daemon_is_refused_with_the_clusters_name()
         }
         one.assert_untouched(&second, &id);
         let line = two.until_warned(&second, LINE).await;
-        for part in
-            ["cluster=local-site", "own=two.example.com", "give each Teleport cluster a Slack app of its own"]
-        {
+        for part in [
+            "cluster=local-site",
+            "own_cluster=two.example.com",
+            "give each Teleport cluster a Slack app of its own",
+        ] {
             assert!(line.contains(part), "{part}: {line}");
         }
         assert_eq!(second.times_logged(LINE), 1, "{}", second.log());

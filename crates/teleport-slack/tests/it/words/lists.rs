@@ -4,6 +4,7 @@
 /// (`run`, `open`, `save`, `Left`) are not here.
 pub(super) const NAMES: &[(&str, &str)] = &[
     ("ABSENT", "ControllerTimings"),
+    ("AFTER", "refused_stagger"),
     ("AFTER_PANIC", "after_panic"),
     ("ARRIVAL", "in_doubt_after_claim"),
     ("Ages", "Computed"),
@@ -11,6 +12,7 @@ pub(super) const NAMES: &[(&str, &str)] = &[
     ("Bed", "TestBed"),
     ("Behind", "Lag"),
     ("Busy", "Unavailable"),
+    ("CALL", "ClaimTimings"),
     ("CallEnd", "CallResult"),
     ("CannotAct", "ActionError"),
     ("CardView", "MessageInput"),
@@ -92,6 +94,7 @@ pub(super) const NAMES: &[(&str, &str)] = &[
     ("Port", "ListenerLimits"),
     ("READING", "Stage"),
     ("RELAXED", "reset_after"),
+    ("REST", "refused_probe_interval"),
     ("Recent", "DedupCache"),
     ("Rejection", "SignatureError"),
     ("Restless", "Flapping"),
@@ -130,6 +133,7 @@ pub(super) const NAMES: &[(&str, &str)] = &[
     ("Trouble", "Error"),
     ("Turn", "Acquire"),
     ("Turnstile", "RateLimits"),
+    ("UPDATES", "UPDATES_CAPACITY"),
     ("Unauthorised", "Unauthorized"),
     ("Unclear", "InDoubt"),
     ("Unconnected", "Connect"),
