@@ -4,9 +4,13 @@ use access_core::domain::decision::Decision;
 use access_core::domain::lifecycle::Phase;
 use access_core::domain::request::AccessRequest;
 use access_core::policy::deciders;
+use jiff::SignedDuration;
 
 use super::Facts;
 use super::explanation::{RecordPart, RequestPart};
+
+/// A request this old has its messages, unless something is in the way.
+const POSTED_WITHIN: SignedDuration = SignedDuration::from_mins(1);
 
 /// The request.
 pub(super) fn request_part(facts: &Facts, current: Phase) -> RequestPart {
@@ -124,6 +128,15 @@ pub(super) fn not_visible(facts: &Facts) -> Vec<String> {
         lines.push(
             "Whether a daemon runs, which operation it tries again and when, rate limits (HTTP 429), turns in a channel: only its \
              memory has these. Its log at DEBUG says them as \"Left out of the plan\""
+                .to_owned(),
+        );
+    }
+    let created = facts.view.listed.as_ref().and_then(|request| request.created);
+    let is_old = created.is_some_and(|created| facts.now.duration_since(created) > POSTED_WITHIN);
+    if is_old && facts.view.plan.posts().next().is_some() {
+        lines.push(
+            "A daemon that runs posts within seconds unless something is in the way, and the request is older than that: look \
+             whether one runs, at /readyz and in its log"
                 .to_owned(),
         );
     }

@@ -335,6 +335,19 @@ fn each_end_of_a_request_is_shown_and_so_is_what_its_messages_still_show() {
 }
 
 #[test]
+fn an_old_request_without_its_messages_asks_whether_a_daemon_runs() {
+    let asks = |created, deliveries| {
+        let waiting = AccessRequest { created: Some(at(created)), ..request(RequestState::Pending) };
+        let mut case = Case::new(Some(waiting.clone()), remembered(&waiting, deliveries));
+        case.recipients = vec!["C0TEAM"];
+        case.explanation().not_visible.iter().any(|line| line.contains("look whether one runs"))
+    };
+    assert!(asks(-1, vec![]), "61 s old");
+    assert!(!asks(0, vec![]), "60 s old");
+    assert!(!asks(-1, vec![delivery("C0TEAM", "C0TEAM", Phase::Pending)]), "posted");
+}
+
+#[test]
 fn messages_of_the_go_plugin_and_duplicates_are_shown_as_such() {
     let waiting = request(RequestState::Pending);
     let theirs = Delivery { key: None, displayed: None, ..delivery("", "C0TEAM", Phase::Pending) };
