@@ -110,7 +110,7 @@ pub async fn modify_record(
         match client.update_record(id, &edit.set, &edit.expect).await {
             Ok(()) => return Ok(Modified::Written(edit.result)),
             Err(error) if error.kind() == ErrorKind::Conflict => {
-                tracing::debug!(request = %id, attempts = attempt, "The record changed in between; deciding again");
+                tracing::debug!(request = %id, attempts = attempt + 1, "The record changed in between; deciding again");
             }
             Err(error) => return Err(error),
         }

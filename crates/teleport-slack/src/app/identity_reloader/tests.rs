@@ -194,7 +194,7 @@ async fn an_expired_identity_is_replaced() {
         [
             "WARN The certificate of the Teleport user access-plugin ends in 60 minutes",
             "ERROR The certificate of the Teleport user access-plugin has expired and Teleport accepts no new connection",
-            "INFO The certificate was renewed and is in use user",
+            "INFO The certificate was renewed and is in use teleport_user",
         ]
     );
     assert!(log.text().contains("`tctl auth sign") && log.text().contains("tbot"), "{}", log.text());
