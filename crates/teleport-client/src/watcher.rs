@@ -36,9 +36,6 @@ const MAX_PENDING: usize = 10_000;
 /// So many watches in a row that were cut at the same age show that something between has a time-out.
 const SAME_CUTS: u32 = 3;
 
-/// No proxy has a shorter idle time-out; what breaks sooner has another cause.
-const SHORTEST_IDLE_TIMEOUT: Duration = Duration::from_secs(3);
-
 /// What is logged about, for [`LogOnce`].
 const WATCH: &str = "watch";
 
@@ -173,7 +170,7 @@ async fn watch_forever<Opening, Probing, Events, Lists>(
                         continue;
                     }
                     Ended::Lost(error) => {
-                        outage.on_cut(&error, began.elapsed());
+                        outage.on_cut(&error, began.elapsed(), timings.backoff.first);
                         error
                     }
                 }
@@ -206,11 +203,12 @@ struct Outage {
 
 impl Outage {
     /// An open watch broke at this age. Names what cuts it, once so many were about as old: a time-out of something between.
-    fn on_cut(&mut self, error: &TeleportError, age: Duration) {
+    /// `pause`: before a lost watch is opened again; ages may differ by it, and what breaks after a few of them has another cause.
+    fn on_cut(&mut self, error: &TeleportError, age: Duration, pause: Duration) {
         let (last, count) = self.cuts;
         let is_cut = error.kind() == ErrorKind::Retry && matches!(error, TeleportError::Call { .. });
-        let is_same = age.abs_diff(last) <= (last / 10).max(Duration::from_secs(1));
-        self.cuts = match is_cut && age >= SHORTEST_IDLE_TIMEOUT {
+        let is_same = age.abs_diff(last) <= (last / 10).max(pause);
+        self.cuts = match is_cut && age >= 3 * pause {
             false => Default::default(),
             true if is_same && count > 0 => (last, count.saturating_add(1)),
             true => (age, 1),

@@ -633,7 +633,7 @@ fn wire_put(id: &'static str) -> Bytes {
 
 #[tokio::test]
 async fn a_watch_that_is_cut_at_the_same_age_again_and_again_names_an_idle_time_out() {
-    let cut = call_error(ErrorKind::Retry);
+    let (cut, pause) = (call_error(ErrorKind::Retry), WatcherTimings::default().backoff.first);
     for (ages, lines) in [
         (&[10, 10, 11, 10, 9, 10][..], 1),
         (&[10, 10], 0),
@@ -645,7 +645,7 @@ async fn a_watch_that_is_cut_at_the_same_age_again_and_again_names_an_idle_time_
         let log = Captured::of_crate(env!("CARGO_CRATE_NAME"));
         let mut outage = Outage::default();
         for age in ages {
-            outage.on_cut(&cut, Duration::from_secs(*age));
+            outage.on_cut(&cut, Duration::from_secs(*age), pause);
             outage.on_lost(&cut, WatcherTimings::default().backoff);
             outage.log_once.clear(WATCH);
         }
@@ -657,7 +657,7 @@ async fn a_watch_that_is_cut_at_the_same_age_again_and_again_names_an_idle_time_
     }
     let mut outage = Outage::default();
     for error in [&cut, &cut, &call_error(ErrorKind::Unauthorized), &cut] {
-        outage.on_cut(error, Duration::from_secs(10));
+        outage.on_cut(error, Duration::from_secs(10), pause);
     }
     assert_eq!(outage.cuts.1, 1, "another end is none of it");
 }

@@ -3,6 +3,7 @@
 //! What one configuration makes of it is a [`Version`]; a reload makes another. `interactions/handler.rs` handles an
 //! interaction; the configuration's `[review]` says who may decide what; `transport.rs` receives interactions.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use access_core::interaction::AppInstallation;
@@ -283,6 +284,11 @@ impl Review {
         }
         self.handler.send_replace(version.handler);
         (version.handles, version.tasks)
+    }
+
+    /// Where the daemon listens for callbacks, if it does.
+    pub(crate) fn listens_at(&self) -> Option<SocketAddr> {
+        self.transport.as_ref().and_then(Transport::address)
     }
 
     /// Deciding in Slack is off from now on: no interaction arrives any more.

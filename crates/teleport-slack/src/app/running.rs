@@ -15,7 +15,7 @@ use super::review::{self, Review, ReviewBuilder};
 use super::token_reloader;
 use crate::check;
 use crate::check::report::Item;
-use crate::config::{Config, ConfiguredIdentityError, Diagnostic, Loaded};
+use crate::config::{Config, ConfiguredIdentityError, Diagnostic, Loaded, ReviewTransport};
 use crate::controller::{ReviewHandles, Settings};
 use crate::exit::ExitError;
 use crate::http::HttpTimings;
@@ -168,7 +168,8 @@ impl Running {
         if !causes.is_empty() {
             return Err(causes);
         }
-        let one = |error: ExitError| vec![error.line()];
+        let own = self.own_addresses();
+        let one = |error: ExitError| vec![error.line() + &own_port_note(&own, &config)];
         let listens_already =
             |at: SocketAddr| self.diagnostics.as_ref().is_some_and(|(_, address)| *address == at);
         let diagnostics = if config.diagnostics == self.config.diagnostics
@@ -197,6 +198,13 @@ impl Running {
             }
         };
         Ok(Judged { config, warnings, notes, log, slack, review, diagnostics })
+    }
+
+    /// Where the daemon listens.
+    fn own_addresses(&self) -> Vec<SocketAddr> {
+        let diagnostics = self.diagnostics.as_ref().map(|(_, address)| *address);
+        let callbacks = self.review.as_ref().and_then(Review::listens_at);
+        diagnostics.into_iter().chain(callbacks).collect()
     }
 
     /// Puts the new whole in the place of the old one.
@@ -285,6 +293,22 @@ impl DiagnosticsTask {
         let (until, address) = (stop.child_token(), bound.address());
         let task = Task::new("diagnostics", &until, bound.run(metrics.clone(), until.clone(), timings));
         Ok(Self { task, guard: until.drop_guard(), address })
+    }
+}
+
+/// Completes the cause when a new address cannot be had, if it may be the daemon itself that is in its way: a new address is
+/// taken before the old one is left.
+fn own_port_note(own: &[SocketAddr], config: &Config) -> String {
+    let callbacks = config.review.as_ref().and_then(|review| match &review.transport {
+        ReviewTransport::Http { listener, .. } => Some(listener.listen_addr),
+        ReviewTransport::SocketMode { .. } => None,
+    });
+    let wanted = [config.diagnostics, callbacks].into_iter().flatten().filter(|wanted| !own.contains(wanted));
+    let taken: Vec<_> =
+        wanted.filter_map(|wanted| own.iter().find(|own| own.port() == wanted.port())).collect();
+    match taken.first() {
+        Some(own) => format!("; this daemon itself listens at {own}: restart it, or choose another port"),
+        None => String::new(),
     }
 }
 

@@ -94,6 +94,11 @@ impl Transport {
         }
     }
 
+    /// Where callbacks arrive; `None` over Socket Mode.
+    pub(super) fn address(&self) -> Option<SocketAddr> {
+        self.socket.as_ref().map(ListeningSocket::address)
+    }
+
     /// Uses the secret of a configuration that this one [serves](Self::serves).
     pub(super) fn adopt(&mut self, config: &ReviewTransport) {
         let secret = secret(config);

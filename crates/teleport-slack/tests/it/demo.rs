@@ -204,13 +204,10 @@ fn a_folder_that_a_running_demo_uses_is_left_alone_and_one_that_a_killed_one_lef
         let first = Sandbox::start(dir.path()).await;
         let read = |name: &str| std::fs::read(dir.path().join(name)).unwrap();
         let before = [read("teleport-slack.toml"), read("auth.crt")];
-        let second = Command::new(program())
-            .args(["demo", "--port", "0", "--sandbox"])
-            .arg(dir.path())
-            .output()
-            .unwrap();
-        let said = String::from_utf8(second.stderr).unwrap();
-        assert_eq!(second.status.code(), Some(1), "{said}");
+        let mut second = Command::new(program());
+        second.args(["demo", "--port", "0", "--sandbox"]).arg(dir.path());
+        let (status, said) = Daemon::run(&mut second, "").wait_for_exit().await;
+        assert_eq!(status.code(), Some(1), "{said}");
         let words = format!("is in use by the demo that runs as process {}", first.process.pid());
         assert!(said.contains(&words) && said.contains("name another directory"), "{said}");
         assert_eq!(before, [read("teleport-slack.toml"), read("auth.crt")]);

@@ -186,7 +186,7 @@ fn calls_and_sockets_move_to_another_address_of_slack() {
         // Nothing goes to the old address, and nothing is lost meanwhile.
         new.cut().await;
         let second = bed.create_request();
-        bed.until_warned(&daemon, &second).await;
+        bed.until_logged(&daemon, "chat.postMessage failed: no connection").await;
         assert!(bed.message_about("C0TEAM", &second).is_none());
         new.restore().await.unwrap();
         bed.until_status(&daemon, "C0TEAM", &second, "⏳ PENDING").await;

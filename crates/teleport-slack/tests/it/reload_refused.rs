@@ -173,6 +173,24 @@ fn an_address_that_another_program_had_is_taken_once_it_is_free() {
 }
 
 #[test]
+fn a_port_that_the_daemon_itself_has_is_called_so() {
+    run_in_process(async {
+        let bed = TestBed::new().await;
+        let daemon = bed.start_with_diagnostics(TEAM).await;
+        let line = daemon.find_logged("Serving health and metrics on ").unwrap();
+        let own = line.rsplit("http://").next().unwrap().trim().to_owned();
+        let (_, port) = own.rsplit_once(':').unwrap();
+        bed.write_config(&bed.config_with_diagnostics(TEAM).replace("127.0.0.1:0", &format!(":{port}")));
+        daemon.signal("HUP");
+        let line = bed.until_logged(&daemon, REFUSED).await;
+        let words = format!("; this daemon itself listens at {own}: restart it, or choose another port");
+        assert!(line.contains(&words), "{line}");
+        until_reload_is(&daemon, false).await;
+        daemon.stop().await;
+    });
+}
+
+#[test]
 fn a_refusal_while_the_daemon_starts_ends_as_well() {
     run_in_process(async {
         let bed = TestBed::new().await;

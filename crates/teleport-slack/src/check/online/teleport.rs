@@ -135,6 +135,7 @@ fn visibility_item(found: Result<Visibility, TeleportError>) -> Item {
         Ok(visibility) => {
             let text = describe_visibility(&visibility);
             let (cause, remedy) = text.rsplit_once("; ").unwrap_or((&text, ""));
+            let remedy = format!("{remedy}; {PRINTED}");
             match visibility {
                 Visibility::Partial(_) => Item::failed(id, Exit::Credentials, "missing", cause, remedy),
                 _ => Item::not_looked_at(id, Exit::Credentials, cause, remedy),
@@ -161,11 +162,14 @@ fn subject(call: Call) -> &'static str {
     }
 }
 
+/// What prints a role with all rights that the configuration needs.
+const PRINTED: &str = "`teleport-slack resources` prints one that fits";
+
 /// A right that every use of the daemon, or the switched-on feature, needs.
 fn right_item(probe: Probe, found: Result<Right, TeleportError>) -> Item {
     let id = ItemId::TeleportRights;
     let needed = probe.call().required_permission().unwrap_or_default();
-    let remedy = format!("give the plugin's Teleport user a role whose {needed}");
+    let remedy = format!("give the plugin's Teleport user a role whose {needed}; {PRINTED}");
     let item = match found {
         Ok(Right::Granted) => Item::ok(id, "granted"),
         Ok(Right::Missing) => {
@@ -391,8 +395,8 @@ mod tests {
     fn each_answer_about_a_right_has_its_line() {
         let shown = |found| line(&right_item(Probe::WritePluginData, found));
         assert_eq!(shown(Ok(Right::Granted)), "Ok access_plugin_data: update: granted");
-        insta::assert_snapshot!(shown(Ok(Right::Missing)), @"Failed access_plugin_data: update: missing | 77 Teleport denies the call UpdatePluginData for a missing right | give the plugin's Teleport user a role whose allow.rules contain {resources: ['access_plugin_data'], verbs: ['update']}");
-        insta::assert_snapshot!(shown(Ok(Right::Unknown("unknown method".to_owned()))), @"Warning access_plugin_data: update: not looked at | 77 unknown method | give the plugin's Teleport user a role whose allow.rules contain {resources: ['access_plugin_data'], verbs: ['update']}");
+        insta::assert_snapshot!(shown(Ok(Right::Missing)), @"Failed access_plugin_data: update: missing | 77 Teleport denies the call UpdatePluginData for a missing right | give the plugin's Teleport user a role whose allow.rules contain {resources: ['access_plugin_data'], verbs: ['update']}; `teleport-slack resources` prints one that fits");
+        insta::assert_snapshot!(shown(Ok(Right::Unknown("unknown method".to_owned()))), @"Warning access_plugin_data: update: not looked at | 77 unknown method | give the plugin's Teleport user a role whose allow.rules contain {resources: ['access_plugin_data'], verbs: ['update']}; `teleport-slack resources` prints one that fits");
         assert!(shown(Ok(Right::NeedsSecondFactor)).contains("tbot"));
         let away = TeleportError::Deadline {
             call: Call::UpdatePluginData,
@@ -405,7 +409,7 @@ mod tests {
     #[test]
     fn an_empty_list_is_no_proof_that_all_requests_are_seen() {
         assert_eq!(visibility_item(Ok(Visibility::All)).status, Status::Ok);
-        insta::assert_snapshot!(line(&visibility_item(Ok(Visibility::Partial(vec!["list"])))), @"Failed access_request: list, read: missing | 77 the plugin's Teleport user lacks the verb list on access_request, so Teleport may list nothing and say OK; messages of requests that are not listed stay as they are | give it a role whose allow.rules contain {resources: ['access_request'], verbs: ['list', 'read']}");
+        insta::assert_snapshot!(line(&visibility_item(Ok(Visibility::Partial(vec!["list"])))), @"Failed access_request: list, read: missing | 77 the plugin's Teleport user lacks the verb list on access_request, so Teleport may list nothing and say OK; messages of requests that are not listed stay as they are | give it a role whose allow.rules contain {resources: ['access_request'], verbs: ['list', 'read']}; `teleport-slack resources` prints one that fits");
         let unknown = visibility_item(Ok(Visibility::Unknown("no such call".to_owned())));
         assert_eq!(unknown.status, Status::Warning, "{unknown:?}");
     }
