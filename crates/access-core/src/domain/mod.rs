@@ -6,7 +6,7 @@ pub mod error_chain;
 pub mod ids;
 pub mod lifecycle;
 pub mod log_once;
-pub mod look_alikes;
+pub mod look_alike;
 pub mod outage;
 pub mod recipients;
 pub mod request;

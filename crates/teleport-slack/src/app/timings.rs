@@ -105,65 +105,74 @@ impl Timings {
     /// # Errors
     /// The first rule that does not hold.
     pub fn new(values: TimingValues) -> Result<Self, TimingsError> {
-        let controller = values.controller;
-        let ControllerTimings { claim, refused, refused_probe_interval, drain, .. } = controller;
-        let rules = [
-            claim.check(),
-            controller.turns.check(),
+        let parts = [
+            values.controller.claim.check(),
+            values.controller.turns.check(),
             values.http.check(),
             values.socket_mode.check(),
             values.slack.check(),
             values.teleport.check(),
         ];
-        rules.into_iter().collect::<Result<(), _>>().map_err(TimingsError)?;
-        if values.slack.message > claim.call {
-            return Err(TimingsError(
+        parts.into_iter().collect::<Result<(), _>>().map_err(TimingsError)?;
+        let broken = Self::rules(&values).into_iter().find(|(holds, _)| !holds);
+        match broken {
+            Some((_, rule)) => Err(TimingsError(rule)),
+            None => Ok(Self(values)),
+        }
+    }
+
+    /// Whether each rule between the parts holds, and what it says.
+    fn rules(values: &TimingValues) -> [(bool, &'static str); 10] {
+        let TimingValues { controller, service, interactions, socket_mode, http, review, .. } = values;
+        let claim = controller.claim;
+        [
+            (
+                values.slack.message <= claim.call,
                 "a message is given up within the time of a call under a claim, or it outlasts the claim",
-            ));
-        }
-        if drain <= claim.budget + claim.call {
-            return Err(TimingsError(
+            ),
+            (
+                controller.drain > claim.budget + claim.call,
                 "the drain outlasts the budget of a claim and one call, or each stop leaves posts in doubt",
-            ));
-        }
-        // The first wait has jitter: half of it at least.
-        if refused_probe_interval >= refused.first / 2 {
-            return Err(TimingsError(
+            ),
+            (
+                // The first wait has jitter: half of it at least.
+                controller.refused_probe_interval < controller.refused.first / 2,
                 "the probes of a refusing channel come sooner than its operations try again, or these wait twice",
-            ));
-        }
-        if values.http.drain.max(values.socket_mode.drain) >= values.shutdown.clicks {
-            return Err(TimingsError(
+            ),
+            (
+                http.drain.max(socket_mode.drain) < values.shutdown.clicks,
                 "the listeners end before the work on clicks, or a click comes after the last worker has ended",
-            ));
-        }
-        let ServiceTimings { extension, look, shortest_watchdog, .. } = values.service;
-        if look >= extension {
-            return Err(TimingsError(
+            ),
+            (
+                service.look < service.extension,
                 "the daemon asks for more time before the last extension ends, or the service manager kills it",
-            ));
-        }
-        if controller.clock_check * 2 >= shortest_watchdog {
-            return Err(TimingsError(
+            ),
+            (
+                controller.clock_check * 2 < service.shortest_watchdog,
                 "the controller goes round twice before a watchdog bites, or it kills a daemon that works",
-            ));
-        }
-        let InteractionTimings { enqueue_at_stop, ack_margin, .. } = values.interactions;
-        if ack_margin >= values.socket_mode.respond_within {
-            return Err(TimingsError(
+            ),
+            (
+                interactions.ack_margin < socket_mode.respond_within,
                 "a modal without a worker is answered after it waited for one, or none ever gets one",
-            ));
-        }
-        if enqueue_at_stop >= values.socket_mode.drain {
-            return Err(TimingsError(
+            ),
+            (
+                interactions.enqueue_at_stop < socket_mode.drain,
                 "a click without a worker is answered before its connection ends, or its user gets no reply",
-            ));
-        }
-        if values.review.groups_max_age >= values.review.voters_max_age {
-            return Err(TimingsError(
+            ),
+            (
+                review.groups_max_age < review.voters_max_age,
                 "a remembered user group is younger than what a verdict may be based on, or verdicts read it twice",
-            ));
-        }
+            ),
+            (
+                Self::pauses(values).all(|pause| !pause.is_zero()),
+                "no wait between two tries is nothing, or the daemon spins",
+            ),
+        ]
+    }
+
+    /// What lies between two tries of anything.
+    fn pauses(values: &TimingValues) -> impl Iterator<Item = Duration> {
+        let controller = values.controller;
         let files = [values.identity_files, values.secret_files, values.configuration, values.http.files];
         let files = files.into_iter().flat_map(|FileTimings { poll, retry }| [poll, retry]);
         let others = [
@@ -180,11 +189,8 @@ impl Timings {
             values.service.look_at_start,
             values.http.accept_pause,
         ];
-        let retries = Self::backoffs(&values).map(|backoff| backoff.first);
-        if files.chain(others).chain(retries).any(|wait| wait.is_zero()) {
-            return Err(TimingsError("no wait between two tries is nothing, or the daemon spins"));
-        }
-        Ok(Self(values))
+        let retries = Self::backoffs(values).map(|backoff| backoff.first);
+        files.chain(others).chain(retries)
     }
 
     /// The waits of the start.

@@ -1,6 +1,6 @@
 //! The remedies for a text that cannot name roles. The language itself is `access_core`'s to know.
 
-use access_core::domain::look_alikes::LookAlike;
+use access_core::domain::look_alike::LookAlike;
 use access_core::domain::role_pattern::{InvalidPattern, RolePattern};
 use access_core::domain::unseen::{Unseen, as_seen_strictly};
 

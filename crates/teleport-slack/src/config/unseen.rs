@@ -1,6 +1,6 @@
 //! Mistakes in characters that a reader does not see, or takes for others. `access_core` knows which those are.
 
-use access_core::domain::look_alikes::LookAlike;
+use access_core::domain::look_alike::LookAlike;
 use access_core::domain::unseen::{Unseen, as_seen};
 
 use super::report::{Report, quote, quote_whole};

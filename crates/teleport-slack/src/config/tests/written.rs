@@ -211,7 +211,7 @@ fn a_mistake_in_the_recipients_is_not_called_a_lack_of_them() {
 }
 
 #[test]
-fn the_address_of_a_web_page_is_the_proxys() {
+fn the_address_of_a_web_page_is_that_of_the_proxy() {
     for addr in
         ["https://teleport.corp.net", "https://teleport.corp.net:443", "https://teleport.corp.net:3080/web"]
     {
