@@ -21,6 +21,9 @@ pub(super) struct Limits {
     pub(super) max_entries: usize,
 }
 
+/// Fewer lookups in progress are not worth a look.
+const MIN_SWEEP: usize = 64;
+
 /// What a lookup yields: something, nothing, or a failure.
 type LookupResult<V, E> = Result<Option<V>, E>;
 type InFlight<V, E> = BoxFuture<'static, LookupResult<V, E>>;
@@ -38,6 +41,8 @@ struct State<V, E> {
     next_sequence: u64,
     /// Lookups in progress, by way and key. Weak: one whose callers have all gone must not be resumed half-way later.
     in_flight: HashMap<(String, String), WeakShared<InFlight<V, E>>>,
+    /// At so many in progress those are forgotten that no caller waits for any more.
+    sweep_at: usize,
 }
 
 struct Entry<V> {
@@ -63,6 +68,7 @@ where
             by_age: BTreeMap::new(),
             next_sequence: 0,
             in_flight: HashMap::new(),
+            sweep_at: MIN_SWEEP,
         };
         Self { state: Arc::new(Mutex::new(state)), limits }
     }
@@ -163,9 +169,13 @@ impl<V: Clone, E: Clone> State<V, E> {
         }
     }
 
-    /// Notes a lookup in progress, and forgets those that no caller waits for any more.
+    /// Notes a lookup in progress. Now and then it forgets those that no caller waits for any more: looking at all of them
+    /// each time would make the work grow with the square of the lookups, whose number requesters choose.
     fn track(&mut self, name: (String, String), flight: &Shared<InFlight<V, E>>) {
-        self.in_flight.retain(|_, flight| flight.upgrade().is_some());
+        if self.in_flight.len() >= self.sweep_at {
+            self.in_flight.retain(|_, flight| flight.upgrade().is_some());
+            self.sweep_at = (self.in_flight.len() * 2).max(MIN_SWEEP);
+        }
         if let Some(weak) = flight.downgrade() {
             self.in_flight.insert(name, weak);
         }

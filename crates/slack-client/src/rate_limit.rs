@@ -177,6 +177,8 @@ pub(super) struct LookupQueue {
 
 struct Shared {
     slots: Mutex<Slots>,
+    /// Held by the one caller that looks at the clock for all that wait.
+    clock: tokio::sync::Mutex<()>,
 }
 
 #[derive(Default)]
@@ -270,7 +272,8 @@ impl Shared {
 impl LookupQueue {
     /// A queue for look-ups under these limits.
     pub(super) fn new(rate_limits: RateLimits) -> Self {
-        Self { shared: Arc::new(Shared { slots: Mutex::default() }), rate_limits }
+        let shared = Shared { slots: Mutex::default(), clock: tokio::sync::Mutex::default() };
+        Self { shared: Arc::new(shared), rate_limits }
     }
 
     async fn acquire(&self, priority: Priority) -> Permit {
@@ -287,13 +290,19 @@ impl LookupQueue {
                 }
             }
         }
-        loop {
-            Shared::grant_permits(&self.shared);
+        Shared::grant_permits(&self.shared);
+        let permit = tokio::select! {
+            biased;
+            permit = &mut receiver => permit,
             // A slot that comes free is given at once; more of the allowance comes with time.
-            if let Ok(permit) = timeout(REQUESTER_INTERVAL, &mut receiver).await {
-                return permit.expect("a waiting caller is kept until it gets its permit");
-            }
-        }
+            _clock = self.shared.clock.lock() => loop {
+                Shared::grant_permits(&self.shared);
+                if let Ok(permit) = timeout(REQUESTER_INTERVAL, &mut receiver).await {
+                    break permit;
+                }
+            },
+        };
+        permit.expect("a waiting caller is kept until it gets its permit")
     }
 
     /// Makes the call when its turn comes; fails at once while the method's `Retry-After` lasts.
@@ -447,5 +456,21 @@ mod tests {
         }
         let slots = queue.shared.slots();
         assert_eq!((slots.in_use, slots.per_requester.len()), (0, 0));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_caller_looks_at_the_clock_for_all_that_wait() {
+        let (queue, polls) = (queue(), AtomicUsize::new(0));
+        let calls = (0..500).map(|_| {
+            let mut call = Box::pin(queue.call(Method::UsersInfo, from_requester("alice"), async { Ok(()) }));
+            let polls = &polls;
+            std::future::poll_fn(move |context| {
+                polls.fetch_add(1, Ordering::Relaxed);
+                call.as_mut().poll(context)
+            })
+        });
+        assert!(futures_util::future::join_all(calls).await.iter().all(Result::is_ok));
+        // The first time, when it takes over the clock, at most twice by the clock, and when it has its turn.
+        assert!(polls.load(Ordering::Relaxed) <= 500 * 5, "{polls:?} for 500 calls that waited for 1,000 s");
     }
 }

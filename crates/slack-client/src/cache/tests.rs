@@ -148,6 +148,21 @@ async fn a_lookup_that_no_caller_waits_for_starts_again() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn lookups_that_were_given_up_are_forgotten() {
+    let cache = Cache::<usize, &str>::new(LIMITS);
+    let begin =
+        |key: &str| assert!(cache.get_or_fetch(key, "", std::future::pending).now_or_never().is_none());
+    let mut kept = Box::pin(cache.get_or_fetch("kept", "", std::future::pending));
+    assert!((&mut kept).now_or_never().is_none());
+    for n in 0..10 * MIN_SWEEP {
+        begin(&n.to_string());
+        assert!(cache.lock().in_flight.len() <= 2 * MIN_SWEEP);
+    }
+    let name = (String::new(), "kept".to_owned());
+    assert!(cache.lock().in_flight.contains_key(&name), "a caller waits for it");
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_answer_may_be_asked_for_again_before_its_time() {
     // The moment at which it was asked, which a slow answer does not make younger.
     let cache = Cache::<Instant, &str>::new(LIMITS);
