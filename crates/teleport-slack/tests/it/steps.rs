@@ -4,14 +4,12 @@ use crate::harness::deciding::*;
 use crate::harness::*;
 
 /// The steps, in their order.
-const WAY: [&str; 8] = [
+const WAY: [&str; 6] = [
     "DEBUG Received the request from the watch",
     "DEBUG Claimed the request",
     "INFO  Posted the request",
     "DEBUG Recorded the request",
     "DEBUG Received an interaction",
-    "DEBUG Teleport took the decision",
-    "INFO  Handled an interaction",
     "INFO  Updated the message",
 ];
 
@@ -30,9 +28,17 @@ fn the_log_at_debug_has_each_step_of_a_request_by_its_id() {
         let steps = lines.join("\n");
         let mut rest = lines.iter();
         for step in WAY {
-            // Lines of other steps may come between; the decision is taken before its handling is over.
+            // Lines of other steps may come between.
             assert!(rest.any(|line| line.contains(step)), "{step} is not there in its turn:\n{steps}");
         }
-        assert!(lines.iter().any(|line| line.contains("DEBUG Looked up the recipient")), "{steps}");
+        // These have no turn of their own: the watch may tell of a decision before the call that made it returns.
+        let others = [
+            "DEBUG Looked up the recipient",
+            "DEBUG Teleport took the decision",
+            "INFO  Handled an interaction",
+        ];
+        for step in others {
+            assert!(lines.iter().any(|line| line.contains(step)), "{step} is not there:\n{steps}");
+        }
     });
 }
