@@ -1,16 +1,22 @@
-//! Letters of other alphabets that look like Latin ones, in a word that has Latin letters too. Whatever compares the name
-//! takes them for others.
+//! Letters that look like Latin ones, in a word that has Latin letters too, and dashes that look like the hyphen. Whatever
+//! compares the name takes them for others.
 //!
 //! A word in one alphabet is honest, and so is one whose foreign letters do not all look Latin, such as "VPNдоступ".
 
-/// Cyrillic and Greek letters, each before the Latin one that it looks like.
-const PAIRS: [&str; 2] =
-    ["аaсcԁdеeһhіiјjоoрpԛqѕsԝwхxуyАAВBЕEНHІIЈJКKМMОOРPСCЅSТTХXУY", "ΑAΒBΕEΖZΗHΙIΚKΜMΝNΟOΡPΤTΥYΧXοoνv"];
+/// Cyrillic, Greek and phonetic letters, each before the Latin one that it looks like.
+const PAIRS: [&str; 3] = [
+    "ɑaɡg",
+    "аaсcԁdеeһhіiјjоoрpԛqѕsԝwхxуyАAВBЕEНHІIЈJКKМMОOРPСCЅSТTХXУY",
+    "ΑAΒBΕEΖZΗHΙIΚKΜMΝNΟOΡPΤTΥYΧXοoνv",
+];
 
-/// The first such letter of a text.
+/// Dashes that word processors and chats put in the place of a hyphen.
+const DASHES: &str = "\u{2010}\u{2011}\u{2012}\u{2013}\u{2014}\u{2015}\u{2212}\u{fe58}\u{fe63}\u{ff0d}";
+
+/// The first such letter or dash of a text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LookAlike {
-    /// The letter.
+    /// The letter or dash.
     pub letter: char,
     /// What it looks like.
     latin: char,
@@ -25,13 +31,18 @@ impl LookAlike {
     pub fn first_in(text: &str) -> Option<Self> {
         let mut letters: Vec<char> = text.chars().collect();
         let mut first = None;
+        for (index, dash) in letters.iter_mut().enumerate().filter(|(_, c)| DASHES.contains(**c)) {
+            first = first.or(Some((index + 1, *dash, '-')));
+            *dash = '-';
+        }
         let mut start = 0;
         for word in letters.split_mut(|c| !c.is_alphabetic()) {
             let is_mixed = word.iter().any(char::is_ascii) && !word.iter().all(char::is_ascii);
             if is_mixed && word.iter().all(|c| c.is_ascii() || latin(*c).is_some()) {
                 for (index, letter) in word.iter_mut().enumerate() {
                     if let Some(latin) = latin(*letter) {
-                        first = first.or(Some((start + index + 1, *letter, latin)));
+                        let found = (start + index + 1, *letter, latin);
+                        first = Some(first.filter(|(place, ..)| *place < found.0).unwrap_or(found));
                         *letter = latin;
                     }
                 }
@@ -46,12 +57,21 @@ impl LookAlike {
 impl std::fmt::Display for LookAlike {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let (place, code) = (self.place, u32::from(self.letter));
-        write!(f, "character {place} is U+{code:04X}, which looks like the Latin letter {}", self.latin)
+        write!(f, "character {place} is U+{code:04X}, which looks like ")?;
+        match self.latin {
+            '-' => f.write_str("a hyphen"),
+            latin => write!(f, "the Latin letter {latin}"),
+        }
     }
 }
 
 /// The Latin letter that this one looks like.
 fn latin(letter: char) -> Option<char> {
+    /// From a full-width form to the plain one.
+    const FULL_WIDTH: u32 = 0xFEE0;
+    if matches!(letter, '\u{ff21}'..='\u{ff3a}' | '\u{ff41}'..='\u{ff5a}') {
+        return char::from_u32(u32::from(letter) - FULL_WIDTH);
+    }
     PAIRS.iter().find_map(|pairs| {
         let mut letters = pairs.chars().step_by(2).zip(pairs.chars().skip(1).step_by(2));
         letters.find(|(other, _)| *other == letter).map(|(_, latin)| latin)
@@ -72,12 +92,19 @@ mod tests {
             ("^(web|\u{441}i)$", 7, "^(web|ci)$"),
             ("d\u{3bf}\u{440}s", 2, "dops"),
             ("база db\u{430}", 8, "база dba"),
+            ("db\u{ff41}", 3, "dba"),
+            ("db\u{251}", 3, "dba"),
+            ("prod\u{2011}db", 5, "prod-db"),
+            ("prod\u{2013}db\u{430}", 5, "prod-dba"),
+            ("\u{430}dmin\u{2212}1", 1, "admin-1"),
         ] {
             let found = LookAlike::first_in(text);
             assert_eq!(found.as_ref().map(|it| (it.place, it.seen.as_str())), Some((place, seen)), "{text}");
         }
         let shown = LookAlike::first_in("db\u{430}").unwrap().to_string();
         assert_eq!(shown, "character 3 is U+0430, which looks like the Latin letter a");
+        let shown = LookAlike::first_in("prod\u{2011}db").unwrap().to_string();
+        assert_eq!(shown, "character 5 is U+2011, which looks like a hyphen");
     }
 
     #[test]
@@ -96,6 +123,8 @@ mod tests {
             "rôle-アクセス",
             "한국어 team",
             "日本語db",
+            "ＤＢＡ",
+            "kapı",
             "",
         ] {
             assert_eq!(LookAlike::first_in(text), None, "{text}");

@@ -40,7 +40,7 @@ pub enum InvalidPattern {
     Blanks,
     /// A character that its reader does not see, or takes for a space. An escape in a regular expression is none.
     Unseen(Unseen),
-    /// Commas: most likely several roles.
+    /// Commas or semicolons: most likely several roles.
     Several,
     /// Longer than any pattern.
     TooLong,
@@ -98,7 +98,7 @@ impl RolePattern {
             Some("") => return Err(InvalidPattern::Empty),
             Some(inner) => Form::Expression(compile(inner)?),
             None if looks_like_expression(text) => return Err(InvalidPattern::NotAnchored),
-            None if text.contains(',') => return Err(InvalidPattern::Several),
+            None if text.contains([',', ';']) => return Err(InvalidPattern::Several),
             None if text.contains(['*', '?']) => Form::Glob,
             None => Form::Name,
         };

@@ -23,13 +23,18 @@ pub(super) fn slack_client(
     timings: &Timings,
     metrics: &Metrics,
 ) -> Result<slack_client::Client, SetupError> {
-    slack_client::Client::new(ClientOptions {
+    let options = options(settings, timings);
+    slack_client::Client::new(ClientOptions { observer: Arc::new(metrics.clone()), ..options })
+}
+
+/// For a client whose calls are not counted.
+fn options(settings: &SlackConfig, timings: &Timings) -> ClientOptions {
+    ClientOptions {
         api_url: settings.api_url.as_str().to_owned(),
         timings: timings.slack,
-        observer: Arc::new(metrics.clone()),
         setting_names: slack_setting,
         ..ClientOptions::new(settings.token.clone())
-    })
+    }
 }
 
 /// Tries another address of Teleport. Another cluster would not know the requests that are shown.
@@ -72,7 +77,8 @@ pub(super) async fn try_slack(
     settings: &SlackConfig,
 ) -> Result<slack_client::Client, String> {
     let not_used = |why: &str| format!("slack.api_url = {} is not used: {why}", settings.api_url.as_str());
-    let client = slack_client(settings, &builder.timings, &builder.metrics)
+    // What fails there is no outage of the Slack that is in use.
+    let client = slack_client::Client::new(options(settings, &builder.timings))
         .map_err(|error| not_used(&error.to_string()))?;
     token_reloader::judge_bot_token(&client, Some(&builder.auth), &settings.token)
         .await

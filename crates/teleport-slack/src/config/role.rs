@@ -65,7 +65,8 @@ fn remedy(problem: InvalidPattern, text: &str, place: PatternPosition) -> String
         }
         InvalidPattern::TooLong => "write a shorter one, such as \"prod-*\"".to_owned(),
         InvalidPattern::Several => {
-            let each: Vec<_> = text.split(',').map(str::trim).filter(|role| !role.is_empty()).collect();
+            let each: Vec<_> =
+                text.split([',', ';']).map(str::trim).filter(|role| !role.is_empty()).collect();
             match (place, each.as_slice()) {
                 (PatternPosition::List, [_, ..]) => format!("write {}", quote_list(&each)),
                 (PatternPosition::Key, [_, ..]) => {

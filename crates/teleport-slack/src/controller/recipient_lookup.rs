@@ -18,7 +18,7 @@ use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt, StreamExt, poll};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
-use tracing::{error, info, warn};
+use tracing::{debug, error, info, warn};
 
 use super::lookup_order::LookupOrder;
 use super::timings::ControllerTimings;
@@ -310,6 +310,9 @@ impl LookupError {
             matches!(&self.kind, LookupErrorKind::Slack(error) if matches!(error.retry(), Retry::After(_)));
         if is_error {
             error!(%recipient, retry_in_s, "{words}");
+        } else if is_wait && !is_configured {
+            // A requester can name thousands.
+            debug!(%recipient, retry_in_s, "{words}");
         } else if is_wait {
             info!(%recipient, retry_in_s, "{words}");
         } else {

@@ -220,3 +220,19 @@ fn another_workspace_is_refused() {
         daemon.stop().await;
     });
 }
+
+#[test]
+fn a_refused_address_is_no_outage_of_the_slack_in_use() {
+    run_in_process(async {
+        let bed = TestBed::new().await;
+        let daemon = bed.start(TEAM).await;
+        bed.write_config(&bed.config(TEAM).replace(&bed.slack.api_url(), "http://127.0.0.1:1/api/"));
+        daemon.signal("HUP");
+        let line = bed.until_logged(&daemon, "slack.api_url = http://127.0.0.1:1/api/ is not used").await;
+        assert!(line.contains(REFUSED), "{line}");
+        let id = bed.create_request();
+        bed.until_status(&daemon, "C0TEAM", &id, "⏳ PENDING").await;
+        let log = daemon.stop().await;
+        assert!(!log.contains("what is due there waits") && !log.contains("Slack answers again"), "{log}");
+    });
+}

@@ -114,7 +114,8 @@ fn a_log_file_that_cannot_be_opened_is_written_once_its_remedy_is_followed() {
 fn an_address_that_cannot_be_had_works_once_its_remedy_is_followed() {
     run_in_process(async {
         let bed = TestBed::new().await;
-        let other = TcpListener::bind("127.0.0.1:0").unwrap();
+        // On 127.0.0.1 a connection of another scenario may get the port once it is free.
+        let other = TcpListener::bind("127.0.0.77:0").unwrap();
         let taken = other.local_addr().unwrap().to_string();
         let with = |address: &str| bed.config(&format!("{TEAM}\n[diagnostics]\nlisten_addr = \"{address}\""));
         for (config, remedy) in [

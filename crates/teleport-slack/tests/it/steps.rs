@@ -31,7 +31,7 @@ fn the_log_at_debug_has_each_step_of_a_request_by_its_id() {
             // Lines of other steps may come between.
             assert!(rest.any(|line| line.contains(step)), "{step} is not there in its turn:\n{steps}");
         }
-        // These have no turn of their own: the watch may tell of a decision before the call that made it returns.
+        // These have no turn of their own: the watch may show a decision before the call that made it returns.
         let others = [
             "DEBUG Looked up the recipient",
             "DEBUG Teleport took the decision",

@@ -100,6 +100,7 @@ fn an_invalid_pattern_is_refused_with_its_reason() {
         (" prod-db", Blanks),
         (" ^prod-.*$", Blanks),
         ("prod-db,admin", Several),
+        ("prod-db;admin", Several),
         ("prod-db, admin", Several),
         ("prod-[a-z]+", NotAnchored),
         ("prod-.*", NotAnchored),
