@@ -29,28 +29,17 @@ pub struct LookAlike {
 impl LookAlike {
     /// The first in the text.
     pub fn first_in(text: &str) -> Option<Self> {
-        let mut letters: Vec<char> = text.chars().collect();
-        let mut first = None;
-        for (index, dash) in letters.iter_mut().enumerate().filter(|(_, c)| DASHES.contains(**c)) {
-            first = first.or(Some((index + 1, *dash, '-')));
-            *dash = '-';
-        }
-        let mut start = 0;
-        for word in letters.split_mut(|c| !c.is_alphabetic()) {
+        let as_hyphen = |c| if DASHES.contains(c) { '-' } else { c };
+        let mut seen: Vec<char> = text.chars().map(as_hyphen).collect();
+        for word in seen.split_mut(|c| !c.is_alphabetic()) {
             let is_mixed = word.iter().any(char::is_ascii) && !word.iter().all(char::is_ascii);
             if is_mixed && word.iter().all(|c| c.is_ascii() || latin(*c).is_some()) {
-                for (index, letter) in word.iter_mut().enumerate() {
-                    if let Some(latin) = latin(*letter) {
-                        let found = (start + index + 1, *letter, latin);
-                        first = Some(first.filter(|(place, ..)| *place < found.0).unwrap_or(found));
-                        *letter = latin;
-                    }
-                }
+                word.iter_mut().for_each(|letter| *letter = latin(*letter).unwrap_or(*letter));
             }
-            start += word.len() + 1;
         }
-        let (place, letter, latin) = first?;
-        Some(Self { letter, latin, place, seen: letters.into_iter().collect() })
+        let mut pairs = text.chars().zip(seen.iter().copied()).enumerate();
+        let (index, (letter, latin)) = pairs.find(|(_, (letter, seen))| letter != seen)?;
+        Some(Self { letter, latin, place: index + 1, seen: seen.into_iter().collect() })
     }
 }
 
