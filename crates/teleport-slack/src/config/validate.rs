@@ -10,6 +10,7 @@ use teleport_client::{Credentials, TeleportAddr};
 use super::address::ApiUrl;
 use super::log::{LogConfig, LogFormat, LogOutput, Severity};
 use super::modes::{Sensitivity, checked_path, warn_if_config_open};
+use super::network::network;
 use super::raw::{Document, Entry, Field, TableReader};
 use super::recipient::{looks_like_channel_name, remedy};
 use super::report::{Report, quote, quote_whole};
@@ -41,11 +42,12 @@ fn build(root: &mut TableReader<'_, '_>, source: &Source<'_>) -> Parts {
     let role_to_recipients = role_to_recipients(root);
     let review = review(root, old, source);
     let diagnostics = diagnostics(root);
+    let network = network(root, source);
     let log = log(root, source);
     if let (Some(slack), Some(roles)) = (&slack, &role_to_recipients) {
         warn_no_recipients(slack, roles, root.report());
     }
-    Parts { addr, credentials, slack, role_to_recipients, review, diagnostics, log }
+    Parts { addr, credentials, slack, role_to_recipients, review, diagnostics, network, log }
 }
 
 fn teleport(

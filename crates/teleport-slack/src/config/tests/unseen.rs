@@ -50,6 +50,9 @@ const SOCKET_MODE: &[(&str, &str)] = &[
     ("review.rule[1].approvers", "S0DBA"),
     ("review.rule[1].reason", "required"),
     ("diagnostics.listen_addr", "127.0.0.1:9091"),
+    ("network.proxy", "proxy.corp:3128"),
+    ("network.no_proxy", "intranet.corp"),
+    ("network.ca_file", "ca.pem"),
     ("log.output", "/var/log/slack.log"),
     ("log.severity", "DEBUG"),
     ("log.format", "json"),
@@ -95,6 +98,10 @@ approvers = ["dave@corp.example", "S0DBA"]
 reason = "required"
 [diagnostics]
 listen_addr = "127.0.0.1:9091"
+[network]
+proxy = "proxy.corp:3128"
+no_proxy = ["intranet.corp"]
+ca_file = "ca.pem"
 [log]
 output = "/var/log/slack.log"
 severity = "DEBUG"
