@@ -113,6 +113,14 @@ impl Outage {
         }
     }
 
+    /// Since when an outage lasts, if one does.
+    pub fn away_since(&self) -> Option<Duration> {
+        match self.state {
+            State::Works { .. } => None,
+            State::Away { since, .. } => Some(since),
+        }
+    }
+
     /// Whether an outage lasts.
     pub fn is_away(&self) -> bool {
         matches!(self.state, State::Away { .. })

@@ -120,7 +120,8 @@ pub fn app_options(args: &Args, timings: Timings, config: &Config, log: &Log) ->
     let metrics = Metrics::of(config, timings.unready_after, timings.outage);
     let reloads = ReloadRequests::new(&args.config, timings.configuration, metrics.health().reload());
     let (path, insecure_no_tls) = (args.config.clone(), args.insecure_no_tls);
-    AppOptions { path, timings, insecure_no_tls, metrics, reloads, log: log.current().clone() }
+    let (started, log) = ((Instant::now(), Timestamp::now()), log.current().clone());
+    AppOptions { path, timings, insecure_no_tls, started, metrics, reloads, log }
 }
 
 /// Works, and does meanwhile what signals ask for.

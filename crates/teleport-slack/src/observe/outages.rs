@@ -43,6 +43,15 @@ struct Away {
     answered_at: Option<Duration>,
 }
 
+/// How a side answers, for those who only look.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct SideState {
+    /// Since when it is away, and why; `None` if it is not.
+    pub(crate) away: Option<(Instant, String)>,
+    /// When a call was answered last. Of Slack only.
+    pub(crate) answered_at: Option<Instant>,
+}
+
 impl Default for Outages {
     fn default() -> Self {
         Self::new(OutageTimings::default())
@@ -132,6 +141,20 @@ impl Outages {
         }
     }
 
+    /// How this side answers.
+    pub(crate) fn state(&self, side: Side) -> SideState {
+        let at = |after: Duration| self.0.began + after;
+        let away = match side {
+            Side::Slack => &self.0.slack,
+            Side::Teleport => &self.0.teleport,
+        }
+        .lock();
+        SideState {
+            away: away.outage.away_since().map(|since| (at(since), away.cause.clone())),
+            answered_at: away.answered_at.map(at),
+        }
+    }
+
     /// Whether the log says already that this side is away, or just was.
     pub(crate) fn is_logged(&self, side: Side) -> bool {
         let now = self.now();
@@ -218,7 +241,12 @@ mod tests {
         outages.waits_for_teleport(&request(1));
         assert!(outages.is_logged(Side::Slack) && outages.is_logged(Side::Teleport));
         pass(130).await;
+        let state = outages.state(Side::Slack);
+        let (since, cause) = state.away.unwrap();
+        assert_eq!((since.elapsed().as_secs(), &*cause), (130, "no connection"));
+        assert_eq!(state.answered_at.unwrap().elapsed().as_secs(), 131);
         outages.slack_answers();
+        assert_eq!(outages.state(Side::Slack).away, None);
         outages.slack_answers();
         pass(172).await;
         outages.teleport_answers();
