@@ -10,6 +10,7 @@ use super::*;
 use crate::client::Client;
 use crate::error::TeleportError;
 use crate::identity::Identity;
+use crate::kind::ErrorKind;
 use crate::observer::NoObserver;
 use crate::tests::scripted_server::{
     LeafParams, Reply, Responder, SERVER_NAME, ScriptedServer, TestCa, identity_of,
