@@ -33,14 +33,14 @@ use crate::app::running::{DiagnosticsTask, Running};
 use crate::app::timings::Timings;
 use crate::causes::Cause;
 use crate::check;
-use crate::config::{Config, Loaded};
+use crate::config::{Config, Loaded, TokenKind};
 use crate::controller::status::{StatusHandle, StatusQueries};
 use crate::controller::{Context, Controller, Enqueued, Handle, ReviewHandles, Settings};
 use crate::exit::ExitError;
 use crate::observe::health::Stage;
 use crate::observe::metrics::Metrics;
 use crate::observe::{CurrentLog, OpenedLog};
-use crate::status::{Connected, StartedAt, Status};
+use crate::status::{self, Connected, StartedAt, Status};
 use crate::supervise::clock::Clock;
 use crate::supervise::tasks::{Task, Tasks};
 use access_core::domain::secret::Secret;
@@ -123,8 +123,9 @@ impl App {
         options.metrics.apply_scope(loaded.config.review.as_ref().into());
         let until = stop.child_token();
         let (controller, queries) = StatusHandle::new();
-        let AppOptions { path, started, metrics, log, .. } = options.clone();
-        let status = Status::new(path, started, metrics, log, controller, loaded.config.clone());
+        let AppOptions { path, started, metrics, log, timings, .. } = options.clone();
+        let parts = status::Parts { path, started, limit: timings.http.respond, metrics, log, controller };
+        let status = Status::new(parts, loaded.config.clone());
         let mut builder =
             AppBuilder { loaded, options, status, tasks: Tasks::new(until.clone()), stop: until.clone() };
         let new = {
@@ -260,6 +261,11 @@ impl AppBuilder<'_> {
 
     /// From the beginning, to show what the start waits for.
     async fn start_diagnostics(&mut self) -> Result<Option<(DropGuard, SocketAddr)>, ExitError> {
+        let (reloads, files) = (self.options.metrics.health().reload(), self.options.timings.secret_files);
+        let (configured, in_use) = self.status.token();
+        let keeping =
+            token_reloader::keep_secret_current(TokenKind::Diagnostics, configured, in_use, reloads, files);
+        self.tasks.add(Task::endless("diagnostics token", &self.stop, keeping));
         let Some(diagnostics) = &self.config().diagnostics else { return Ok(None) };
         let AppOptions { metrics, timings, .. } = self.options;
         let address = diagnostics.listen_addr;

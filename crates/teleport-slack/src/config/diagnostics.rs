@@ -1,4 +1,4 @@
-//! `[diagnostics]`: where health, metrics and the state of the daemon are served, and to whom the last of them.
+//! `[diagnostics]`: where health, metrics and the state of the daemon are served, and which callers may see the last of them.
 
 use std::net::SocketAddr;
 

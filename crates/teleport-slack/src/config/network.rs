@@ -23,7 +23,9 @@ impl Network {
             None => (text, None),
         };
         let address: IpAddr = address.parse().map_err(|_| {
-            let cause = if address.contains('%') {
+            let cause = if text.is_empty() {
+                "it is empty"
+            } else if address.contains('%') {
                 "an address with an interface is no network"
             } else if address.contains([':', '.'])
                 && address.bytes().all(|c| c.is_ascii_hexdigit() || b":.".contains(&c))
@@ -140,7 +142,8 @@ mod tests {
     #[test]
     fn each_mistake_has_its_own_words() {
         for (text, words) in [
-            ("", "names are not looked up"),
+            ("", "it is empty"),
+            ("/8", "names are not looked up"),
             ("office", "names are not looked up"),
             ("*", "names are not looked up"),
             ("10.0.0.0/33", "a number from 0 to 32"),

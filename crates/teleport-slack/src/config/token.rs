@@ -140,7 +140,7 @@ const WANT_APP: &str = "an \"App-Level Token\" (xapp-…) with the scope connect
                         in your Slack app's settings";
 const WANT_SIGNING: &str = "the \"Signing Secret\" from \"Basic Information\" in your Slack app's settings";
 
-/// The least number of bytes of a token that nobody else made.
+/// The least number of bytes of a token that the operator makes.
 const MIN_DIAGNOSTICS_TOKEN: usize = 20;
 
 const WANT_DIAGNOSTICS: &str = "a long random text, such as `openssl rand -hex 32` prints";
@@ -197,7 +197,7 @@ fn check_kind(kind: TokenKind, text: &str, is_in_file: bool) -> Result<(), (&'st
         {
             return Err(("is too short for a signing secret; Slack's have 32 characters", want));
         }
-        // Whoever may look would be able to sign clicks.
+        // Each program that may look could sign clicks.
         (TokenKind::Diagnostics, Prefix::None) if secret_in(text) == Some(SecretKind::SigningSecret) => {
             return Err(("looks like a signing secret", want));
         }

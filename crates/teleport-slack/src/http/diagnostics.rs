@@ -67,10 +67,8 @@ impl Diagnostics {
         stop: CancellationToken,
         timings: HttpTimings,
     ) {
-        info!(
-            "Serving health and metrics on http://{} and the state of the daemon under /status",
-            self.address
-        );
+        info!("Serving health and metrics on http://{}", self.address);
+        info!("The state of the daemon is at http://{}/status", self.address);
         let limits = diagnostics_limits(timings);
         let router = router(metrics).merge(status::router(status));
         let open = server::serve(self.socket, limits, || None, router, &stop).await;

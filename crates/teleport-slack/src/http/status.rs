@@ -1,7 +1,7 @@
 //! `/status`: the state of the daemon, as JSON and as a page, for those who may see it.
 //!
-//! Programs and browsers on this machine may, machines of the networks in `[diagnostics] allow`, and whoever presents the
-//! token. `status` at the top of the crate knows what there is to say.
+//! Programs and browsers on this machine may, machines of the networks in `[diagnostics] allow`, and callers who
+//! present the token. `status` at the top of the crate knows what there is to say.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, LazyLock};
@@ -74,7 +74,7 @@ async fn negotiated(
     answer(&source, peer, &headers, form).await
 }
 
-/// Browsers ask for HTML by name; whoever does not gets JSON.
+/// Browsers ask for HTML by name; others get JSON.
 fn wants_html(headers: &HeaderMap) -> bool {
     let ranges = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
     ranges.flat_map(|value| value.split(',')).any(|range| {

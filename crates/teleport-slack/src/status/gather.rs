@@ -3,10 +3,10 @@
 use std::path::Path;
 use std::time::Duration;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use teleport_client::Credentials;
-use tokio::time::Instant;
 
+use super::moment::{Moment, rounded};
 use super::problems::problems;
 use super::view::{
     self, Circuit, Configuration, Daemon, Interactions, Listed, LoggedProblem, RateLimit, SideState, Slack,
@@ -24,34 +24,6 @@ use crate::observe::skew::Side;
 /// The causes of a refused configuration that are listed.
 const MAX_CAUSES: usize = 20;
 
-/// One moment by both clocks.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Moment {
-    pub(super) now: Instant,
-    pub(super) time: Timestamp,
-}
-
-impl Moment {
-    /// What the wall clock shows at this instant, to the millisecond.
-    pub(super) fn at(self, instant: Instant) -> Timestamp {
-        let signed = |duration: Duration| SignedDuration::try_from(duration).unwrap_or(SignedDuration::MAX);
-        let past = signed(self.now.saturating_duration_since(instant));
-        let left = signed(instant.saturating_duration_since(self.now));
-        let shifted = self.time.saturating_sub(past).and_then(|time| time.saturating_add(left));
-        rounded(shifted.unwrap_or(self.time))
-    }
-
-    /// How long ago that was, in seconds.
-    pub(super) fn seconds_since(self, instant: Instant) -> u64 {
-        self.now.saturating_duration_since(instant).as_secs()
-    }
-}
-
-/// To the millisecond.
-pub(super) fn rounded(time: Timestamp) -> Timestamp {
-    Timestamp::from_millisecond(time.as_millisecond()).unwrap_or(time)
-}
-
 /// In seconds; not 0 while any of it is left.
 fn rounded_up(left: Duration) -> u64 {
     left.as_secs() + u64::from(left.subsec_nanos() > 0)
@@ -63,7 +35,7 @@ pub(super) fn gather(
     controller: Option<Option<ControllerStatus>>,
     moment: Moment,
 ) -> View {
-    let (health, outages) = (shared.metrics.health(), shared.metrics.outages());
+    let (health, outages) = (shared.parts.metrics.health(), shared.parts.metrics.outages());
     let state = health.state();
     let connected = shared.connected.get();
     let reload = health.reload().status();
@@ -76,8 +48,8 @@ pub(super) fn gather(
         generated_at: rounded(moment.time),
         daemon: Daemon {
             version: env!("CARGO_PKG_VERSION"),
-            started_at: rounded(shared.started.1),
-            uptime_s: moment.seconds_since(shared.started.0),
+            started_at: rounded(shared.parts.started.1),
+            uptime_s: moment.seconds_since(shared.parts.started.0),
             claim_holder: controller.as_ref().map(|controller| controller.holder.clone()),
         },
         ready: health.obstacles(moment.now, moment.time).is_empty(),
@@ -89,8 +61,8 @@ pub(super) fn gather(
         requests: controller.as_ref().map(|controller| requests::open(controller, moment)),
         waiting: controller.as_ref().map(|controller| requests::waiting(controller, moment)),
         circuits: controller.as_ref().map(|controller| circuits(&controller.circuits, moment)),
-        last_errors: shared.log.last_errors().into_iter().map(logged).collect(),
-        configuration: configuration(&shared.path, &reload, moment),
+        last_errors: shared.parts.log.last_errors().into_iter().map(logged).collect(),
+        configuration: configuration(&shared.parts.path, &reload, moment),
         rules: rules::rules(config, controller.as_ref().and_then(|controller| controller.mode)),
     };
     view.problems = problems(&view, health, is_controller_silent, moment);
@@ -138,7 +110,7 @@ fn teleport(
 
 fn stream(state: health::StreamState, moment: Moment) -> (StreamState, Option<Timestamp>) {
     match state {
-        health::StreamState::Never => (StreamState::NotYet, None),
+        health::StreamState::Never => (StreamState::Never, None),
         health::StreamState::Open(since) => (StreamState::Open, Some(moment.at(since))),
         health::StreamState::Lost(since) => (StreamState::Lost, Some(moment.at(since))),
     }

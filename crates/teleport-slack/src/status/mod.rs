@@ -4,6 +4,7 @@
 //! plain data (`view`). The JSON is that, and `page` draws it. `http` says who may ask.
 
 mod gather;
+mod moment;
 mod page;
 mod problems;
 mod requests;
@@ -16,6 +17,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use access_core::domain::secret::Secret;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use jiff::Timestamp;
@@ -31,20 +33,33 @@ use crate::observe::CurrentLog;
 use crate::observe::metrics::Metrics;
 use view::View;
 
-/// The controller answers within microseconds; one that does not in this time stands still.
-const CONTROLLER_LIMIT: Duration = Duration::from_secs(2);
-
 /// Gives the state of the daemon; clones are the same.
 #[derive(Clone)]
 pub struct Status(Arc<Shared>);
 
+/// The parts that are asked.
+pub struct Parts {
+    /// The configuration file.
+    pub path: PathBuf,
+    /// When the daemon began, by both clocks.
+    pub started: StartedAt,
+    /// The controller answers within microseconds; one that does not in this time stands still.
+    pub limit: Duration,
+    /// Holds the health of the daemon.
+    pub metrics: Metrics,
+    /// Holds its last lines.
+    pub log: CurrentLog,
+    /// Asks the controller.
+    pub controller: StatusHandle,
+}
+
 struct Shared {
-    path: PathBuf,
-    started: (Instant, Timestamp),
-    metrics: Metrics,
-    log: CurrentLog,
-    controller: StatusHandle,
+    parts: Parts,
     config: watch::Sender<Arc<Config>>,
+    /// The token as the configuration has it; empty if it has none.
+    configured_token: watch::Sender<Secret>,
+    /// The token that opens; its file may be newer than the configuration.
+    token: watch::Sender<Secret>,
     connected: OnceLock<Connected>,
 }
 
@@ -61,18 +76,19 @@ pub struct Connected {
 /// When a daemon began, by both clocks.
 pub type StartedAt = (Instant, Timestamp);
 
+/// The token of this configuration; an empty one, which opens nothing, if it has none.
+fn token_of(config: &Config) -> Secret {
+    let configured = config.diagnostics.as_ref().and_then(|diagnostics| diagnostics.access.token.clone());
+    configured.unwrap_or_else(|| Secret::new(""))
+}
+
 impl Status {
     /// Of a daemon that has reached no side yet.
-    pub fn new(
-        path: PathBuf,
-        started: StartedAt,
-        metrics: Metrics,
-        log: CurrentLog,
-        controller: StatusHandle,
-        config: Config,
-    ) -> Self {
+    pub fn new(parts: Parts, config: Config) -> Self {
+        let first = token_of(&config);
+        let (configured_token, token) = (watch::channel(first.clone()).0, watch::channel(first).0);
         let (config, connected) = (watch::channel(Arc::new(config)).0, OnceLock::new());
-        Self(Arc::new(Shared { path, started, metrics, log, controller, config, connected }))
+        Self(Arc::new(Shared { parts, config, configured_token, token, connected }))
     }
 
     /// Both sides have answered.
@@ -83,13 +99,21 @@ impl Status {
 
     /// This configuration is in use now.
     pub fn configured(&self, config: &Config) {
+        let token = token_of(config);
+        self.0.token.send_replace(token.clone());
+        self.0.configured_token.send_replace(token);
         self.0.config.send_replace(Arc::new(config.clone()));
+    }
+
+    /// The token that the configuration names, and the one in use: who watches its file replaces that.
+    pub(crate) fn token(&self) -> (watch::Receiver<Secret>, watch::Sender<Secret>) {
+        (self.0.configured_token.subscribe(), self.0.token.clone())
     }
 
     async fn view(&self) -> View {
         // Before both sides have answered there is no controller.
         let controller = match self.0.connected.get() {
-            Some(_) => Some(timeout(CONTROLLER_LIMIT, self.0.controller.ask()).await.ok().flatten()),
+            Some(_) => Some(timeout(self.0.parts.limit, self.0.parts.controller.ask()).await.ok().flatten()),
             None => None,
         };
         self.gather(controller, Instant::now(), Timestamp::now())
@@ -98,14 +122,16 @@ impl Status {
     /// `controller`: what it answered, if it should have. `now` and `time` are the same moment by the two clocks.
     fn gather(&self, controller: Option<Option<ControllerStatus>>, now: Instant, time: Timestamp) -> View {
         let config = Arc::clone(&self.0.config.borrow());
-        gather::gather(&self.0, &config, controller, gather::Moment { now, time })
+        gather::gather(&self.0, &config, controller, moment::Moment { now, time })
     }
 }
 
 impl StatusSource for Status {
     fn access(&self) -> StatusAccess {
-        let config = self.0.config.borrow();
-        config.diagnostics.as_ref().map(|diagnostics| diagnostics.access.clone()).unwrap_or_default()
+        let config = Arc::clone(&self.0.config.borrow());
+        let configured = config.diagnostics.as_ref().map(|diagnostics| &diagnostics.access);
+        let StatusAccess { allow, token } = configured.cloned().unwrap_or_default();
+        StatusAccess { allow, token: token.map(|_| self.0.token.borrow().clone()) }
     }
 
     fn text(&self, form: StatusForm) -> BoxFuture<'static, String> {

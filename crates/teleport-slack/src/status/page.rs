@@ -91,7 +91,7 @@ fn problems(problems: &[Problem], headline: &str) -> Markup {
             @if !problems.is_empty() {
                 ol {
                     @for problem in problems {
-                        li { strong { (shown_text(&problem.what)) } @if !problem.remedy.is_empty() { span.remedy { "Do this: " (shown_text(&problem.remedy)) } } }
+                        li { strong { (shown(&problem.what)) } @if !problem.remedy.is_empty() { span.remedy { "Do this: " (shown(&problem.remedy)) } } }
                     }
                 }
             }
@@ -109,7 +109,7 @@ fn teleport(teleport: &Teleport, watch: &Watch, now: Timestamp) -> Markup {
                 (fact("Address", html! { (shown(&teleport.addr)) " by [teleport] " code { (teleport.credentials) } }))
                 (optional("Cluster", teleport.cluster.as_deref().map(|cluster| html! {
                     (shown(cluster))
-                    @if let Some(version) = &teleport.server_version { ", version " (shown_text(version)) " at the start" }
+                    @if let Some(version) = &teleport.server_version { ", version " (shown(version)) " at the start" }
                 })))
                 (optional("Last answer", teleport.last_answer_at.map(|at| ago(at, now))))
                 (fact("Watch", stream(watch.state, watch.since, now)))
@@ -171,9 +171,9 @@ fn request_box(request: &Request, now: Timestamp) -> Markup {
         request;
     html! {
         article {
-            h3 { (shown_text(requester)) " asks for " (list(roles)) }
+            h3 { (shown(requester)) " asks for " (list(roles)) }
             dl.facts {
-                (fact("Id", html! { span.id { (shown_text(id)) } }))
+                (fact("Id", html! { span.id { (shown(id)) } }))
                 (optional("Made", created_at.map(|at| ago(at, now))))
                 (optional("Expires", expires_at.map(|at| ahead(at, now))))
                 @if *in_progress { (fact("Now", html! { "the daemon works on it" })) }
@@ -219,7 +219,7 @@ fn waiting(all: &Listed<Waiting>, now: Timestamp) -> Markup {
         };
         vec![
             html! { (what) @if let Some(destination) = &waiting.destination { " " (shown(destination)) } },
-            html! { span.id { (shown_text(&waiting.request)) } },
+            html! { span.id { (shown(&waiting.request)) } },
             ago(waiting.since, now),
             waiting.retry_at.map(|at| ahead(at, now)).unwrap_or_else(|| html! { "at its turn" }),
             html! { (waiting.attempts) },
@@ -233,7 +233,7 @@ fn errors(errors: &[LoggedProblem], now: Timestamp) -> Markup {
         return html! { p { "None since the start." } };
     }
     let fields = |error: &LoggedProblem| {
-        html! { @for (name, value) in &error.fields { div { (name) "=" (shown_text(&plain(value))) } } }
+        html! { @for (name, value) in &error.fields { div { (name) "=" (shown(&plain(value))) } } }
     };
     let row = |error: &LoggedProblem| {
         let level = match error.level {
@@ -243,7 +243,7 @@ fn errors(errors: &[LoggedProblem], now: Timestamp) -> Markup {
         vec![
             ago(error.at, now),
             level,
-            html! { (shown_text(&error.message)) },
+            html! { (shown(&error.message)) },
             html! { span.faint { (fields(error)) } },
         ]
     };
@@ -257,7 +257,7 @@ fn plain(value: &Value) -> String {
 fn rules(rules: &Rules) -> Markup {
     html! {
         dl.facts {
-            (fact("Always notified", html! { @if rules.recipients.items.is_empty() { "nobody" } (list(&rules.recipients)) }))
+            (fact("Always notified", html! { @if rules.recipients.items.is_empty() { "no recipient" } (list(&rules.recipients)) }))
             @for entry in &rules.role_to_recipients.items {
                 (fact_of(html! { "For " (shown(&entry.role)) }, list(&entry.recipients)))
             }
@@ -314,7 +314,7 @@ fn configuration(view: &View) -> Markup {
             (optional("This process", view.daemon.claim_holder.as_deref().map(|holder| html! { "is " (shown(holder)) " in claims" })))
         }
         @if !configuration.refusal.items.is_empty() {
-            ul { @for cause in &configuration.refusal.items { li { (shown_text(cause)) } } }
+            ul { @for cause in &configuration.refusal.items { li { (shown(cause)) } } }
         }
         (left_out(&configuration.refusal, "causes"))
     }
@@ -375,13 +375,9 @@ fn optional(name: &str, value: Option<Markup>) -> Markup {
     value.map(|value| fact(name, value)).unwrap_or_default()
 }
 
-/// A name from outside, apart from the text around it.
+/// A text from outside, apart from the text around it.
 fn shown(text: &str) -> Markup {
-    html! { bdi { (shown_text(text)) } }
-}
-
-fn shown_text(text: &str) -> String {
-    escape_line(text)
+    html! { bdi { (escape_line(text)) } }
 }
 
 fn side(state: SideState, away_since: Option<Timestamp>, now: Timestamp) -> Markup {
@@ -396,7 +392,7 @@ fn side(state: SideState, away_since: Option<Timestamp>, now: Timestamp) -> Mark
 
 fn stream(state: StreamState, since: Option<Timestamp>, now: Timestamp) -> Markup {
     let words = match state {
-        StreamState::NotYet => html! { span.warn { "not open yet" } },
+        StreamState::Never => html! { span.warn { "not open yet" } },
         StreamState::Open => html! { span.good { "open" } },
         StreamState::Lost => html! { span.bad { "lost" } },
     };

@@ -1,6 +1,6 @@
 //! What needs a person, the worst first, each with its remedy.
 
-use super::gather::Moment;
+use super::moment::Moment;
 use super::view::{Problem, SideState, View, sentence};
 use crate::observe::health::Health;
 

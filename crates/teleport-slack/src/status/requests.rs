@@ -2,7 +2,7 @@
 
 use access_core::record::{Delivery, Operation};
 
-use super::gather::{Moment, rounded};
+use super::moment::{Moment, rounded};
 use super::view::{Copy, CopyState, Listed, Request, Waiting, text};
 use crate::controller::status::{self, ControllerStatus, OpenRequest, WaitingOperation};
 

@@ -4,9 +4,14 @@ use std::collections::BTreeSet;
 
 use serde_json::{Map, Value, json};
 
-use super::page::page;
-use super::view::*;
 use jiff::Timestamp;
+use tokio::time::Instant;
+
+use super::moment::Moment;
+use super::page::page;
+use super::problems::problems;
+use super::view::*;
+use crate::observe::metrics::Metrics;
 
 fn at(second: i64) -> Timestamp {
     Timestamp::from_second(1_795_800_000 + second).unwrap()
@@ -75,7 +80,7 @@ fn full(hostile: &str) -> View {
         },
         interactions: Interactions {
             transport: "socket_mode",
-            state: Some(StreamState::NotYet),
+            state: Some(StreamState::Never),
             since: Some(at(-1)),
             connections: Some(2),
             listen_addr: some("0.0.0.0:8081"),
@@ -265,4 +270,45 @@ fn a_page_without_a_controller_says_so_and_loads_itself_again_only_if_asked() {
     assert_eq!(page(&view, false).matches("Not known: the controller").count(), 3);
     assert!(!page(&view, false).contains("http-equiv"));
     assert!(page(&view, true).contains("<meta http-equiv=\"refresh\" content=\"15\">"));
+}
+
+/// The browser's tests look at it, too.
+#[test]
+fn everything_that_can_go_wrong() {
+    insta::assert_snapshot!(page(
+        &full("prod-<b>db</b>, a name that is long enough for two lines on a phone"),
+        false
+    ));
+}
+
+#[test]
+fn each_thing_that_needs_a_person_is_said_once_with_its_remedy() {
+    let health = Metrics::new().health().clone();
+    let moment = Moment { now: Instant::now(), time: Timestamp::now() };
+    let found = |view: &View, is_silent| {
+        let found = problems(view, &health, is_silent, moment);
+        assert!(found.iter().all(|problem| !problem.remedy.is_empty()), "{found:?}");
+        found.into_iter().map(|problem| problem.what).collect::<Vec<_>>()
+    };
+    let mut view = full("x");
+    let expected = [
+        "Teleport has not answered yet",
+        "the controller does not answer, so nothing is shown of requests",
+        "the certificate for Teleport expires in 600 s",
+        "Slack refuses messages for x (2 times in a row)",
+        "the configuration is refused: x (and 3 more)",
+        "1 of what waits has failed for more than a minute",
+    ];
+    assert_eq!(found(&view, true), expected);
+    view.slack.state = SideState::Away;
+    let away = found(&view, false);
+    assert_eq!(away[1], "Slack does not answer: x");
+    assert!(!away.iter().any(|what| what.contains("what waits")), "the outage is why: {away:?}");
+    for left in [0, 900] {
+        view.teleport.certificate_left_s = Some(left);
+        assert!(!found(&view, false).iter().any(|what| what.contains("expires")), "{left}");
+    }
+    let waiting = &mut view.waiting.as_mut().unwrap().items[0];
+    (waiting.attempts, view.slack.state) = (0, SideState::Answers);
+    assert!(!found(&view, false).iter().any(|what| what.contains("what waits")), "its turn has not come");
 }

@@ -68,7 +68,7 @@ pub(crate) enum SideState {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum StreamState {
-    NotYet,
+    Never,
     Open,
     Lost,
 }

@@ -3,7 +3,6 @@
 use ::http::{Request, StatusCode};
 use access_sim::slack::faults::{Fault, FaultRule};
 use access_sim::teleport::certs::CertOptions;
-use access_sim::teleport::presets::PLUGIN_RW;
 use access_sim::teleport::request::NewRequest;
 use http_body_util::Full;
 use jiff::{SignedDuration, Timestamp};
@@ -273,7 +272,7 @@ fn a_start_that_waits_says_for_what() {
         let state = status(&daemon).await;
         assert_eq!(
             (&state["teleport"]["state"], &state["watch"]["state"]),
-            (&json!("waiting"), &json!("not_yet"))
+            (&json!("waiting"), &json!("never"))
         );
         assert_eq!(
             (&state["requests"], &state["waiting"], &state["ready"]),
@@ -364,8 +363,7 @@ fn two_thousand_open_requests_are_counted_and_cut() {
 #[test]
 fn other_replicas_claims_are_named() {
     run_in_process(async {
-        let bed = TestBed::with_review().await;
-        bed.sign_as(PLUGIN_RW);
+        let bed = TestBed::new().await;
         let hang = bed.slack.faults().add(FaultRule::new("chat.postMessage", Fault::Hang));
         let one = bed.start_with_diagnostics(TEAM_AND_BOB).await;
         let two = bed.start_with_diagnostics(TEAM_AND_BOB).await;

@@ -40,7 +40,19 @@ fn each_mistake_is_said_with_its_remedy() {
         mistake(&table("token = \"0123456789 abcdefghijkl\"")),
         mistake(&table("token = \"$STATUS_TOKEN\"")),
         mistake(&table("token = \"xoxb-1234567890-abcdefghij\"")),
-    ].join("\n"), @"");
+    ].join("\n"), @r#"
+    9: "10.0.0.5/8" does not work: it is not the first address of its network: bits are set beyond the first 8; write "10.0.0.0/8", or "10.0.0.5" for that address alone
+    9: "10.0.0.0/33" does not work: the prefix behind the slash must be a number from 0 to 32; write it as "10.0.0.0/8" or "2001:db8::/32"
+    9: "10.0.0" does not work: that is no IP address; write it as "10.0.0.0/8" or "2001:db8::/32"
+    9: "office.example.com" does not work: names are not looked up; it must be an IP network; write it as "10.0.0.0/8" or "2001:db8::/32"
+    9: "::ffff:10.0.0.0/104" does not work: it is an IPv4 address in IPv6's form; write it as "10.0.0.0/8"
+    9: "" does not work: it is empty; write it as "10.0.0.0/8" or "2001:db8::/32"
+    9: this is a number without quotes; it must be a text in quotes or a list of them
+    9: this is too short for a token; it needs 20 characters or more; use a long random text, such as `openssl rand -hex 32` prints
+    9: this has spaces or other characters that no token has; copy it again; it is a single line of letters, digits and hyphens
+    9: this is the name of a variable; variables are not filled in; use a long random text, such as `openssl rand -hex 32` prints
+    9: this is a bot token (xoxb-…); use a long random text, such as `openssl rand -hex 32` prints
+    "#);
     // Two at once.
     let Err(ConfigError::Invalid { findings, .. }) =
         parsed(&table("allow = [\"a\", \"b\"]\ntoken = \"short\""))
@@ -52,6 +64,12 @@ fn each_mistake_is_said_with_its_remedy() {
 
 #[test]
 fn what_has_no_effect_or_opens_to_all_is_warned_of() {
-    insta::assert_snapshot!(warnings(&with(&format!("[diagnostics]\nallow = [\"10.0.0.0/8\"]\ntoken = \"{TOKEN}\"\n"))), @"");
-    insta::assert_snapshot!(warnings(&table("allow = [\"0.0.0.0/0\", \"192.0.2.7\", \"192.0.2.7/32\"]")), @"");
+    insta::assert_snapshot!(warnings(&with(&format!("[diagnostics]\nallow = [\"10.0.0.0/8\"]\ntoken = \"{TOKEN}\"\n"))), @r#"
+    8 diagnostics.allow: this has no effect: nothing listens; add listen_addr, such as "127.0.0.1:9091", or remove it
+    9 diagnostics.token: this has no effect: nothing listens; add listen_addr, such as "127.0.0.1:9091", or remove it
+    "#);
+    insta::assert_snapshot!(warnings(&table("allow = [\"0.0.0.0/0\", \"192.0.2.7\", \"192.0.2.7/32\"]")), @r#"
+    9 diagnostics.allow: "0.0.0.0/0" lets every machine that reaches the port see the state of the daemon; name the networks of your operators, or use token
+    9 diagnostics.allow: "192.0.2.7/32" is in the list already; remove one of them
+    "#);
 }
