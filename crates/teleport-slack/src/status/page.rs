@@ -182,7 +182,7 @@ fn request_box(request: &Request, now: Timestamp) -> Markup {
             @if copies.items.is_empty() {
                 p.warn { "Shown nowhere yet." }
             } @else {
-                (table(&["Recipient", "Channel", "Message", "Shows", "State"], copies.items.iter().map(|copy| copy_row(copy))))
+                (table(&["Recipient", "Channel", "Message", "Shows", "State"], copies.items.iter().map(copy_row)))
             }
             (left_out(copies, "messages"))
         }
