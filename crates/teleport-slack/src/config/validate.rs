@@ -57,7 +57,8 @@ fn teleport(
     let addr = match table.text("addr") {
         Field::Bad => None,
         Field::Absent => {
-            let remedy = "add the address of the auth server, such as \"auth.example.com:3025\"";
+            let remedy =
+                "add the address of the auth server or of a proxy, such as \"auth.example.com:3025\"";
             table.report().error(line, "teleport.addr", "this is missing", remedy);
             None
         }
@@ -77,32 +78,31 @@ fn teleport(
     (addr, credentials)
 }
 
-/// Where proxies listen: for web browsers usually and by default, for SSH, and for reverse tunnels.
-const PROXY_PORTS: [u16; 4] = [443, 3080, 3023, 3024];
-const AUTH_REMEDY: &str = "write the address of the auth server, whose port is usually 3025";
-
 fn teleport_addr(entry: &Entry<String>, report: &mut Report) -> Option<TeleportAddr> {
     TeleportAddr::parse(&entry.value)
         .and_then(|addr| check_host(addr.host()).map(|()| addr))
-        .inspect(|addr| {
-            if PROXY_PORTS.contains(&addr.port()) {
-                let cause = format!(
-                    "port {} is usually the proxy's, and connections through the proxy are not supported",
-                    addr.port()
-                );
-                report.warn(Some(entry.line), &entry.key, cause, AUTH_REMEDY);
-            }
-        })
         .map_err(|wrong| {
             // An address with `@` may hold a password.
             let shown = if entry.value.contains('@') { "it".to_owned() } else { quote(&entry.value) };
-            let mut remedy = "write host:port, such as \"auth.example.com:3025\" or \"[2001:db8::1]:3025\"".to_owned();
-            if entry.value.contains("://") {
-                remedy.push_str(", of the auth server: connections through the proxy, which browsers use, are not supported");
-            }
+            let remedy = match web_proxy(&entry.value) {
+                Some(proxy) => format!("write the same as host and port: \"{proxy}\""),
+                None => {
+                    "write host:port, such as \"auth.example.com:3025\" or \"[2001:db8::1]:3025\"".to_owned()
+                }
+            };
             report.error(Some(entry.line), &entry.key, format!("{shown} is no address: {wrong}"), remedy);
         })
         .ok()
+}
+
+/// The proxy whose web page this address names: without a port, 443 is meant there.
+fn web_proxy(address: &str) -> Option<TeleportAddr> {
+    let rest = address.trim().strip_prefix("https://")?;
+    let named = rest.split('/').next().filter(|named| !named.contains('@'))?;
+    // An IPv6 address ends with a bracket.
+    let has_port = named.rsplit_once(':').is_some_and(|(_, port)| !port.ends_with(']'));
+    let with_port = if has_port { named.to_owned() } else { format!("{named}:443") };
+    TeleportAddr::parse(&with_port).ok()
 }
 
 /// Either the identity file or all three of the others.

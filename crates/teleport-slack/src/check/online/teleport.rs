@@ -21,7 +21,7 @@ use teleport_client::review_support::ReviewSupportStatus;
 use teleport_client::right_probes::{Probe, Right};
 use teleport_client::second_factor::SecondFactor;
 use teleport_client::visibility::{Visibility, describe_visibility};
-use teleport_client::{Client, Pong};
+use teleport_client::{Client, Pong, Reach};
 
 /// What kind of cause a failure has.
 pub(crate) fn cause_of(error: &TeleportError) -> Cause {
@@ -63,7 +63,8 @@ pub(super) async fn ask(config: &Config) -> Answers {
             return items.into();
         }
     };
-    let mut items = vec![server_item(&pong, &config.teleport.addr.to_string())];
+    let reach = client.reach().await;
+    let mut items = vec![server_item(&pong, &config.teleport.addr.to_string(), reach)];
     items.push(visibility_item(client.visibility().await));
     for probe in [Probe::ReadPluginData, Probe::WritePluginData] {
         items.push(right_item(probe, client.probe(probe).await));
@@ -111,10 +112,15 @@ fn unreachable_item(error: &TeleportError) -> Item {
 }
 
 /// Which server this is.
-fn server_item(pong: &Pong, addr: &str) -> Item {
+fn server_item(pong: &Pong, addr: &str, reach: Option<Reach>) -> Item {
     let edition = if pong.enterprise { "Enterprise" } else { "community edition" };
+    let way = match reach {
+        Some(Reach::Direct) => "directly at",
+        Some(Reach::Proxy) => "through the proxy at",
+        None => "at",
+    };
     let summary = format!(
-        "the cluster {} answers, reached directly at {addr}: release {}, {edition}",
+        "the cluster {} answers, reached {way} {addr}: release {}, {edition}",
         pong.cluster_name, pong.server_version
     );
     match pong.check_version() {
