@@ -286,7 +286,7 @@ fn a_name_that_is_hardly_a_role_is_warned_of_with_what_to_write() {
 }
 
 #[test]
-fn look_alikes_of_any_kind_are_said_of_roles_wherever_they_stand() {
+fn what_looks_like_another_role_is_said_wherever_it_stands() {
     for role in [
         "ad\u{217f}in",
         "db\u{1d41a}",
