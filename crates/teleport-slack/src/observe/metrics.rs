@@ -238,8 +238,9 @@ impl TeleportObserver for Metrics {
         self.health.update(|state| state.last_event = Some(Instant::now()));
     }
 
-    fn watch_lost(&self, error: &TeleportError) {
-        self.outages.teleport_fails(error.to_string(), error.kind() == ErrorKind::Unauthorized);
+    fn watch_lost(&self, error: &TeleportError) -> bool {
+        let is_spoken =
+            self.outages.teleport_fails(error.to_string(), error.kind() == ErrorKind::Unauthorized);
         self.health.update(|state| {
             if state.watch == StreamState::Open {
                 state.watch = StreamState::Lost(Instant::now());
@@ -247,6 +248,7 @@ impl TeleportObserver for Metrics {
             // The next watch has lists of its own.
             state.list_failing = None;
         });
+        is_spoken
     }
 
     fn list_succeeded(&self, list: List) {

@@ -21,5 +21,6 @@ mod logs;
 mod sink;
 
 pub use self::current_log::{CurrentLog, LogError, OpenedLog, try_file};
+pub(crate) use self::log_level::ANSWER;
 pub use self::log_level::LogLevel;
 pub use self::logs::{Log, dispatcher, init, log_panics};
