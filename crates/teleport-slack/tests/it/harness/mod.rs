@@ -283,10 +283,10 @@ impl TestBed {
         condition: impl FnMut() -> Option<T>,
     ) -> T {
         let found = self.holds_within(limit, Some(daemon), condition).await;
-        found.unwrap_or_else(|| self.give_up(limit, daemon, what))
+        found.unwrap_or_else(|| self.panic_after(limit, daemon, what))
     }
 
-    fn give_up(&self, limit: Duration, daemon: &Daemon, what: &str) -> ! {
+    fn panic_after(&self, limit: Duration, daemon: &Daemon, what: &str) -> ! {
         panic!(
             "waited {limit:?} without success for {what}\n--- Slack\n{:#?}\n--- log\n{}",
             self.slack.all_messages().iter().map(|m| (&m.channel, &m.text)).collect::<Vec<_>>(),
