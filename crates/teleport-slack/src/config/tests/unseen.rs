@@ -245,7 +245,7 @@ fn a_role_whose_name_has_such_a_character_can_still_be_named() {
         ),
         "{mistake}"
     );
-    for escaped in [r"'^dba\x{200B}$'", r"'^dba\u{200B}$'", r"'^dba\x{200b}?$'"] {
+    for escaped in [r"'^dba\x{200B}$'", r"'^dba\x{200b}?$'"] {
         assert_eq!(warnings(&rule(escaped)), "", "{escaped}");
     }
 }
