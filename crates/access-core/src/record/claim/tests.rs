@@ -366,7 +366,13 @@ impl Replica {
     /// Whether it is as at the start of the model.
     fn is_new(&self) -> bool {
         let at_start = (0, 0, ReplicaState::Idle, 0, None);
-        let is = (self.incarnation % 10, self.claims_taken, self.state.clone(), self.idle_until, self.watched.clone());
+        let is = (
+            self.incarnation % 10,
+            self.claims_taken,
+            self.state.clone(),
+            self.idle_until,
+            self.watched.clone(),
+        );
         is == at_start
     }
 }
