@@ -6,30 +6,19 @@ use std::net::SocketAddr;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout, timeout_at};
 
-use super::error::ConnectErrorKind;
+use super::error::{AttemptError, ConnectErrorKind};
 use crate::address::TeleportAddr;
 use crate::text::quote;
 
-/// Why there is no stream.
-#[derive(Debug)]
-pub(super) struct OpenError {
-    pub(super) kind: ConnectErrorKind,
-    /// The underlying error's words.
-    pub(super) detail: String,
-}
-
 /// Opens a stream to `addr` until `deadline`. Nothing else in this crate opens one.
-pub(super) async fn open(addr: &TeleportAddr, deadline: Instant) -> Result<TcpStream, OpenError> {
+pub(super) async fn open(addr: &TeleportAddr, deadline: Instant) -> Result<TcpStream, AttemptError> {
     let found = timeout_at(deadline, tokio::net::lookup_host((addr.host(), addr.port())))
         .await
-        .map_err(|_| OpenError {
-            kind: ConnectErrorKind::TimedOut,
-            detail: "name resolution did not end in time".to_owned(),
-        })?
-        .map_err(|error| OpenError { kind: ConnectErrorKind::Resolve, detail: quote(&error.to_string()) })?;
+        .map_err(|_| AttemptError::new(ConnectErrorKind::TimedOut, "name resolution did not end in time"))?
+        .map_err(|error| AttemptError::new(ConnectErrorKind::Resolve, quote(&error.to_string())))?;
     let tcp = connect_any(found.collect(), deadline)
         .await
-        .map_err(|error| OpenError { kind: error_kind(&error), detail: quote(&error.to_string()) })?;
+        .map_err(|error| AttemptError::new(error_kind(&error), quote(&error.to_string())))?;
     // Small requests must not wait for more; failing to say so costs only time.
     let _ = tcp.set_nodelay(true);
     Ok(tcp)
