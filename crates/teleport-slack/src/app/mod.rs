@@ -27,7 +27,7 @@ use tracing::info;
 
 use crate::app::identity_reloader::Reloader;
 use crate::app::reading::Reading;
-use crate::app::reload::ReloadRequests;
+use crate::app::reload::{ReloadCause, ReloadRequests};
 use crate::app::review::{Review, ReviewBuilder};
 use crate::app::running::{DiagnosticsTask, Running};
 use crate::app::timings::Timings;
@@ -39,7 +39,7 @@ use crate::controller::{Context, Controller, Enqueued, Handle, ReviewHandles, Se
 use crate::exit::ExitError;
 use crate::observe::health::Stage;
 use crate::observe::metrics::Metrics;
-use crate::observe::{CurrentLog, OpenedLog};
+use crate::observe::{ANSWER, CurrentLog, OpenedLog};
 use crate::status::{self, Connected, StartedAt, Status};
 use crate::supervise::clock::Clock;
 use crate::supervise::tasks::{Task, Tasks};
@@ -146,7 +146,7 @@ impl App {
                 until.cancel();
                 // So that its listeners are free again.
                 builder.tasks.run().await.map_err(|error| ExitError::from_cause(Cause::Bug, error))?;
-                info!("The new configuration is in use: the start begins again with it");
+                info!(target: ANSWER, "The new configuration is in use: the start begins again with it");
                 if let Some(opened) = opened {
                     options.log.adopt(opened);
                 }
@@ -180,6 +180,9 @@ async fn next_configuration(loaded: &Loaded, options: &AppOptions) -> (Loaded, R
         let judged = match reading.configuration.clone() {
             Ok(new) if new.config == loaded.config => {
                 reloads.unchanged(reading);
+                if cause == ReloadCause::Signal {
+                    reload::log_adopted(&[], cause);
+                }
                 continue;
             }
             Ok(new) => judge_at_start(&new.config, options).await.map(|opened| (new, opened)),

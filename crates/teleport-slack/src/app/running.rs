@@ -6,7 +6,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use tokio::sync::watch;
 use tokio_util::sync::{CancellationToken, DropGuard};
-use tracing::{info, warn};
+use tracing::warn;
 
 use super::connections;
 use super::preflight;
@@ -123,7 +123,8 @@ impl Running {
         match judged {
             Ok(_) if is_known => self.requests.unchanged(reading),
             Ok(judged) => {
-                self.adopt(judged).await;
+                let changed = self.adopt(judged).await;
+                reload::log_adopted(&changed, cause);
                 self.requests.succeeded(reading);
             }
             Err(causes) => self.requests.refused(reading, causes, cause),
@@ -212,8 +213,8 @@ impl Running {
         diagnostics.into_iter().chain(callbacks).collect()
     }
 
-    /// Puts the new whole in the place of the old one.
-    async fn adopt(&mut self, judged: Judged) {
+    /// Puts the new whole in the place of the old one. Returns which parts changed.
+    async fn adopt(&mut self, judged: Judged) -> Vec<&'static str> {
         let Judged { config, warnings, notes, log, slack, review, diagnostics } = judged;
         if let Some(opened) = log {
             self.log.adopt(opened);
@@ -275,11 +276,7 @@ impl Running {
         }
         self.status.configured(&config);
         (self.config, self.warnings) = (config, warnings);
-        if changed.is_empty() {
-            info!("The configuration was read again; nothing in it changed");
-        } else {
-            info!(changed = changed.join(", "), "The new configuration is in use");
-        }
+        changed
     }
 }
 

@@ -19,7 +19,7 @@ use crate::config::{self, Config, Loaded, LogConfig, LogFormat, LogOutput};
 use crate::exit::ExitError;
 use crate::observe::metrics::Metrics;
 use crate::observe::service_status::ServiceStatus;
-use crate::observe::{self, Log};
+use crate::observe::{self, ANSWER, Log};
 use crate::supervise::notify::{Notifier, NotifyError, watchdog_limit};
 use crate::supervise::pid_file::{PidFile, PidFileError};
 use crate::supervise::signals::{SignalAction, Signals};
@@ -179,7 +179,7 @@ async fn run_with_signals(
                 }
                 SignalAction::Stop(signal) => {
                     service.stopping();
-                    info!("Stopping: {signal} received; a second signal ends at once");
+                    info!(target: ANSWER, "Stopping: {signal} received; a second signal ends at once");
                     stop.cancel();
                 }
                 SignalAction::StopNow(signal) => {
@@ -219,10 +219,10 @@ fn reopen_log(log: &Log, signal: &'static str, rest: &'static str, then: impl Fn
     tokio::task::spawn_blocking(move || {
         match reopening.reopen() {
             Ok(Some(path)) => {
-                info!("{signal} received: the log file {} was reopened; {rest}", path.display());
+                info!(target: ANSWER, "{signal} received: the log file {} was reopened; {rest}", path.display());
             }
             Ok(None) => {
-                info!("{signal} received: the log is no file, so there was nothing to reopen; {rest}");
+                info!(target: ANSWER, "{signal} received: the log is no file, so there was nothing to reopen; {rest}");
             }
             Err(error) => {
                 error!("{signal} received, but the log stays where it was: {}; {rest}", chain(&error));
@@ -251,7 +251,7 @@ pub async fn run_daemon(
         app.run().await?;
     }
     if stop.is_cancelled() {
-        info!("Stopped");
+        info!(target: ANSWER, "Stopped");
     }
     Ok(())
 }

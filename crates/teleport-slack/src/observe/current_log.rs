@@ -12,7 +12,7 @@ use tracing::info;
 use super::last_errors::{LastErrors, LoggedError};
 use super::line::{Beginning, Style};
 use super::log_file::{LogFile, identity};
-use super::log_level::LogLevel;
+use super::log_level::{ANSWER, LogLevel};
 use super::sink::Sink;
 use crate::config::{LogConfig, LogOutput};
 use crate::exit::{Exit, ExitError};
@@ -143,7 +143,7 @@ impl CurrentLog {
     pub fn adopt(&self, opened: OpenedLog) {
         let OpenedLog { config, style, is_stderr, out } = opened;
         if out.is_some() {
-            info!("The log continues in {}, as the new configuration says", place(&config.output));
+            info!(target: ANSWER, "The log continues in {}, as the new configuration says", place(&config.output));
         }
         let mut current = self.0.config.lock();
         let mut current_style = self.0.style.write();

@@ -239,8 +239,9 @@ impl TeleportObserver for Metrics {
         self.health.update(|state| state.last_event = Some(Instant::now()));
     }
 
-    fn watch_lost(&self, error: &TeleportError) {
-        self.outages.teleport_fails(error.to_string(), error.kind() == ErrorKind::Unauthorized);
+    fn watch_lost(&self, error: &TeleportError) -> bool {
+        let is_spoken =
+            self.outages.teleport_fails(error.to_string(), error.kind() == ErrorKind::Unauthorized);
         self.health.update(|state| {
             if matches!(state.watch, StreamState::Open(_)) {
                 state.watch = StreamState::Lost(Instant::now());
@@ -248,6 +249,7 @@ impl TeleportObserver for Metrics {
             // The next watch has lists of its own.
             state.list_failing = None;
         });
+        is_spoken
     }
 
     fn list_succeeded(&self, list: List) {

@@ -23,5 +23,6 @@ mod sink;
 
 pub use self::current_log::{CurrentLog, LogError, OpenedLog, try_file};
 pub(crate) use self::last_errors::LoggedError;
+pub(crate) use self::log_level::ANSWER;
 pub use self::log_level::LogLevel;
 pub use self::logs::{Log, dispatcher, init, log_panics};
