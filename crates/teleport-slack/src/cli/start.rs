@@ -15,11 +15,11 @@ use crate::app::timings::Timings;
 use crate::app::{App, AppOptions};
 use crate::causes::Cause;
 use crate::check;
-use crate::config::{self, Config, Loaded};
+use crate::config::{self, Config, Loaded, LogConfig, LogFormat, LogOutput};
 use crate::exit::ExitError;
 use crate::observe::metrics::Metrics;
 use crate::observe::service_status::ServiceStatus;
-use crate::observe::{self, Log};
+use crate::observe::{self, ANSWER, Log};
 use crate::supervise::notify::{Notifier, NotifyError, watchdog_limit};
 use crate::supervise::pid_file::{PidFile, PidFileError};
 use crate::supervise::signals::{SignalAction, Signals};
@@ -109,10 +109,33 @@ async fn serve_notified(
 }
 
 /// All that is read before anything is begun. Blocks.
+///
+/// # Errors
+/// What ends the daemon; it is in the log already if the file says what log that is, and if the log can be opened. If it only
+/// says that lines are JSON, the error is such a line on standard error.
 fn load(args: &Args) -> Result<(Loaded, Log), ExitError> {
-    let loaded = config::load(&args.config)?;
-    let log = observe::init(&loaded.config.log, args.debug, Timings::default().shutdown.log)?;
-    Ok((loaded, log))
+    let open = |config: &LogConfig| observe::init(config, args.debug, Timings::default().shutdown.log);
+    let examined = config::examine(&args.config)?;
+    let (log, format) = (examined.parts.log.clone(), examined.parts.log_format);
+    let on_stderr = |failure: ExitError, format| match format {
+        Some(format @ LogFormat::Json) => {
+            match open(&LogConfig { output: LogOutput::Stderr, format, ..LogConfig::default() }) {
+                Ok(_log) => failure.logged(true),
+                Err(_) => failure,
+            }
+        }
+        Some(LogFormat::Text) | None => failure,
+    };
+    match examined.into_loaded(&args.config).map_err(ExitError::from) {
+        Ok(loaded) => match open(&loaded.config.log) {
+            Ok(log) => Ok((loaded, log)),
+            Err(error) => Err(on_stderr(error.into(), format)),
+        },
+        Err(mistakes) => Err(match log.map(|log| open(&log)) {
+            Some(Ok(log)) => mistakes.logged(log.current().is_stderr()),
+            Some(Err(_)) | None => on_stderr(mistakes, format),
+        }),
+    }
 }
 
 /// What the daemon runs with, by the command line.
@@ -120,7 +143,8 @@ pub fn app_options(args: &Args, timings: Timings, config: &Config, log: &Log) ->
     let metrics = Metrics::of(config, timings.unready_after, timings.outage);
     let reloads = ReloadRequests::new(&args.config, timings.configuration, metrics.health().reload());
     let (path, insecure_no_tls) = (args.config.clone(), args.insecure_no_tls);
-    AppOptions { path, timings, insecure_no_tls, metrics, reloads, log: log.current().clone() }
+    let (started, log) = ((Instant::now(), Timestamp::now()), log.current().clone());
+    AppOptions { path, timings, insecure_no_tls, started, metrics, reloads, log }
 }
 
 /// Works, and does meanwhile what signals ask for.
@@ -155,7 +179,7 @@ async fn run_with_signals(
                 }
                 SignalAction::Stop(signal) => {
                     service.stopping();
-                    info!("Stopping: {signal} received; a second signal ends at once");
+                    info!(target: ANSWER, "Stopping: {signal} received; a second signal ends at once");
                     stop.cancel();
                 }
                 SignalAction::StopNow(signal) => {
@@ -195,10 +219,10 @@ fn reopen_log(log: &Log, signal: &'static str, rest: &'static str, then: impl Fn
     tokio::task::spawn_blocking(move || {
         match reopening.reopen() {
             Ok(Some(path)) => {
-                info!("{signal} received: the log file {} was reopened; {rest}", path.display());
+                info!(target: ANSWER, "{signal} received: the log file {} was reopened; {rest}", path.display());
             }
             Ok(None) => {
-                info!("{signal} received: the log is no file, so there was nothing to reopen; {rest}");
+                info!(target: ANSWER, "{signal} received: the log is no file, so there was nothing to reopen; {rest}");
             }
             Err(error) => {
                 error!("{signal} received, but the log stays where it was: {}; {rest}", chain(&error));
@@ -227,7 +251,7 @@ pub async fn run_daemon(
         app.run().await?;
     }
     if stop.is_cancelled() {
-        info!("Stopped");
+        info!(target: ANSWER, "Stopped");
     }
     Ok(())
 }

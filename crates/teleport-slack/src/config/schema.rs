@@ -105,7 +105,8 @@ pub(super) const HTTP: Table = Table {
     ],
 };
 
-pub(super) const DIAGNOSTICS: Table = Table { path: "diagnostics", keys: &[key("listen_addr")] };
+pub(super) const DIAGNOSTICS: Table =
+    Table { path: "diagnostics", keys: &[key("listen_addr"), key("allow"), key("token")] };
 
 pub(super) const NETWORK: Table =
     Table { path: "network", keys: &[key("proxy"), key("no_proxy"), key("ca_file")] };

@@ -7,17 +7,18 @@ use access_core::domain::recipients::Recipient;
 use access_core::domain::role_pattern::RolePattern;
 use teleport_client::{Credentials, TeleportAddr};
 
-use super::address::ApiUrl;
+use super::address::{ApiUrl, check_host};
+use super::diagnostics::diagnostics;
 use super::log::{LogConfig, LogFormat, LogOutput, Severity};
 use super::modes::{Sensitivity, checked_path, warn_if_config_open};
-use super::network::network;
+use super::outbound::network;
 use super::raw::{Document, Entry, Field, TableReader};
 use super::recipient::{looks_like_channel_name, remedy};
 use super::report::{Report, quote, quote_whole};
 use super::review::{LegacySlackKeys, review};
 use super::role::{PatternPosition, role_pattern};
 use super::schema;
-use super::source::{Source, choice, listen_addr, path_of};
+use super::source::{Source, choice, path_of};
 use super::token::{self, TokenKind};
 use super::unseen::warn_of_look_alike;
 use super::{Examined, Parts, SlackConfig};
@@ -41,13 +42,13 @@ fn build(root: &mut TableReader<'_, '_>, source: &Source<'_>) -> Parts {
     let (slack, old) = slack(root, source);
     let role_to_recipients = role_to_recipients(root);
     let review = review(root, old, source);
-    let diagnostics = diagnostics(root);
+    let diagnostics = diagnostics(root, source);
     let network = network(root, source);
-    let log = log(root, source);
+    let (log, log_format) = log(root, source);
     if let (Some(slack), Some(roles)) = (&slack, &role_to_recipients) {
         warn_no_recipients(slack, roles, root.report());
     }
-    Parts { addr, credentials, slack, role_to_recipients, review, diagnostics, network, log }
+    Parts { addr, credentials, slack, role_to_recipients, review, diagnostics, network, log, log_format }
 }
 
 fn teleport(
@@ -82,6 +83,7 @@ fn teleport(
 
 fn teleport_addr(entry: &Entry<String>, report: &mut Report) -> Option<TeleportAddr> {
     TeleportAddr::parse(&entry.value)
+        .and_then(|addr| check_host(addr.host()).map(|()| addr))
         .map_err(|wrong| {
             // An address with `@` may hold a password.
             let shown = if entry.value.contains('@') { "it".to_owned() } else { quote(&entry.value) };
@@ -262,16 +264,7 @@ fn warn_no_recipients(slack: &SlackConfig, roles: &[(RolePattern, Vec<Recipient>
     }
 }
 
-fn diagnostics(root: &mut TableReader<'_, '_>) -> Option<Option<std::net::SocketAddr>> {
-    let mut table = root.section(&schema::DIAGNOSTICS, "diagnostics");
-    match table.text("listen_addr").unless_empty() {
-        Field::Absent => Some(None),
-        Field::Bad => None,
-        Field::Given(entry) => listen_addr(&entry, table.report()).map(Some),
-    }
-}
-
-fn log(root: &mut TableReader<'_, '_>, source: &Source<'_>) -> Option<LogConfig> {
+fn log(root: &mut TableReader<'_, '_>, source: &Source<'_>) -> (Option<LogConfig>, Option<LogFormat>) {
     const SEVERITIES: [(&str, Severity); 6] = [
         ("DEBUG", Severity::Debug),
         ("INFO", Severity::Info),
@@ -280,20 +273,26 @@ fn log(root: &mut TableReader<'_, '_>, source: &Source<'_>) -> Option<LogConfig>
         ("ERROR", Severity::Error),
         ("ERR", Severity::Error),
     ];
+    // The shorter ones are the Go plugin's.
+    const STDOUT: [&str; 3] = ["stdout", "out", "1"];
+    const STDERR: [&str; 3] = ["stderr", "error", "2"];
     const FORMATS: [(&str, LogFormat); 2] = [("text", LogFormat::Text), ("json", LogFormat::Json)];
     let mut table = root.section(&schema::LOG, "log");
     let output = match table.text("output").unless_empty() {
         Field::Absent => Some(LogOutput::Stderr),
         Field::Bad => None,
-        // The shorter ones are the Go plugin's.
-        Field::Given(entry) if ["stdout", "out", "1"].contains(&&*entry.value) => Some(LogOutput::Stdout),
-        Field::Given(entry) if ["stderr", "error", "2"].contains(&&*entry.value) => Some(LogOutput::Stderr),
+        Field::Given(entry) if STDOUT.contains(&&*entry.value) => Some(LogOutput::Stdout),
+        Field::Given(entry) if STDERR.contains(&&*entry.value) => Some(LogOutput::Stderr),
         // A bare word is far more often a slip than a file next to the configuration.
         Field::Given(entry) if !entry.value.contains('/') => {
             let cause = format!("{} is neither stdout, stderr nor a path", quote(&entry.value));
             let beside =
                 quote_whole(&format!("./{}", entry.value)).unwrap_or_else(|| "\"./slack.log\"".to_owned());
-            let remedy = format!("write \"stdout\", \"stderr\", or {beside} for a file beside this one");
+            let meant = entry.value.trim().to_lowercase();
+            let remedy = match [STDOUT, STDERR].concat().contains(&meant.as_str()) {
+                true => format!("write {}", quote(&meant)),
+                false => format!("write \"stdout\", \"stderr\", or {beside} for a file beside this one"),
+            };
             table.report().error(Some(entry.line), &entry.key, cause, remedy);
             None
         }
@@ -301,5 +300,6 @@ fn log(root: &mut TableReader<'_, '_>, source: &Source<'_>) -> Option<LogConfig>
     };
     let severity = choice(&mut table, "severity", &SEVERITIES);
     let format = choice(&mut table, "format", &FORMATS);
-    Some(LogConfig { output: output?, severity: severity?, format: format? })
+    let log = output.zip(severity).zip(format);
+    (log.map(|((output, severity), format)| LogConfig { output, severity, format }), format)
 }
