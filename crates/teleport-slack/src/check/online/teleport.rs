@@ -325,7 +325,7 @@ async fn ask_for_users(client: &Client, review: &ReviewConfig) -> Answers {
             Ok(Some(user)) if user.expires.is_none_or(|end| end > Timestamp::now()) => users.push(user),
             Ok(found) => items.push(user_item(name, found.as_ref())),
             Err(error) => {
-                items.push(users_unreadable(&error));
+                items.push(users_unreadable(error.kind(), &error));
                 return Answers { items, users };
             }
         }
@@ -353,11 +353,15 @@ fn user_item(name: &str, found: Option<&TeleportUser>) -> Item {
     Item::warning(ItemId::TeleportUsers, Exit::Configuration, "", cause, remedy).of(name)
 }
 
-fn users_unreadable(error: &TeleportError) -> Item {
-    let needed = Call::GetUser.required_permission().unwrap_or_default();
-    let remedy = format!("give the plugin's Teleport user a role whose {needed}; deciding works without it");
-    match error.kind() {
+const USERS_NOT_ASKED: &str = "not asked: the plugin's role has no right to read users, and deciding needs none; compare the \
+                               names in rules and [review.users] with `tctl users ls`";
+
+/// Deciding needs no right to read users unless a trait links them, and that right is an item of its own.
+fn users_unreadable(kind: ErrorKind, error: &TeleportError) -> Item {
+    let remedy = "compare the names in rules and [review.users] with `tctl users ls`";
+    match kind {
         ErrorKind::Retry => call_failed(ItemId::TeleportUsers, error),
+        ErrorKind::Unauthorized => Item::ok(ItemId::TeleportUsers, USERS_NOT_ASKED),
         _ => Item::not_looked_at(ItemId::TeleportUsers, Exit::Credentials, chain(error), remedy),
     }
 }
@@ -435,6 +439,16 @@ mod tests {
         ] {
             assert_eq!(second_factor_item(Ok(found)).status, status);
         }
+    }
+
+    #[test]
+    fn users_that_need_not_be_read_are_no_warning() {
+        let error =
+            TeleportError::Deadline { call: Call::GetUser, limit: std::time::Duration::from_secs(15) };
+        let status = |kind| users_unreadable(kind, &error).status;
+        assert_eq!(status(ErrorKind::Unauthorized), Status::Ok);
+        assert_eq!(status(ErrorKind::Retry), Status::Warning);
+        assert_eq!(status(ErrorKind::Permanent), Status::Warning);
     }
 
     #[test]
