@@ -9,6 +9,7 @@ pub mod app;
 pub mod explain;
 pub mod check;
 pub mod interactions;
+pub mod status;
 pub mod controller;
 pub mod http;
 pub mod review;

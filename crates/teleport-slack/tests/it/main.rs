@@ -34,6 +34,7 @@ mod reload_at_random;
 mod reload_refused;
 mod renewal;
 mod starting;
+mod status;
 mod shutdown;
 mod changelog;
 mod check;
