@@ -54,7 +54,7 @@ const LAYERS: &[(&str, &[&[&str]])] = &[
             &["observer"],
             &["error", "refusal"],
             &["connect", "denied", "identity", "visibility"],
-            &["call", "broken", "address", "credentials", "pem", "resources", "signer"],
+            &["call", "broken", "address", "credentials", "pem", "request_json", "resources", "signer"],
             &["convert", "kind", "text", "timings"],
         ],
     ),
