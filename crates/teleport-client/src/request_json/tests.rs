@@ -78,7 +78,7 @@ fn the_newest_fields_are_read() {
 }
 
 #[test]
-fn what_is_no_request_is_told_with_its_place() {
+fn what_is_no_request_is_named_with_its_place() {
     let error = |text: &str| read_requests(text).unwrap_err().to_string();
     let spec = |spec: Value| json!({"kind": KIND, "metadata": {"name": "x"}, "spec": spec}).to_string();
     assert_eq!(error("kind: access_request"), "it is not JSON: expected value at line 1 column 1");

@@ -17,7 +17,7 @@ const LAYERS: &[(&str, &[&[&str]])] = &[
         &[
             &["main"],
             &["cli"],
-            &["app", "explain"],
+            &["app", "explain", "render"],
             &["check"],
             &["interactions"],
             &["controller", "http"],
