@@ -5,7 +5,6 @@ use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::time::{Duration, Instant};
 
 use parking_lot::{RwLock, RwLockWriteGuard};
-use rustls::ClientConfig;
 use teleport_proto::auth::PingRequest;
 use teleport_proto::auth::auth_service_client::AuthServiceClient;
 use tokio::sync::watch as latest;
@@ -14,7 +13,7 @@ use tonic::{Response, Status};
 
 use super::address::TeleportAddr;
 use super::call::Call;
-use super::connect;
+use super::connect::{Dialer, Reach};
 use super::denied::AccessDenied;
 use super::error::{CallResult, MAX_MESSAGE_BYTES, TeleportError};
 use super::identity::Identity;
@@ -52,8 +51,7 @@ pub(super) struct Shared {
 /// The connection, and what the next one needs.
 #[derive(Debug)]
 struct Connection {
-    addr: TeleportAddr,
-    tls: Arc<ClientConfig>,
+    dialer: Dialer,
     /// The roles on our certificate.
     roles: Arc<[String]>,
     /// Who had it signed.
@@ -62,15 +60,9 @@ struct Connection {
 }
 
 impl Connection {
-    fn open(addr: &TeleportAddr, identity: &Identity, timings: &CallTimings) -> Self {
-        let (tls, roles, signer) = (identity.tls_config(), identity.roles(), identity.signer().clone());
-        let channel = connect::open(addr, Arc::clone(&tls), *timings);
-        Self { addr: addr.clone(), channel, tls, roles, signer }
-    }
-
-    /// Dials again.
-    fn reopen(&mut self, timings: &CallTimings) {
-        self.channel = connect::open(&self.addr, Arc::clone(&self.tls), *timings);
+    fn open(dialer: Dialer, identity: &Identity) -> Self {
+        let channel = dialer.open();
+        Self { dialer, roles: identity.roles(), signer: identity.signer().clone(), channel }
     }
 }
 
@@ -88,14 +80,18 @@ impl Client {
         observer: Arc<dyn Observer>,
         timings: CallTimings,
     ) -> Self {
+        Self::with_dialer(Dialer::new(addr, identity, timings), identity, observer)
+    }
+
+    fn with_dialer(dialer: Dialer, identity: &Identity, observer: Arc<dyn Observer>) -> Self {
         let shared = Shared {
-            connection: RwLock::new(Connection::open(addr, identity, &timings)),
+            timings: dialer.timings(),
+            connection: RwLock::new(Connection::open(dialer, identity)),
             list_method: AtomicU8::new(0),
             uses_users_service: AtomicBool::new(false),
             connection_renewals: latest::Sender::new(0),
             is_access_denied: AtomicBool::new(false),
             readmissions: latest::Sender::new(0),
-            timings,
             observer,
         };
         Self { shared: Arc::new(shared) }
@@ -105,7 +101,7 @@ impl Client {
     /// connection that they began on; a [`super::watcher::Watcher`] moves to the new one.
     pub fn use_identity(&self, identity: &Identity) {
         let mut connection = self.connection_mut();
-        *connection = Connection::open(&connection.addr, identity, self.timings());
+        *connection = Connection::open(connection.dialer.with_identity(identity), identity);
         drop(connection);
         self.shared.connection_renewals.send_modify(|count| *count += 1);
     }
@@ -113,27 +109,40 @@ impl Client {
     /// The same at another address of the same cluster, as [`Client::try_address`] found it.
     pub fn use_address(&self, addr: &TeleportAddr) {
         let mut connection = self.connection_mut();
-        connection.addr = addr.clone();
-        connection.reopen(self.timings());
+        connection.dialer = connection.dialer.with_addr(addr);
+        connection.channel = connection.dialer.open();
         drop(connection);
         self.shared.connection_renewals.send_modify(|count| *count += 1);
     }
 
     /// Makes every later call, on all clones, on a new connection: the present one seems to be dead.
     pub fn reconnect(&self) {
-        self.connection_mut().reopen(self.timings());
+        let mut connection = self.connection_mut();
+        connection.channel = connection.dialer.open();
     }
 
     /// Asks the server whether it lets this identity in, on a connection of its own.
     pub async fn try_identity(&self, identity: &Identity) -> Result<(), TeleportError> {
-        let addr = self.shared.connection.read().addr.clone();
-        self.try_address(&addr, identity).await.map(drop)
+        self.try_dialer(self.dialer().with_identity(identity), identity).await.map(drop)
     }
 
     /// Asks the server at another address who it is and whether it lets this identity in, on a connection of its own.
     pub async fn try_address(&self, addr: &TeleportAddr, identity: &Identity) -> Result<Pong, TeleportError> {
-        let Shared { observer, timings, .. } = &*self.shared;
-        Self::with_timings(addr, identity, Arc::clone(observer), *timings).ping().await
+        self.try_dialer(self.dialer().with_addr(addr).with_identity(identity), identity).await
+    }
+
+    async fn try_dialer(&self, dialer: Dialer, identity: &Identity) -> Result<Pong, TeleportError> {
+        Self::with_dialer(dialer, identity, Arc::clone(self.observer())).ping().await
+    }
+
+    /// How the auth server is reached, once a call has succeeded. Makes a connection of its own to find out; absent if that
+    /// one fails.
+    pub async fn reach(&self) -> Option<Reach> {
+        self.dialer().reach().await
+    }
+
+    fn dialer(&self) -> Dialer {
+        self.shared.connection.read().dialer.clone()
     }
 
     pub(super) fn timings(&self) -> &CallTimings {

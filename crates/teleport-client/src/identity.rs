@@ -22,6 +22,7 @@ use x509_parser::prelude::{FromDer, X509Certificate, X509Name};
 
 use super::credentials::Credentials;
 use super::pem::{self, Bundle, UnusableKey};
+use super::route::alpn_entries;
 use super::signer::Signer;
 use super::text::quote;
 use client_base::certificate::to_timestamp;
@@ -36,6 +37,8 @@ const MAX_FILE_BYTES: u64 = 1024 * 1024;
 pub struct Identity {
     user: String,
     cluster: Option<String>,
+    /// The same, exactly as the certificate has it.
+    route_name: Option<Arc<str>>,
     signer: Signer,
     roles: Arc<[String]>,
     not_before: Timestamp,
@@ -104,6 +107,11 @@ impl Identity {
         self.cluster.as_deref()
     }
 
+    /// The same, exactly as the certificate has it: how a proxy knows the cluster.
+    pub(super) fn route_name(&self) -> Option<Arc<str>> {
+        self.route_name.clone()
+    }
+
     /// Who had the certificate signed.
     pub fn signer(&self) -> &Signer {
         &self.signer
@@ -119,7 +127,8 @@ impl Identity {
         self.certificates == other.certificates
     }
 
-    /// How to open TLS connections as this identity: TLS 1.2 or 1.3, HTTP/2, only the identity's own CAs.
+    /// How to open TLS connections as this identity: TLS 1.2 or 1.3, HTTP/2 at the cluster's auth server, directly or
+    /// through a proxy, and only the identity's own CAs.
     pub fn tls_config(&self) -> Arc<ClientConfig> {
         Arc::clone(&self.tls)
     }
@@ -349,12 +358,13 @@ impl IdentityParts<'_> {
         }
 
         let roots = root_store(self.cas, self.cas_file)?;
-        let tls = client_config(roots, certified)
+        let tls = client_config(roots, certified, facts.route_name.as_deref())
             .map_err(|error| IdentityError::Tls { file: crt_file(), reason: error.to_string() })?;
-        let CertificateInfo { user, cluster, signer, roles, not_before, not_after } = facts;
+        let CertificateInfo { user, cluster, route_name, signer, roles, not_before, not_after } = facts;
         Ok(Identity {
             user,
             cluster,
+            route_name: route_name.map(Arc::from),
             signer,
             roles: roles.into(),
             not_before,
@@ -369,6 +379,7 @@ impl IdentityParts<'_> {
 struct CertificateInfo {
     user: String,
     cluster: Option<String>,
+    route_name: Option<String>,
     signer: Signer,
     roles: Vec<String>,
     not_before: Timestamp,
@@ -381,13 +392,15 @@ impl CertificateInfo {
             .map_err(|_| IdentityError::BadCertificate { file: file.to_path_buf(), number: 1 })?;
         let user = attribute(parsed.subject(), COMMON_NAME)
             .ok_or_else(|| IdentityError::NoUser { file: file.to_path_buf() })?;
-        let cluster = attribute(parsed.issuer(), ORGANIZATION)
-            .or_else(|| attribute(parsed.subject(), TELEPORT_CLUSTER));
+        let route_name = attributes(parsed.issuer(), ORGANIZATION)
+            .chain(attributes(parsed.subject(), TELEPORT_CLUSTER))
+            .next();
         let validity = parsed.validity();
         let signer = Signer::of(&user, attribute(parsed.subject(), TELEPORT_IMPERSONATOR).as_deref());
         Ok(Self {
             user,
-            cluster,
+            cluster: route_name.as_deref().map(quote),
+            route_name,
             signer,
             roles: attributes(parsed.subject(), ORGANIZATION).collect(),
             not_before: to_timestamp(validity.not_before.timestamp()),
@@ -464,12 +477,16 @@ fn root_store(cas: Vec<CertificateDer<'static>>, file: &Path) -> Result<RootCert
     Ok(roots)
 }
 
-fn client_config(roots: RootCertStore, certified: CertifiedKey) -> Result<ClientConfig, rustls::Error> {
+fn client_config(
+    roots: RootCertStore,
+    certified: CertifiedKey,
+    cluster: Option<&str>,
+) -> Result<ClientConfig, rustls::Error> {
     // The resolver for a single certificate offers it whatever CAs the server hints at: Teleport's hints are
     // cut short on clusters with many trusted clusters.
     let mut config =
         tls::client_config(roots)?.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(certified)));
-    config.alpn_protocols = vec![b"h2".to_vec()];
+    config.alpn_protocols = alpn_entries(cluster);
     // Connections live long; a resumed session would only hide that the server now refuses the certificate.
     config.resumption = Resumption::disabled();
     Ok(config)

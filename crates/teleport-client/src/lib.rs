@@ -29,6 +29,7 @@ pub mod resources;
 pub mod review_support;
 pub mod right_probes;
 pub mod rights;
+mod route;
 pub mod second_factor;
 pub mod signer;
 mod text;
@@ -42,5 +43,6 @@ mod tests;
 
 pub use self::address::TeleportAddr;
 pub use self::client::{Client, Pong};
+pub use self::connect::Reach;
 pub use self::credentials::Credentials;
 pub use self::timings::{CallTimings, WatcherTimings};

@@ -20,6 +20,8 @@ use access_core::domain::error_chain::chain;
 pub struct ExitError {
     exit: Exit,
     error: Box<dyn Error + Send + Sync>,
+    /// The mistakes in a configuration, if it is for these.
+    mistakes: Vec<String>,
     /// The log went to standard error, so the error is there already.
     is_logged: bool,
 }
@@ -27,7 +29,7 @@ pub struct ExitError {
 impl ExitError {
     /// `error` may be a text, an error with sources, or an `anyhow::Error`.
     pub fn new(exit: Exit, error: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
-        Self { exit, error: error.into(), is_logged: false }
+        Self { exit, error: error.into(), mistakes: Vec::new(), is_logged: false }
     }
 
     /// The end for a cause that ends the program.
@@ -50,16 +52,33 @@ impl ExitError {
         chain(&*self.error)
     }
 
-    /// Logs why the daemon ends. `print` stays silent then if the log goes to standard error.
+    /// Logs why the daemon ends, each mistake in a line of its own. `print` stays silent then if the log goes to standard
+    /// error.
     pub fn logged(self, log_is_stderr: bool) -> Self {
-        error!("The daemon ends: {}", chain(&*self.error));
+        for mistake in &self.mistakes {
+            error!("Configuration: {mistake}");
+        }
+        match self.mistakes.as_slice() {
+            [] => error!("The daemon ends: {}", chain(&*self.error)),
+            _ => error!(
+                "The daemon ends: the configuration is not valid; correct the mistakes in the lines above"
+            ),
+        }
         Self { is_logged: log_is_stderr, ..self }
     }
 
     /// Writes the error and its causes to stderr, unless the log wrote them there.
     pub fn print(&self) {
-        if !self.is_logged {
-            journal::write_error(&Chain(&*self.error).to_string());
+        if self.is_logged {
+            return;
+        }
+        // Of the journal each line is an entry.
+        match (journal::is_stderr(), self.mistakes.as_slice()) {
+            (false, _) => journal::write_error(&Chain(&*self.error).to_string()),
+            (true, []) => journal::write_error(&format!("error: {}\n", text::escape_line(&self.line()))),
+            (true, mistakes) => mistakes.iter().for_each(|mistake| {
+                journal::write_error(&format!("error: {}\n", text::escape_line(mistake)))
+            }),
         }
     }
 }
@@ -73,7 +92,8 @@ impl fmt::Display for ExitError {
 
 impl From<ConfigError> for ExitError {
     fn from(error: ConfigError) -> Self {
-        Self::new(of_config(&error), error)
+        let mistakes = if matches!(error, ConfigError::Invalid { .. }) { error.lines() } else { Vec::new() };
+        Self { mistakes, ..Self::new(of_config(&error), error) }
     }
 }
 

@@ -1,25 +1,22 @@
-//! Letters that look like Latin ones, in a word that has Latin letters too, and dashes that look like the hyphen. Whatever
-//! compares the name takes them for others.
+//! Characters that look like plain ones: letters in a word that has Latin letters too, and dashes and other signs.
+//! Whatever compares the name takes them for others.
 //!
-//! A word in one alphabet is honest, and so is one whose foreign letters do not all look Latin, such as "VPNдоступ".
+//! Unicode lists what looks alike (UTS 39). A word in one alphabet is honest, and so is one whose foreign letters do not
+//! all look Latin, such as "VPNдоступ".
 
-/// Cyrillic, Greek and phonetic letters, each before the Latin one that it looks like.
-const PAIRS: [&str; 3] = [
-    "ɑaɡg",
-    "аaсcԁdеeһhіiјjоoрpԛqѕsԝwхxуyАAВBЕEНHІIЈJКKМMОOРPСCЅSТTХXУY",
-    "ΑAΒBΕEΖZΗHΙIΚKΜMΝNΟOΡPΤTΥYΧXοoνv",
-];
+use unicode_normalization::UnicodeNormalization;
+use unicode_security::skeleton;
 
-/// Dashes that word processors and chats put in the place of a hyphen.
-const DASHES: &str = "\u{2010}\u{2011}\u{2012}\u{2013}\u{2014}\u{2015}\u{2212}\u{fe58}\u{fe63}\u{ff0d}";
+/// Dashes that word processors and chats put in the place of a hyphen, and that Unicode does not say to look like one.
+const LONG_DASHES: [char; 2] = ['\u{2014}', '\u{2015}'];
 
-/// The first such letter or dash of a text.
+/// The first such character of a text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LookAlike {
-    /// The letter or dash.
+    /// The character.
     pub letter: char,
     /// What it looks like.
-    latin: char,
+    plain: String,
     /// Its place in the text, from 1.
     place: usize,
     /// What a reader takes the text for.
@@ -29,17 +26,34 @@ pub struct LookAlike {
 impl LookAlike {
     /// The first in the text.
     pub fn first_in(text: &str) -> Option<Self> {
-        let as_hyphen = |c| if DASHES.contains(c) { '-' } else { c };
-        let mut seen: Vec<char> = text.chars().map(as_hyphen).collect();
-        for word in seen.split_mut(|c| !c.is_alphabetic()) {
+        let characters: Vec<char> = text.chars().collect();
+        let mut plain: Vec<Option<String>> = characters.iter().map(|_| None).collect();
+        let mut rest = plain.as_mut_slice();
+        for word in characters.chunk_by(|one, next| one.is_alphabetic() == next.is_alphabetic()) {
+            let (of_word, later) = rest.split_at_mut(word.len());
+            rest = later;
             let is_mixed = word.iter().any(char::is_ascii) && !word.iter().all(char::is_ascii);
-            if is_mixed && word.iter().all(|c| c.is_ascii() || latin(*c).is_some()) {
-                word.iter_mut().for_each(|letter| *letter = latin(*letter).unwrap_or(*letter));
+            if word.first().is_some_and(|c| c.is_alphabetic()) && is_mixed {
+                let letters: Vec<_> = word.iter().map(|c| latin(*c)).collect();
+                if word.iter().zip(&letters).all(|(c, latin)| c.is_ascii() || latin.is_some()) {
+                    of_word.iter_mut().zip(letters).for_each(|(plain, latin)| *plain = latin);
+                }
             }
         }
-        let mut pairs = text.chars().zip(seen.iter().copied()).enumerate();
-        let (index, (letter, latin)) = pairs.find(|(_, (letter, seen))| letter != seen)?;
-        Some(Self { letter, latin, place: index + 1, seen: seen.into_iter().collect() })
+        for (index, c) in characters.iter().enumerate().filter(|(_, c)| !c.is_alphabetic()) {
+            let before = index.checked_sub(1).and_then(|before| characters.get(before));
+            let is_in_plain_text =
+                [before, characters.get(index + 1)].into_iter().flatten().all(char::is_ascii);
+            let sign = sign(*c).filter(|sign| sign == "-" || is_in_plain_text && characters.len() > 1);
+            if let (Some(sign), Some(plain)) = (sign, plain.get_mut(index)) {
+                *plain = Some(sign);
+            }
+        }
+        let seen = characters.iter().zip(&plain);
+        let seen = seen.map(|(c, plain)| plain.clone().unwrap_or_else(|| c.to_string())).collect();
+        let (index, (letter, plain)) =
+            characters.iter().zip(plain).enumerate().find(|(_, (_, plain))| plain.is_some())?;
+        Some(Self { letter: *letter, plain: plain?, place: index + 1, seen })
     }
 }
 
@@ -47,24 +61,56 @@ impl std::fmt::Display for LookAlike {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let (place, code) = (self.place, u32::from(self.letter));
         write!(f, "character {place} is U+{code:04X}, which looks like ")?;
-        match self.latin {
-            '-' => f.write_str("a hyphen"),
-            latin => write!(f, "the Latin letter {latin}"),
+        let is_letter = |c: char| c.is_ascii_alphabetic();
+        match self.plain.as_str() {
+            "-" => f.write_str("a hyphen"),
+            letter if letter.len() == 1 && letter.chars().all(is_letter) => {
+                write!(f, "the Latin letter {letter}")
+            }
+            letters if letters.chars().all(is_letter) => write!(f, "the Latin letters {letters}"),
+            signs => f.write_str(signs),
         }
     }
 }
 
-/// The Latin letter that this one looks like.
-fn latin(letter: char) -> Option<char> {
-    /// From a full-width form to the plain one.
-    const FULL_WIDTH: u32 = 0xFEE0;
-    if matches!(letter, '\u{ff21}'..='\u{ff3a}' | '\u{ff41}'..='\u{ff5a}') {
-        return char::from_u32(u32::from(letter) - FULL_WIDTH);
+/// The Latin letters that this other letter looks like.
+fn latin(letter: char) -> Option<String> {
+    let are_latin = |text: &String| !text.is_empty() && text.chars().all(|c| c.is_ascii_alphabetic());
+    // A plain letter in another form, such as U+FF41: Unicode says which one it is.
+    let formed = std::iter::once(letter).nfkc().collect();
+    if letter.is_ascii() || are_latin(&formed) {
+        return Some(formed).filter(|_| !letter.is_ascii());
     }
-    PAIRS.iter().find_map(|pairs| {
-        let mut letters = pairs.chars().step_by(2).zip(pairs.chars().skip(1).step_by(2));
-        letters.find(|(other, _)| *other == letter).map(|(_, latin)| latin)
-    })
+    let looks = look(letter);
+    match looks.as_str() {
+        // To Unicode I and l are one.
+        "l" if letter.is_uppercase() => Some("I".to_owned()),
+        _ => Some(looks).filter(|looks| looks.len() == 1 && are_latin(looks)),
+    }
+}
+
+/// The digit or the sign that this other character looks like.
+fn sign(c: char) -> Option<String> {
+    const SIGNS: &str = "-_.,:;/@+*?'\"";
+    if c.is_ascii() {
+        return None;
+    }
+    if LONG_DASHES.contains(&c) {
+        return Some("-".to_owned());
+    }
+    let formed: String = std::iter::once(c).nfkc().collect();
+    // In full width, mathematical or segmented; a small one above the line looks like no other.
+    let is_digit =
+        matches!(c, '\u{ff10}'..='\u{ff19}' | '\u{1d7ce}'..='\u{1d7ff}' | '\u{1fbf0}'..='\u{1fbf9}');
+    [formed, look(c)]
+        .into_iter()
+        .enumerate()
+        .find(|(index, plain)| *index == 0 && is_digit || plain.len() == 1 && SIGNS.contains(plain))
+        .map(|(_, plain)| plain)
+}
+
+fn look(c: char) -> String {
+    skeleton(c.encode_utf8(&mut [0; 4])).collect()
 }
 
 #[cfg(test)]
@@ -83,17 +129,38 @@ mod tests {
             ("база db\u{430}", 8, "база dba"),
             ("db\u{ff41}", 3, "dba"),
             ("db\u{251}", 3, "dba"),
+            ("db\u{3b1}", 3, "dba"),
+            ("ad\u{217f}in", 3, "admin"),
+            ("db\u{1d41a}", 3, "dba"),
+            ("adm\u{131}n", 4, "admin"),
+            ("\u{406}AM", 1, "IAM"),
+            ("\u{fb01}nance", 1, "finance"),
             ("prod\u{2011}db", 5, "prod-db"),
             ("prod\u{2013}db\u{430}", 5, "prod-dba"),
             ("\u{430}dmin\u{2212}1", 1, "admin-1"),
+            ("prod\u{2024}db", 5, "prod.db"),
+            ("prod-\u{ff11}", 6, "prod-1"),
+            ("prod-\u{1d7ce}", 6, "prod-0"),
+            ("bob\u{ff20}example.com", 4, "bob@example.com"),
+            ("o\u{2019}brien", 2, "o'brien"),
+            ("prod-\u{2217}", 6, "prod-*"),
         ] {
             let found = LookAlike::first_in(text);
             assert_eq!(found.as_ref().map(|it| (it.place, it.seen.as_str())), Some((place, seen)), "{text}");
         }
-        let shown = LookAlike::first_in("db\u{430}").unwrap().to_string();
-        assert_eq!(shown, "character 3 is U+0430, which looks like the Latin letter a");
-        let shown = LookAlike::first_in("prod\u{2011}db").unwrap().to_string();
-        assert_eq!(shown, "character 5 is U+2011, which looks like a hyphen");
+        for dash in "\u{2010}\u{2011}\u{2012}\u{2013}\u{2014}\u{2015}\u{2212}\u{fe58}\u{fe63}\u{ff0d}".chars()
+        {
+            let found = LookAlike::first_in(&format!("база{dash}1"));
+            assert_eq!(found.map(|it| it.seen).as_deref(), Some("база-1"), "{}", dash.escape_unicode());
+        }
+        for (text, shown) in [
+            ("db\u{430}", "character 3 is U+0430, which looks like the Latin letter a"),
+            ("\u{fb01}nance", "character 1 is U+FB01, which looks like the Latin letters fi"),
+            ("prod\u{2011}db", "character 5 is U+2011, which looks like a hyphen"),
+            ("prod\u{2024}db", "character 5 is U+2024, which looks like ."),
+        ] {
+            assert_eq!(LookAlike::first_in(text).unwrap().to_string(), shown);
+        }
     }
 
     #[test]
@@ -109,25 +176,25 @@ mod tests {
             "μService",
             "Δt-λ",
             "zugänge",
+            "straße",
             "rôle-アクセス",
+            "アクセス：prod",
             "한국어 team",
             "日本語db",
             "ＤＢＡ",
-            "kapı",
+            "læge",
+            "cœur",
+            "đội-vận-hành",
+            "łódź",
+            "kapış",
+            "हिन्दी",
+            "دسترسی\u{200c}ها-۱",
+            "a×b",
+            "m²",
+            "👍",
             "",
         ] {
             assert_eq!(LookAlike::first_in(text), None, "{text}");
-        }
-    }
-
-    #[test]
-    fn each_pair_is_a_foreign_letter_and_a_latin_one() {
-        for pairs in PAIRS {
-            let letters: Vec<char> = pairs.chars().collect();
-            assert!(
-                letters.chunks(2).all(|pair| !pair[0].is_ascii() && pair[1].is_ascii_alphabetic()),
-                "{pairs}"
-            );
         }
     }
 }

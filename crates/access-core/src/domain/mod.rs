@@ -8,6 +8,7 @@ pub mod lifecycle;
 pub mod log_once;
 pub mod look_alike;
 pub mod outage;
+mod re2_syntax;
 pub mod recipients;
 pub mod request;
 pub mod role_overlap;

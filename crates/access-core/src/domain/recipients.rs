@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::ids::SlackUserId;
 use super::request::AccessRequest;
 use super::role_pattern::RolePattern;
-use super::text::truncate;
+use super::text::{is_seen, truncate};
 use super::unseen::Unseen;
 
 /// Names in [`UnnotifiedReviewers`].
@@ -130,6 +130,9 @@ impl Recipient {
         if let Some(unseen) = Unseen::in_text(text) {
             return Err(InvalidRecipient::Unseen(unseen));
         }
+        if !is_seen(text) {
+            return Err(InvalidRecipient::Empty);
+        }
         if text.starts_with("<!subteam^")
             || is_slack_id(text, &['S']) && text.contains(|c: char| c.is_ascii_digit())
         {
@@ -185,7 +188,7 @@ impl Recipient {
 
     /// A suggested reviewer; `None` if this is no Teleport user's name.
     pub fn reviewer(name: &str) -> Option<Self> {
-        let fits = !name.trim().is_empty() && name.len() <= MAX_EMAIL && !name.chars().any(char::is_control);
+        let fits = is_seen(name) && name.len() <= MAX_EMAIL && !name.chars().any(char::is_control);
         fits.then(|| Self::Reviewer(name.to_owned()))
     }
 

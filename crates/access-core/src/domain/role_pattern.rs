@@ -8,6 +8,8 @@ use std::fmt;
 
 use regex::{Regex, RegexBuilder};
 
+use super::re2_syntax::{Refused, translate};
+use super::text::is_seen;
 use super::unseen::{Unseen, with_regex_escapes};
 
 /// No pattern is longer, in bytes.
@@ -76,6 +78,17 @@ impl fmt::Display for InvalidPattern {
 
 impl std::error::Error for InvalidPattern {}
 
+impl From<Refused> for InvalidPattern {
+    fn from(refused: Refused) -> Self {
+        match refused {
+            Refused::NotAnExpression => Self::NotAnExpression,
+            Refused::NotAnchored => Self::NotAnchored,
+            Refused::LooseAlternatives => Self::LooseAlternatives,
+            Refused::NeverMatches => Self::NeverMatches,
+        }
+    }
+}
+
 impl RolePattern {
     /// Reads a pattern.
     ///
@@ -90,6 +103,9 @@ impl RolePattern {
         }
         if let Some(unseen) = Unseen::in_strict_text(text) {
             return Err(InvalidPattern::Unseen(unseen));
+        }
+        if !is_seen(text) {
+            return Err(InvalidPattern::Empty);
         }
         if text.trim() != text {
             return Err(InvalidPattern::Blanks);
@@ -169,71 +185,12 @@ impl Eq for RolePattern {}
 
 /// What is between `^` and `$`, compiled.
 fn compile(inner: &str) -> Result<Regex, InvalidPattern> {
-    let expression = format!("^{}$", from_re2(inner)?);
+    let expression = format!("^{}$", translate(inner)?);
     RegexBuilder::new(&expression)
         .size_limit(MAX_COMPILED)
         .dfa_size_limit(MAX_COMPILED)
         .build()
         .map_err(|_| InvalidPattern::NotAnExpression)
-}
-
-/// From Go's RE2 to our library's syntax, where they differ: there `\d`, `\w`, `\s` and `\b` are ASCII only, and
-/// inside a class `[`, `&&` and `~~` are ordinary characters.
-fn from_re2(inner: &str) -> Result<String, InvalidPattern> {
-    let mut out = String::with_capacity(inner.len());
-    let mut chars = inner.chars().peekable();
-    let (mut depth, mut in_class, mut is_first) = (0_usize, false, true);
-    let mut before = None;
-    while let Some(c) = chars.next() {
-        let was_first = std::mem::replace(&mut is_first, false);
-        match c {
-            '\\' => match chars.next() {
-                // The last `$` would be a character, and nothing would hold the end.
-                None => return Err(InvalidPattern::NotAnchored),
-                Some('d') => out.push_str("[0-9]"),
-                Some('D') => out.push_str("[^0-9]"),
-                Some('w') => out.push_str("[0-9A-Za-z_]"),
-                Some('W') => out.push_str("[^0-9A-Za-z_]"),
-                Some('s') => out.push_str("[\\t\\n\\f\\r ]"),
-                Some('S') => out.push_str("[^\\t\\n\\f\\r ]"),
-                Some('b') if !in_class => out.push_str("(?-u:\\b)"),
-                Some('B') if !in_class => out.push_str("(?-u:\\B)"),
-                Some(escaped) => out.extend(['\\', escaped]),
-            },
-            ']' if in_class && !was_first => {
-                in_class = false;
-                out.push(c);
-            }
-            '^' if in_class && was_first => {
-                is_first = before == Some('[');
-                out.push(c);
-            }
-            '[' if in_class && chars.peek() == Some(&':') => out.push(c),
-            '[' | '&' | '~' | ']' | '^' if in_class => out.extend(['\\', c]),
-            // A range from or to `-` for Go, a difference here.
-            '-' if in_class && chars.peek() == Some(&'-') => return Err(InvalidPattern::NotAnExpression),
-            _ if in_class => out.push(c),
-            '[' => {
-                (in_class, is_first) = (true, true);
-                out.push(c);
-            }
-            '|' if depth == 0 => return Err(InvalidPattern::LooseAlternatives),
-            '^' if !matches!(before, None | Some('(' | '|')) => return Err(InvalidPattern::NeverMatches),
-            '$' if !matches!(chars.peek(), None | Some(')' | '|')) => {
-                return Err(InvalidPattern::NeverMatches);
-            }
-            _ => {
-                depth = match c {
-                    '(' => depth + 1,
-                    ')' => depth.saturating_sub(1),
-                    _ => depth,
-                };
-                out.push(c);
-            }
-        }
-        before = Some(c);
-    }
-    Ok(out)
 }
 
 /// Whether a text that is not from `^` to `$` has what only regular expressions have. A dot, a plus or brackets alone

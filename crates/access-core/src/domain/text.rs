@@ -3,7 +3,12 @@
 //! There is one list of the characters that are invisible or turn the reading direction, and each policy uses it: the
 //! terminal and the log show them escaped ([`escape_line`]), error texts drop them ([`one_line`]), and messages in Slack
 //! show a placeholder instead (`render/sanitize.rs`). The record keeps them for these, but for control characters
-//! (`without_controls`). Names in the configuration may not have them at all ([`super::unseen`]).
+//! (`without_controls`). Names in the configuration may not have them at all ([`super::unseen`]). A text of nothing else is
+//! as good as empty ([`is_seen`]).
+
+use std::sync::LazyLock;
+
+use regex::Regex;
 
 /// How a character looks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,6 +52,8 @@ fn is_listed(c: char) -> bool {
         '\u{13430}'..='\u{1343F}' | '\u{1BCA0}'..='\u{1BCA3}' | '\u{1D173}'..='\u{1D17A}' => true,
         // Annotation and object specials.
         '\u{FFF0}'..='\u{FFFC}' => true,
+        // A note without a head, a symbol to Unicode.
+        '\u{1D159}' => true,
         // Private use, unassigned planes, tags (a second alphabet that is never drawn).
         '\u{E000}'..='\u{F8FF}' | '\u{40000}'..='\u{10FFFF}' => true,
         // Non-characters.
@@ -63,6 +70,15 @@ pub fn is_invisible(c: char) -> bool {
 /// Whether the character is a space to the eye, or a line break.
 pub fn is_blank(c: char) -> bool {
     appearance(c) == Appearance::Blank
+}
+
+/// Whether a reader sees anything of the text. White space, what hides something and marks without a letter are nothing.
+pub fn is_seen(text: &str) -> bool {
+    static MARK: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(r"^\p{M}$").ok());
+    let is_mark = |c: char| {
+        MARK.as_ref().is_some_and(|mark| !c.is_ascii() && mark.is_match(c.encode_utf8(&mut [0; 4])))
+    };
+    with_hidden(text).any(|(c, is_hidden)| !is_hidden && appearance(c) == Appearance::Visible && !is_mark(c))
 }
 
 /// Each character, and whether it hides something where it stands. Joiners and selectors do so unless they shape their
@@ -158,6 +174,8 @@ pub fn truncate(text: &str, max: usize) -> String {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -186,6 +204,53 @@ mod tests {
             let text = c.encode_utf8(&mut [0; 4]).to_owned();
             assert!(!hidden.is_match(&text) || is_invisible(c) || is_blank(c), "{}", c.escape_unicode());
             assert!(!blank.is_match(&text) || is_blank(c), "{}", c.escape_unicode());
+        }
+    }
+
+    /// Of each kind that shows nothing by itself: format, blank, control and combining characters, and fillers.
+    static UNSEEN: LazyLock<Vec<char>> = LazyLock::new(|| {
+        let unseen = Regex::new(
+            r"^[\p{Cf}\p{Co}\p{Cc}\p{Z}\p{M}\x{2800}\x{3164}\x{115F}\x{1160}\x{FFA0}\x{1D159}\x{FFFC}]$",
+        );
+        let unseen = unseen.unwrap();
+        // Signs that are drawn around the digits behind them.
+        let drawn =
+            "\u{600}\u{601}\u{602}\u{603}\u{604}\u{605}\u{6DD}\u{70F}\u{890}\u{891}\u{8E2}\u{110BD}\u{110CD}";
+        ('\0'..=char::MAX)
+            .filter(|c| unseen.is_match(c.encode_utf8(&mut [0; 4])) && !drawn.contains(*c))
+            .collect()
+    });
+
+    #[test]
+    fn a_text_without_anything_to_see_is_as_good_as_empty() {
+        assert!(!is_seen(""));
+        // Private use is one kind, however many there are.
+        for &c in UNSEEN.iter().filter(|c| **c < '\u{F0100}') {
+            assert!(!is_seen(&format!("{c} {c}{c}\n")), "{}", c.escape_unicode());
+            assert!(is_seen(&format!("{c}a")) && is_seen(&format!("数{c}")), "{}", c.escape_unicode());
+        }
+        for text in [
+            "ok",
+            ".",
+            "می\u{200c}خواهم",
+            "हिन्दी",
+            "ประชุม",
+            "👍",
+            "❤\u{fe0f}",
+            "👩\u{200d}💻",
+            "1\u{fe0f}\u{20e3}",
+            "e\u{301}",
+            "\u{fffd}",
+        ] {
+            assert!(is_seen(text), "{text}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_mixture_of_them_is_seen(picks in proptest::collection::vec(any::<proptest::sample::Index>(), 1..12)) {
+            let text: String = picks.iter().map(|pick| *pick.get(&UNSEEN)).collect();
+            prop_assert!(!is_seen(&text), "{}", text.escape_unicode());
         }
     }
 

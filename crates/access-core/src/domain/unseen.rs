@@ -1,4 +1,4 @@
-//! Characters of a name whose reader does not see them, or takes them for a space. Whatever compares the name sees them,
+//! Characters of a name whose reader does not see them, or takes them for a space; also the one for a lost character. Whatever compares the name sees them,
 //! so that such a name in a configuration is another one than its reader believes.
 
 use std::fmt;
@@ -34,6 +34,7 @@ impl Unseen {
         let what = match self.character {
             '\n' | '\r' | '\u{2028}' | '\u{2029}' | '\u{85}' => "a line break",
             '\t' => "a tab",
+            char::REPLACEMENT_CHARACTER => "which stands for a character that was lost",
             c if is_blank(c) => "which looks like a space",
             c if c.is_control() => "a control character",
             _ => "an invisible character",
@@ -58,7 +59,9 @@ fn strict(text: &str) -> impl Iterator<Item = (char, bool)> + '_ {
 }
 
 fn first(characters: impl Iterator<Item = (char, bool)>) -> Option<Unseen> {
-    let unseen = |(_, (c, is_hidden)): &(usize, (char, bool))| *is_hidden || *c != ' ' && is_blank(*c);
+    let unseen = |(_, (c, is_hidden)): &(usize, (char, bool))| {
+        *is_hidden || *c == char::REPLACEMENT_CHARACTER || *c != ' ' && is_blank(*c)
+    };
     let (index, (character, _)) = characters.enumerate().find(unseen)?;
     Some(Unseen { character, place: index + 1 })
 }

@@ -11,7 +11,7 @@ use serde_json::Value;
 use crate::domain::decision::{Decision, MAX_REASON};
 use crate::domain::ids::{ChannelId, MessageTs, RequestId, SlackUserId, is_id_charset};
 use crate::domain::secret::Secret;
-use crate::domain::text::truncate;
+use crate::domain::text::{is_seen, truncate};
 use crate::interaction::controls::ModalState;
 use crate::interaction::shown_cluster::ShownCluster;
 use crate::interaction::signature::Verified;
@@ -91,7 +91,7 @@ pub struct Submission {
     pub user: SlackUserId,
     /// What the modal was opened for.
     pub modal: ModalState,
-    /// The reason, trimmed, at most [`MAX_REASON`] characters; may be empty.
+    /// The reason, trimmed, at most [`MAX_REASON`] characters; empty if a reader would see nothing of it.
     pub reason: String,
     /// The modal's id in Slack.
     pub view_id: String,
@@ -286,11 +286,12 @@ fn submission(payload: &Value) -> Result<Interaction, &'static str> {
     }
     let metadata = view["private_metadata"].as_str().ok_or("private_metadata")?;
     let input = &view["state"]["values"][controls::REASON][controls::REASON];
+    let reason = input["value"].as_str().filter(|text| is_seen(text)).unwrap_or_default().trim();
     Ok(Interaction::Submission(Submission {
         origin: origin(payload),
         user: id(&payload["user"]["id"]).map(SlackUserId::new).ok_or("user")?,
         modal: ModalState::decode(metadata).ok_or("private_metadata")?,
-        reason: truncate(input["value"].as_str().unwrap_or_default().trim(), MAX_REASON),
+        reason: truncate(reason, MAX_REASON),
         view_id: id(&view["id"]).ok_or("view id")?.to_owned(),
     }))
 }

@@ -146,6 +146,13 @@ fn a_submission_is_read() {
         let Ok(Interaction::Submission(submission)) = socket(&payload) else { panic!() };
         assert_eq!(submission.reason, "");
     }
+    for unseen in [" \n", "\u{200b}", "\u{3164} \u{2800}", "\u{ad}\u{fe0f}", "\u{301}\u{20dd}"] {
+        let mut payload = submission_payload();
+        payload["view"]["state"]["values"]["reason"]["reason"]["value"] = json!(unseen);
+        let Ok(Interaction::Submission(mut submission)) = socket(&payload) else { panic!() };
+        submission.modal.required = true;
+        assert!(submission.reason.is_empty() && submission.lacks_reason(), "{}", unseen.escape_unicode());
+    }
     let mut payload = submission_payload();
     payload["view"]["state"]["values"]["reason"]["reason"]["value"] = json!("ß".repeat(100_000));
     let Ok(Interaction::Submission(submission)) = socket(&payload) else { panic!() };

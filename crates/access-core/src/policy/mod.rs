@@ -27,6 +27,7 @@ use crate::domain::decision::Decision;
 use crate::domain::ids::{ChannelId, MessageTs};
 use crate::domain::lifecycle::{Phase, phase};
 use crate::domain::request::{AccessRequest, RequestKind, RequestState};
+use crate::domain::text::is_seen;
 use crate::interaction::controls::ModalState;
 use crate::policy::identity::Reviewer;
 use crate::policy::refusal::{Newer, Refusal};
@@ -218,7 +219,7 @@ fn evaluate(facts: &Facts<'_>) -> Result<Verdict, Refusal> {
     match (facts.reason, rules.effective_rule(request).reason) {
         (Reason::NotAsked, ReasonPolicy::Optional) => return Ok(Verdict::AskReason { required: false }),
         (Reason::NotAsked, ReasonPolicy::Required) => return Ok(Verdict::AskReason { required: true }),
-        (Reason::Given(text), ReasonPolicy::Required) if text.trim().is_empty() => {
+        (Reason::Given(text), ReasonPolicy::Required) if !is_seen(text) => {
             return Err(Refusal::ReasonMissing);
         }
         _ => {}

@@ -235,6 +235,8 @@ fn a_reason_is_asked_for_last_and_checked_again() {
     scene.assert_refused("bob", Refusal::ReasonMissing);
     scene.reason = Reason::Given(" \n ");
     scene.assert_refused("bob", Refusal::ReasonMissing);
+    scene.reason = Reason::Given("\u{200b}\u{3164}\u{301}");
+    scene.assert_refused("bob", Refusal::ReasonMissing);
     scene.reason = Reason::Given("because");
     assert!(matches!(scene.verdict("bob", Approve), Verdict::Vote(vote) if vote.reason == "because"));
 }

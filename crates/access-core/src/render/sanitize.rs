@@ -137,10 +137,11 @@ mod tests {
     #[test]
     fn the_terminal_error_texts_and_slack_agree_on_what_is_hidden() {
         let neighbors = [("a", "b"), ("字", "字"), ("1", "é"), ("é\u{FE0F}", "é")];
-        for c in (char::MIN..=char::MAX).filter(|c| !text::is_blank(*c) && *c != PLACEHOLDER) {
-            // The planes without assigned characters do not depend on their neighbors.
-            let is_assigned = c < '\u{40000}' || ('\u{E0000}'..'\u{E1000}').contains(&c);
-            for (before, after) in neighbors.into_iter().take(if is_assigned { 4 } else { 1 }) {
+        // Of the planes without assigned characters, which are alike, some.
+        let is_assigned = |c: char| c < '\u{40000}' || ('\u{E0000}'..'\u{E1000}').contains(&c);
+        let is_tried = |c: &char| is_assigned(*c) || u32::from(*c) % 61 == 0;
+        for c in (char::MIN..=char::MAX).filter(|c| is_tried(c) && !text::is_blank(*c) && *c != PLACEHOLDER) {
+            for (before, after) in neighbors {
                 let text = format!("{before}{c}{after}");
                 let is_escaped = text::escape_line(&text) != text;
                 let is_dropped = text::one_line(&text) != text;

@@ -29,11 +29,11 @@ const OID_POSTAL_CODE: [u64; 4] = [2, 5, 4, 17];
 /// DER of the object identifier of the curve P-256.
 const P256_OID: [u8; 10] = [0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07];
 /// How far certificates reach into the past, so that clocks may disagree a little.
-const BACKDATE: SignedDuration = SignedDuration::from_mins(1);
+pub(super) const BACKDATE: SignedDuration = SignedDuration::from_mins(1);
 /// How long a client certificate lasts unless a test says otherwise.
 const CLIENT_TTL: SignedDuration = SignedDuration::from_hours(24);
 /// How long authorities and the server certificate last.
-const CA_TTL: SignedDuration = SignedDuration::from_hours(24 * 365 * 10);
+pub(super) const CA_TTL: SignedDuration = SignedDuration::from_hours(24 * 365 * 10);
 
 /// The kind of a private key and how its PEM file spells it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -173,11 +173,23 @@ impl Authorities {
 
     /// The auth server's certificate and key.
     pub(super) fn server(&self) -> Result<(CertificateDer<'static>, PrivateKeyDer<'static>), rcgen::Error> {
+        self.host_certificate("Admin")
+    }
+
+    /// The proxy's host certificate and key: its names are those of the auth server too.
+    pub(super) fn proxy(&self) -> Result<(CertificateDer<'static>, PrivateKeyDer<'static>), rcgen::Error> {
+        self.host_certificate("Proxy")
+    }
+
+    fn host_certificate(
+        &self,
+        role: &str,
+    ) -> Result<(CertificateDer<'static>, PrivateKeyDer<'static>), rcgen::Error> {
         let wildcard = format!("*.{API_DOMAIN}");
         let mut params =
             CertificateParams::new([wildcard, API_DOMAIN.into(), "localhost".into(), "127.0.0.1".into()])?;
         let name = host_name(&self.cluster);
-        params.distinguished_name = subject(&self.cluster, &name, "Admin", "null");
+        params.distinguished_name = subject(&self.cluster, &name, role, "null");
         let now = Timestamp::now();
         leaf(&mut params, now - BACKDATE, now + CA_TTL);
         let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?;
@@ -265,7 +277,7 @@ fn leaf(params: &mut CertificateParams, not_before: Timestamp, not_after: Timest
     set_validity(params, not_before, not_after);
 }
 
-fn set_validity(params: &mut CertificateParams, not_before: Timestamp, not_after: Timestamp) {
+pub(super) fn set_validity(params: &mut CertificateParams, not_before: Timestamp, not_after: Timestamp) {
     // rcgen's own type of time has no constructor from seconds, so it is reached by a distance from 1970.
     let date = |time: Timestamp| {
         let epoch = rcgen::date_time_ymd(1970, 1, 1);

@@ -1,4 +1,4 @@
-//! Simulates a Teleport auth server: gRPC over mutual TLS with a throw-away authority.
+//! Simulates a Teleport auth server: gRPC over mutual TLS with a throw-away authority; and a proxy before it ([`proxy`]).
 //!
 //! [`TeleportSim`] is the way in. Where the behavior of a real server is known, the simulator keeps it, release by release
 //! ([`ServerVersion`]); where it is not, the simulator takes the stricter reading. Not simulated: second factors of
@@ -34,6 +34,9 @@ mod subject;
 mod service;
 mod users_service;
 mod server;
+mod web_certs;
+pub mod proxy;
+pub mod relay;
 mod ssh;
 mod encoding;
 

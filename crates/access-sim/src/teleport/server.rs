@@ -11,7 +11,7 @@ use hyper::body::Incoming;
 use hyper::rt::Executor;
 use hyper_util::rt::TokioIo;
 use rustls::RootCertStore;
-use rustls::pki_types::CertificateDer;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
 use teleport_proto::auth::auth_service_server::{self, AuthServiceServer};
 use teleport_proto::users::users_service_server::{self, UsersServiceServer};
@@ -53,6 +53,23 @@ pub(super) fn tls(authorities: &Authorities) -> io::Result<TlsAcceptor> {
     config.session_storage = Arc::new(rustls::server::NoServerSessionStorage {});
     config.send_tls13_tickets = 0;
     config.alpn_protocols = vec![b"h2".to_vec()];
+    Ok(TlsAcceptor::from(Arc::new(config)))
+}
+
+/// TLS for a proxy: this certificate, and none wanted of the client.
+pub(super) fn plain_tls(
+    certificate: CertificateDer<'static>,
+    key: PrivateKeyDer<'static>,
+    alpn: &[&[u8]],
+) -> io::Result<TlsAcceptor> {
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let mut config = rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(io::Error::other)?
+        .with_no_client_auth()
+        .with_single_cert(vec![certificate], key)
+        .map_err(io::Error::other)?;
+    config.alpn_protocols = alpn.iter().map(|entry| entry.to_vec()).collect();
     Ok(TlsAcceptor::from(Arc::new(config)))
 }
 

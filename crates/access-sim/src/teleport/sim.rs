@@ -100,6 +100,11 @@ impl TeleportSim {
         Ok(())
     }
 
+    /// The release that the server says it is of.
+    pub fn release(&self) -> String {
+        self.0.cluster.with(|state| state.options.reported_version.clone())
+    }
+
     /// The cluster's authorities, for certificates that [`TeleportSim::credentials`] does not make.
     pub fn authorities(&self) -> &Authorities {
         &self.0.cluster.authorities

@@ -23,6 +23,7 @@ mod versions;
 mod raw;
 mod since_15;
 mod plugin_data;
+mod proxy;
 mod tls;
 mod watching;
 

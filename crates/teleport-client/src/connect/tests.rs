@@ -1,3 +1,4 @@
+use std::io;
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -10,6 +11,7 @@ use super::*;
 use crate::client::Client;
 use crate::error::TeleportError;
 use crate::identity::Identity;
+use crate::kind::ErrorKind;
 use crate::observer::NoObserver;
 use crate::tests::scripted_server::{
     LeafParams, Reply, Responder, SERVER_NAME, ScriptedServer, TestCa, identity_of,
@@ -18,6 +20,8 @@ use crate::tests::scripted_server::{
 fn unused() -> Responder {
     Arc::new(|_, _| Reply::Status(2, "no call should get this far"))
 }
+
+mod proxy;
 
 /// Why a call cannot connect.
 async fn connect_error(client: &Client) -> ConnectError {
@@ -192,7 +196,7 @@ fn a_connection_problem_names_the_server_the_cause_and_the_remedy() {
         kind: ConnectErrorKind::Refused,
         detail: "Connection refused (os error 111)".into(),
     };
-    insta::assert_snapshot!(error, @"cannot connect to the Teleport auth server auth.example.com:3025: the connection was refused; is the auth server running, and is this its port (usually 3025)? (Connection refused (os error 111))");
+    insta::assert_snapshot!(error, @"cannot connect to the Teleport auth server at auth.example.com:3025: the connection was refused; is the auth server running, and is this its port (usually 3025)? (Connection refused (os error 111))");
 }
 
 /// Reads one HTTP/2 frame: its type, its flags and what it carries; none at the end of the stream.

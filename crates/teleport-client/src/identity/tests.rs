@@ -61,7 +61,7 @@ fn three_files_make_an_identity() {
     assert_eq!(identity.cluster(), Some("local-site"));
     assert_eq!(identity.not_after(), "2100-01-01T00:00:00Z".parse().unwrap());
     let tls = identity.tls_config();
-    assert_eq!(tls.alpn_protocols, [b"h2"]);
+    assert_eq!(tls.alpn_protocols, alpn_entries(Some("local-site")));
     assert!(tls.client_auth_cert_resolver.has_certs());
 }
 

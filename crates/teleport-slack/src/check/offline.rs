@@ -7,11 +7,11 @@ use jiff::Timestamp;
 use super::access::{self, Accounts, SecretFile};
 use super::certificates::{self, IdentityFacts};
 use super::explained::{Explained, item, split_remedy};
-use super::report::{Item, ItemId};
+use super::report::{Item, ItemId, REMEDY_ABOVE};
 use super::{placeholders, rules};
 use crate::causes::Exit;
 use crate::config::{
-    self, Config, ConfigError, ConfiguredIdentityError, Diagnostic, Examined, LogOutput, Parts, ReviewConfig,
+    self, Config, ConfigError, ConfiguredIdentityError, Diagnostic, Examined, LogOutput, ReviewConfig,
     ReviewTransport, Topic,
 };
 use crate::exit;
@@ -77,6 +77,15 @@ impl Facts {
         examined.into_loaded(&self.path).ok().map(|loaded| loaded.config)
     }
 
+    /// Why there is no configuration with which both sides could be asked.
+    pub fn obstacle(&self) -> (Exit, &'static str) {
+        match &self.examined {
+            Err(error) => (exit::of_config(error), "the configuration cannot be read"),
+            Ok(examined) if examined.errors.are_of_named_files() => (Exit::Credentials, UNUSABLE_FILE),
+            Ok(_) => (Exit::Configuration, "the configuration is not valid"),
+        }
+    }
+
     /// The items, in the order of the document.
     pub fn items(&self, now: Timestamp) -> Vec<Item> {
         let examined = match &self.examined {
@@ -90,25 +99,27 @@ impl Facts {
         let untouched = placeholders::items(parts);
         let is_touched = untouched.is_empty() && !is_unparsed(examined);
         if is_unparsed(examined) {
-            items.extend([ItemId::FileAccess, ItemId::Placeholders].map(|id| unknown(id, "the file")));
+            items.extend(
+                [ItemId::FileAccess, ItemId::Placeholders].map(|id| unknown(examined, id, "the file")),
+            );
         }
         items.extend(untouched);
         items.extend(
             is_touched.then(|| Item::ok(ItemId::Placeholders, "nothing is left of the example's values")),
         );
-        items.push(self.log_item(parts));
+        items.push(self.log_item(examined));
         items.push(match &self.identity {
             Some(found) => certificates::identity_item(found.as_ref(), now),
-            None => unknown(ItemId::Identity, "[teleport]"),
+            None => unknown(examined, ItemId::Identity, "[teleport]"),
         });
         items.extend(self.callback_items(examined, now));
         items.extend(self.rule_items(examined));
         items
     }
 
-    fn log_item(&self, parts: &Parts) -> Item {
-        match (&self.log_file, parts.log.as_ref().map(|log| &log.output)) {
-            (_, None) => unknown(ItemId::LogFile, "[log]"),
+    fn log_item(&self, examined: &Examined) -> Item {
+        match (&self.log_file, examined.parts.log.as_ref().map(|log| &log.output)) {
+            (_, None) => unknown(examined, ItemId::LogFile, "[log]"),
             (Some(Err(error)), Some(_)) => {
                 Item::failed(ItemId::LogFile, Exit::Credentials, "", &error.cause, &error.remedy)
                     .of("log.output")
@@ -125,7 +136,7 @@ impl Facts {
         let transport = examined.parts.review.as_ref().map(|review| &review.transport);
         match transport {
             None if review_is_unknown(examined) => {
-                vec![unknown(ItemId::CallbackTls, "[review] and [http]")]
+                vec![unknown(examined, ItemId::CallbackTls, "[review] and [http]")]
             }
             None => vec![Item::ok(ItemId::CallbackTls, "no certificate is needed: deciding in Slack is off")],
             Some(ReviewTransport::SocketMode { .. }) => {
@@ -154,14 +165,16 @@ impl Facts {
                 let sound = || Item::ok(ItemId::NotificationRules, "every entry can apply to some role");
                 items.extend(or_else(found, sound));
             }
-            (_, None) => items.push(unknown(ItemId::NotificationRules, "[role_to_recipients]")),
+            (_, None) => items.push(unknown(examined, ItemId::NotificationRules, "[role_to_recipients]")),
         }
         match &parts.review {
             Some(review) => {
                 let found = rules::review_items(review);
                 items.extend(or_else(found, || rules::sound_item(review)));
             }
-            None if review_is_unknown(examined) => items.push(unknown(ItemId::ReviewRules, "[review]")),
+            None if review_is_unknown(examined) => {
+                items.push(unknown(examined, ItemId::ReviewRules, "[review]"))
+            }
             None => items.push(Item::ok(ItemId::ReviewRules, "not needed: deciding in Slack is off")),
         }
         items.push(match (&parts.slack, &parts.role_to_recipients) {
@@ -169,7 +182,7 @@ impl Facts {
                 let rules = recipients::Rules { always: slack.recipients.clone(), by_role: by_role.clone() };
                 Item::ok(ItemId::InForce, in_force(&rules, parts.review.as_ref()))
             }
-            _ => unknown(ItemId::InForce, "the configuration"),
+            _ => unknown(examined, ItemId::InForce, "the configuration"),
         });
         items
     }
@@ -179,8 +192,14 @@ fn or_else(found: Vec<Item>, sound: impl FnOnce() -> Item) -> Vec<Item> {
     if found.is_empty() { vec![sound()] } else { found }
 }
 
-/// What could not be looked at, because this part of the configuration is not valid.
-fn unknown(id: ItemId, part: &str) -> Item {
+const UNUSABLE_FILE: &str = "a file that the configuration names cannot be used";
+
+/// What could not be looked at, because this part of the configuration is not valid or needs a file that cannot be used.
+fn unknown(examined: &Examined, id: ItemId, part: &str) -> Item {
+    if examined.errors.are_of_named_files() {
+        let cause = format!("{UNUSABLE_FILE}, so this is not known");
+        return Item::not_looked_at(id, Exit::Credentials, cause, REMEDY_ABOVE);
+    }
     let cause = format!("there are mistakes in {part}, so what it says is not known");
     Item::not_looked_at(id, Exit::Configuration, cause, "correct the mistakes above, and check again")
 }
@@ -214,7 +233,7 @@ fn diagnostics(examined: &Examined) -> Vec<Item> {
         let warnings = examined.warnings.iter().filter(of_topic).map(|warning| item(id, warning, false));
         let found: Vec<_> = errors.chain(warnings).collect();
         items.extend(match is_unparsed(examined) && topic != Topic::Keys {
-            true => vec![unknown(id, "the file")],
+            true => vec![unknown(examined, id, "the file")],
             false => or_else(found, || Item::ok(id, sound)),
         });
     }

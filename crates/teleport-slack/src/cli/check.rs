@@ -61,7 +61,7 @@ pub fn run(args: &Args) -> Result<ExitCode, ExitError> {
         let runtime = runtime.map_err(|error| ExitError::from_cause(Cause::Environment, error))?;
         report.items.extend(runtime.block_on(online::items(&config, options)));
     } else if !args.offline {
-        report.items.extend(online::unasked());
+        report.items.extend(online::unasked(facts.obstacle()));
     }
     let exit = report.exit(args.strict);
     let code = exit.map_or(0, Exit::code);

@@ -92,3 +92,39 @@ fn features(config: &Config) -> Result<Features, ExitError> {
     }
     Ok(features)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::check::online::scopes;
+
+    #[test]
+    fn an_app_made_by_the_manifest_has_every_scope_that_a_check_looks_for() {
+        let rule = "[[review.rule]]\nroles = \"dba\"\napprovers =";
+        let reviews = [
+            String::new(),
+            format!(
+                "[review]\nenabled = true\napp_token = \"xapp-1\"\nallow_email_username_match = true\n{rule} \"a@b.c\"\n"
+            ),
+            format!(
+                "[review]\nenabled = true\napp_token = \"xapp-1\"\nslack_user_id_trait = \"t\"\n{rule} \"S0DBA\"\n"
+            ),
+        ];
+        for recipient in ["team", "C0TEAM", "D0DIRECT", "U0BOB", "bob@example.com"] {
+            for review in &reviews {
+                let text = format!(
+                    "[teleport]\naddr = \"a\"\nidentity = \"i\"\n[slack]\ntoken = \"xoxb-1\"\nrecipients = \"{recipient}\"\n{review}"
+                );
+                let loaded =
+                    config::parse(&text, Path::new("a.toml"), &|_| Err(std::io::ErrorKind::NotFound.into()));
+                let config = loaded.unwrap().config;
+                let (asked, _) = manifest::scopes(&features(&config).unwrap());
+                for need in scopes::all(&config.rules(), config.review.as_ref()) {
+                    assert!(asked.contains(&need.scope), "{}: {text}", need.scope);
+                }
+            }
+        }
+    }
+}

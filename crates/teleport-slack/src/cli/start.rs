@@ -15,7 +15,7 @@ use crate::app::timings::Timings;
 use crate::app::{App, AppOptions};
 use crate::causes::Cause;
 use crate::check;
-use crate::config::{self, Config, Loaded};
+use crate::config::{self, Config, Loaded, LogConfig, LogFormat, LogOutput};
 use crate::exit::ExitError;
 use crate::observe::metrics::Metrics;
 use crate::observe::service_status::ServiceStatus;
@@ -109,10 +109,33 @@ async fn serve_notified(
 }
 
 /// All that is read before anything is begun. Blocks.
+///
+/// # Errors
+/// What ends the daemon; it is in the log already if the file says what log that is, and if the log can be opened. If it only
+/// says that lines are JSON, the error is such a line on standard error.
 fn load(args: &Args) -> Result<(Loaded, Log), ExitError> {
-    let loaded = config::load(&args.config)?;
-    let log = observe::init(&loaded.config.log, args.debug, Timings::default().shutdown.log)?;
-    Ok((loaded, log))
+    let open = |config: &LogConfig| observe::init(config, args.debug, Timings::default().shutdown.log);
+    let examined = config::examine(&args.config)?;
+    let (log, format) = (examined.parts.log.clone(), examined.parts.log_format);
+    let on_stderr = |failure: ExitError, format| match format {
+        Some(format @ LogFormat::Json) => {
+            match open(&LogConfig { output: LogOutput::Stderr, format, ..LogConfig::default() }) {
+                Ok(_log) => failure.logged(true),
+                Err(_) => failure,
+            }
+        }
+        Some(LogFormat::Text) | None => failure,
+    };
+    match examined.into_loaded(&args.config).map_err(ExitError::from) {
+        Ok(loaded) => match open(&loaded.config.log) {
+            Ok(log) => Ok((loaded, log)),
+            Err(error) => Err(on_stderr(error.into(), format)),
+        },
+        Err(mistakes) => Err(match log.map(|log| open(&log)) {
+            Some(Ok(log)) => mistakes.logged(log.current().is_stderr()),
+            Some(Err(_)) | None => on_stderr(mistakes, format),
+        }),
+    }
 }
 
 /// What the daemon runs with, by the command line.

@@ -39,6 +39,18 @@ fn check_port(uri: &http::Uri) -> Result<(), &'static str> {
     if is_given && uri.port_u16().is_none_or(|port| port == 0) { Err(WRONG_PORT) } else { Ok(()) }
 }
 
+/// Whether the host can be one (RFC 1035): no part of a name is empty or longer than 63 bytes. A dot at its end is none.
+pub(super) fn check_host(host: &str) -> Result<(), &'static str> {
+    let name = host.strip_suffix('.').unwrap_or(host);
+    if host.starts_with('[') || name.parse::<IpAddr>().is_ok() {
+        return Ok(());
+    }
+    match name.split('.').all(|part| (1..=63).contains(&part.len())) {
+        true => Ok(()),
+        false => Err("a part of the host's name is empty or longer than 63 characters"),
+    }
+}
+
 /// The Web API's base address; always ends with a slash.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ApiUrl(String);
@@ -51,6 +63,7 @@ impl ApiUrl {
         if uri.authority().is_some_and(|authority| authority.as_str().contains('@')) {
             return Err("it must not hold a user name or a password");
         }
+        check_host(host)?;
         check_port(&uri)?;
         if uri.query().is_some() {
             return Err("it must not hold a query");
@@ -65,6 +78,13 @@ impl ApiUrl {
         let authority = uri.authority().map_or(host, |authority| authority.as_str());
         let scheme = uri.scheme_str().unwrap_or("https");
         let path = uri.path().trim_end_matches('/');
+        let is_slack = ["slack.com", "slack-gov.com"].iter().any(|slack| {
+            let before = host.to_ascii_lowercase();
+            before.strip_suffix(slack).is_some_and(|before| before.is_empty() || before.ends_with('.'))
+        });
+        if is_slack && path != "/api" {
+            return Err("Slack's Web API is below /api/");
+        }
         Ok(Self(format!("{scheme}://{authority}{path}/")))
     }
 
@@ -89,9 +109,8 @@ fn is_loopback(host: &str) -> bool {
 pub(super) fn parse_public(text: &str) -> Result<String, &'static str> {
     let full = if text.contains("://") { text.to_owned() } else { format!("https://{text}") };
     let uri: http::Uri = full.parse().map_err(|_| "it is not a web address")?;
-    if uri.host().is_none_or(str::is_empty) {
-        return Err("it is not a web address with a host");
-    }
+    let host = uri.host().filter(|host| !host.is_empty()).ok_or("it is not a web address with a host")?;
+    check_host(host)?;
     check_port(&uri)?;
     match uri.scheme_str() {
         Some("https" | "http") => Ok(full.trim_end_matches('/').to_owned()),
@@ -162,6 +181,12 @@ mod tests {
             "https://slack.com:/api/",
             "https://[::1]:99999/api/",
             "https://",
+            "https://slack.com/",
+            "https://slack.com",
+            "https://Slack.com/app/",
+            "https://corp.slack.com/api/v1",
+            "https://slack-gov.com",
+            "https://slack..com/api/",
         ];
         for given in bad {
             assert!(ApiUrl::parse(given).is_err(), "{given}");
@@ -174,6 +199,7 @@ mod tests {
         assert_eq!(parse_public("https://example.com:8443/"), Ok("https://example.com:8443".to_owned()));
         assert!(parse_public("ftp://example.com").is_err());
         assert!(parse_public("two words").is_err());
+        assert!(parse_public("https://a..b").is_err());
         for given in ["example.com:99999", "https://example.com:0", "example.com:x", "[::1]:-1"] {
             assert!(parse_public(given).is_err(), "{given}");
         }

@@ -122,6 +122,8 @@ pub struct Parts {
     pub diagnostics: Option<Option<SocketAddr>>,
     /// The table `[log]`.
     pub log: Option<LogConfig>,
+    /// The format of the log, also if something else in the table is wrong.
+    pub log_format: Option<LogFormat>,
 }
 
 impl From<&Config> for Parts {
@@ -134,6 +136,7 @@ impl From<&Config> for Parts {
             role_to_recipients: Some(role_to_recipients),
             review,
             diagnostics: Some(diagnostics),
+            log_format: Some(log.format),
             log: Some(log),
         }
     }

@@ -9,6 +9,12 @@ pub(super) fn is_user_group_id(name: &str) -> bool {
     is_slack_id(name, &['S']) && name.bytes().any(|byte| byte.is_ascii_digit())
 }
 
+/// The id of a user group, if the text is one in small letters. Ids begin with "S0".
+pub(super) fn user_group_in_small_letters(text: &str) -> Option<String> {
+    let id = text.to_ascii_uppercase();
+    (text.starts_with("s0") && is_user_group_id(&id)).then_some(id)
+}
+
 /// Why no Teleport user is called so, and what to write instead. Also for `[review.users]`.
 pub(super) fn user_name_problem(text: &str) -> Option<(&'static str, String)> {
     let address = strip_mention(text, "<mailto:").or_else(|| text.strip_prefix("mailto:"));

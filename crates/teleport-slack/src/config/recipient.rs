@@ -12,7 +12,8 @@ pub(super) fn remedy(problem: InvalidRecipient, text: &str) -> String {
     match problem {
         InvalidRecipient::Empty => "remove it, or write a channel or an e-mail address".to_owned(),
         InvalidRecipient::Unseen(_) => match Recipient::parse(&as_seen(text)) {
-            Err(problem) if !as_seen(text).contains(' ') => remedy(problem, &as_seen(text)),
+            // Of a lost character nothing is left to be seen as another.
+            Err(problem) if !as_seen(text).contains([' ', char::REPLACEMENT_CHARACTER]) => remedy(problem, &as_seen(text)),
             _ => write_as_seen(text, &as_seen(text)),
         },
         InvalidRecipient::Several => {
@@ -38,6 +39,13 @@ pub(super) fn remedy(problem: InvalidRecipient, text: &str) -> String {
         InvalidRecipient::NotAnEmail => meant.unwrap_or_else(|| {
             "write the person's full address, such as \"bob@example.com\", or the Slack id (U…)".to_owned()
         }),
+        InvalidRecipient::Capitals if foreign_id(text).is_some() => {
+            format!(
+                "this is the id of {}, where no message goes; write a channel's name or id (C…), or a person's e-mail \
+                 address or Slack id (U…)",
+                foreign_id(text).unwrap_or_default()
+            )
+        }
         InvalidRecipient::Capitals => meant.unwrap_or_else(|| {
             let name = text.strip_prefix('#').unwrap_or(text);
             if_an_id(&name.to_uppercase()) + &write(&name.to_lowercase())
@@ -68,6 +76,17 @@ fn if_an_id(id: &str) -> String {
         _ => return String::new(),
     };
     format!("{what}; if it is a channel's name, ")
+}
+
+/// What Slack gives such an id to, if it is one that no message can go to. Channels may be called "T-34" or "E2E"; ids begin
+/// with a letter and a zero, or are longer.
+fn foreign_id(text: &str) -> Option<&'static str> {
+    const KINDS: [(char, &str); 5] =
+        [('A', "an app"), ('B', "a bot"), ('E', "an organization"), ('F', "a file"), ('T', "a workspace")];
+    let id = text.trim_start_matches(['#', '@']);
+    let is_id = id.get(1..2) == Some("0") || id.len() >= 9 && id.bytes().any(|byte| byte.is_ascii_digit());
+    let (_, kind) = KINDS.into_iter().find(|(initial, _)| is_slack_id(id, &[*initial]))?;
+    is_id.then_some(kind)
 }
 
 const ONE_BY_ONE: &str =

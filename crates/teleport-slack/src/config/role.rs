@@ -37,6 +37,7 @@ pub(super) fn role_pattern(
         report.warn(Some(line), key, format!("{}: {found}", quote(text)), remedy);
     }
     RolePattern::parse(text)
+        .inspect(|_| warn_of_unusual(text, place, line, key, report))
         .map_err(|problem| {
             let cause = match place {
                 PatternPosition::List => format!("{}: {problem}", quote(text)),
@@ -47,10 +48,42 @@ pub(super) fn role_pattern(
         .ok()
 }
 
+/// Warns of quotation marks in a role's name, and of what stands between several. Teleport takes no blanks in the names of
+/// new roles; older ones may have them.
+fn warn_of_unusual(text: &str, place: PatternPosition, line: usize, key: &str, report: &mut Report) {
+    const QUOTATION_MARKS: &str =
+        "'\"`\u{b4}\u{2018}\u{2019}\u{201a}\u{201c}\u{201d}\u{201e}\u{ab}\u{bb}\u{2039}\u{203a}";
+    if text.starts_with('^') {
+        return;
+    }
+    let is_mark = |c: char| QUOTATION_MARKS.contains(c);
+    let bare = text.replace(is_mark, "");
+    let each: Vec<_> = bare.split([' ', '/', '&']).map(str::trim).filter(|role| !role.is_empty()).collect();
+    let cause = match each.as_slice() {
+        [_, _, ..] => "these look like several roles in one text",
+        _ if bare != text => "there are quotation marks in it, which hardly a role's name has",
+        _ => return,
+    };
+    let written = match (place, each.as_slice()) {
+        // A star alone would be for every role.
+        _ if each.contains(&"*") => "write each as a text of its own".to_owned(),
+        (PatternPosition::List, [_, _, ..]) => format!("write {}", quote_list(&each)),
+        (PatternPosition::Key, [_, _, ..]) => "write a line for each".to_owned(),
+        (_, _) => format!("write {}", quote(bare.trim())),
+    };
+    let literal = quote_whole(&RolePattern::literal(text)).filter(|_| !text.contains(['*', '?']));
+    let literal = literal.map(|literal| format!(", or write {literal} if the role's name really has it"));
+    let remedy = written + &literal.unwrap_or_default();
+    report.warn(Some(line), key, format!("{}: {cause}", quote(text)), remedy);
+}
+
 /// What to write instead of `text`.
 fn remedy(problem: InvalidPattern, text: &str, place: PatternPosition) -> String {
     match problem {
-        InvalidPattern::Empty => "write the role's name, or \"*\" for all others".to_owned(),
+        InvalidPattern::Empty => match place {
+            PatternPosition::List => "write the role's name, or \"*\" for every role".to_owned(),
+            PatternPosition::Key => "write the role's name, or \"*\" for all others".to_owned(),
+        },
         InvalidPattern::Blanks => match RolePattern::parse(text.trim()) {
             Ok(_) => format!("write {}", quote(text.trim())),
             Err(problem) => remedy(problem, text.trim(), place),
@@ -58,7 +91,7 @@ fn remedy(problem: InvalidPattern, text: &str, place: PatternPosition) -> String
         InvalidPattern::Unseen(unseen) => {
             let seen = as_seen_strictly(text);
             let seen = match RolePattern::parse(&seen) {
-                Ok(_) | Err(InvalidPattern::Empty) => write_as_seen(text, &seen),
+                Ok(_) | Err(InvalidPattern::Empty | InvalidPattern::Unseen(_)) => write_as_seen(text, &seen),
                 Err(problem) => remedy(problem, &seen, place),
             };
             format!("{seen}, or write {} if the role's name really has it", with_escape(text, unseen))

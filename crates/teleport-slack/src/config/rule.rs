@@ -7,7 +7,9 @@ use access_core::domain::recipients::is_slack_id;
 use access_core::domain::role_pattern::RolePattern;
 use access_core::policy::{Approver, ReasonPolicy, Rule};
 
-use super::names::{is_user_group_id, looks_like_user_id, strip_mention, user_name_problem};
+use super::names::{
+    is_user_group_id, looks_like_user_id, strip_mention, user_group_in_small_letters, user_name_problem,
+};
 use super::raw::{Entry, Field, TableReader};
 use super::report::{Report, quote, quote_list};
 use super::role::{PatternPosition, role_pattern};
@@ -85,7 +87,15 @@ fn approver(
     let wrong = approver_problem(&entry.value, mapping)
         .or_else(|| (!teleport_only).then(|| mapping.unmapped_problem(&entry.value)).flatten());
     match wrong {
-        None => Some(Approver::User(entry.value.clone())),
+        None => {
+            let group = user_group_in_small_letters(&entry.value);
+            if let Some(group) = group.filter(|_| !mapping.contains_user(&entry.value)) {
+                let cause = format!("{} looks like a user group's id in small letters", quote(&entry.value));
+                let remedy = format!("write {}, unless a Teleport user is called so", quote(&group));
+                report.warn(Some(entry.line), &entry.key, cause, remedy);
+            }
+            Some(Approver::User(entry.value.clone()))
+        }
         Some((cause, remedy)) => {
             report.error(Some(entry.line), &entry.key, format!("{}: {cause}", quote(&entry.value)), remedy);
             None

@@ -393,7 +393,7 @@ fn an_empty_file_names_all_that_is_needed() {
     insta::assert_snapshot!(mistakes(""), @r#"
     the configuration is not valid:
       /etc/slack.toml: teleport.addr: this is missing
-          add the address of the auth server, such as "auth.example.com:3025"
+          add the address of the auth server or of a proxy, such as "auth.example.com:3025"
       /etc/slack.toml: teleport: there are no credentials
           add identity (tctl auth sign --format=file), or client_key, client_crt and root_cas (tctl auth sign --format=tls)
       /etc/slack.toml: slack.token: this is missing

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use access_core::domain::ids::SlackUserId;
 use access_core::domain::unseen::as_seen;
 
-use super::names::{is_user_group_id, looks_like_user_id, user_name_problem};
+use super::names::{is_user_group_id, looks_like_user_id, user_group_in_small_letters, user_name_problem};
 use super::raw::{Field, TableReader};
 use super::recipient::is_user_id;
 use super::report::{Report, quote};
@@ -53,7 +53,12 @@ impl MappingConfig {
                  is the address in Slack too",
                 quote(user)
             ),
-            None => format!("add a line such as U012AB3CD = {} to [review.users]", quote(user)),
+            None => match user_group_in_small_letters(user) {
+                Some(group) => {
+                    format!("write {}: ids of user groups are in capitals", quote(&group))
+                }
+                None => format!("add a line such as U012AB3CD = {} to [review.users]", quote(user)),
+            },
         };
         Some((cause, remedy))
     }
@@ -108,6 +113,7 @@ pub(super) fn id_trait(table: &mut TableReader<'_, '_>) -> Field<String> {
     let bare = entry.value.trim().trim_start_matches("{{").trim_end_matches("}}").trim();
     let bare = ["external.", "internal."].iter().find_map(|prefix| bare.strip_prefix(prefix)).unwrap_or(bare);
     if bare == entry.value {
+        warn_of_look_alike(table.report(), entry.line, &entry.key, &entry.value);
         return field;
     }
     let cause = format!("{} is not the bare name of a trait", quote(&entry.value));

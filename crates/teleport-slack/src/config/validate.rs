@@ -7,7 +7,7 @@ use access_core::domain::recipients::Recipient;
 use access_core::domain::role_pattern::RolePattern;
 use teleport_client::{Credentials, TeleportAddr};
 
-use super::address::ApiUrl;
+use super::address::{ApiUrl, check_host};
 use super::log::{LogConfig, LogFormat, LogOutput, Severity};
 use super::modes::{Sensitivity, checked_path, warn_if_config_open};
 use super::raw::{Document, Entry, Field, TableReader};
@@ -41,11 +41,11 @@ fn build(root: &mut TableReader<'_, '_>, source: &Source<'_>) -> Parts {
     let role_to_recipients = role_to_recipients(root);
     let review = review(root, old, source);
     let diagnostics = diagnostics(root);
-    let log = log(root, source);
+    let (log, log_format) = log(root, source);
     if let (Some(slack), Some(roles)) = (&slack, &role_to_recipients) {
         warn_no_recipients(slack, roles, root.report());
     }
-    Parts { addr, credentials, slack, role_to_recipients, review, diagnostics, log }
+    Parts { addr, credentials, slack, role_to_recipients, review, diagnostics, log, log_format }
 }
 
 fn teleport(
@@ -57,7 +57,8 @@ fn teleport(
     let addr = match table.text("addr") {
         Field::Bad => None,
         Field::Absent => {
-            let remedy = "add the address of the auth server, such as \"auth.example.com:3025\"";
+            let remedy =
+                "add the address of the auth server or of a proxy, such as \"auth.example.com:3025\"";
             table.report().error(line, "teleport.addr", "this is missing", remedy);
             None
         }
@@ -77,31 +78,31 @@ fn teleport(
     (addr, credentials)
 }
 
-/// Where proxies listen: for web browsers usually and by default, for SSH, and for reverse tunnels.
-const PROXY_PORTS: [u16; 4] = [443, 3080, 3023, 3024];
-const AUTH_REMEDY: &str = "write the address of the auth server, whose port is usually 3025";
-
 fn teleport_addr(entry: &Entry<String>, report: &mut Report) -> Option<TeleportAddr> {
     TeleportAddr::parse(&entry.value)
-        .inspect(|addr| {
-            if PROXY_PORTS.contains(&addr.port()) {
-                let cause = format!(
-                    "port {} is usually the proxy's, and connections through the proxy are not supported",
-                    addr.port()
-                );
-                report.warn(Some(entry.line), &entry.key, cause, AUTH_REMEDY);
-            }
-        })
+        .and_then(|addr| check_host(addr.host()).map(|()| addr))
         .map_err(|wrong| {
             // An address with `@` may hold a password.
             let shown = if entry.value.contains('@') { "it".to_owned() } else { quote(&entry.value) };
-            let mut remedy = "write host:port, such as \"auth.example.com:3025\" or \"[2001:db8::1]:3025\"".to_owned();
-            if entry.value.contains("://") {
-                remedy.push_str(", of the auth server: connections through the proxy, which browsers use, are not supported");
-            }
+            let remedy = match web_proxy(&entry.value) {
+                Some(proxy) => format!("write the same as host and port: \"{proxy}\""),
+                None => {
+                    "write host:port, such as \"auth.example.com:3025\" or \"[2001:db8::1]:3025\"".to_owned()
+                }
+            };
             report.error(Some(entry.line), &entry.key, format!("{shown} is no address: {wrong}"), remedy);
         })
         .ok()
+}
+
+/// The proxy whose web page this address names: without a port, 443 is meant there.
+fn web_proxy(address: &str) -> Option<TeleportAddr> {
+    let rest = address.trim().strip_prefix("https://")?;
+    let named = rest.split('/').next().filter(|named| !named.contains('@'))?;
+    // An IPv6 address ends with a bracket.
+    let has_port = named.rsplit_once(':').is_some_and(|(_, port)| !port.ends_with(']'));
+    let with_port = if has_port { named.to_owned() } else { format!("{named}:443") };
+    TeleportAddr::parse(&with_port).ok()
 }
 
 /// Either the identity file or all three of the others.
@@ -269,7 +270,7 @@ fn diagnostics(root: &mut TableReader<'_, '_>) -> Option<Option<std::net::Socket
     }
 }
 
-fn log(root: &mut TableReader<'_, '_>, source: &Source<'_>) -> Option<LogConfig> {
+fn log(root: &mut TableReader<'_, '_>, source: &Source<'_>) -> (Option<LogConfig>, Option<LogFormat>) {
     const SEVERITIES: [(&str, Severity); 6] = [
         ("DEBUG", Severity::Debug),
         ("INFO", Severity::Info),
@@ -278,20 +279,26 @@ fn log(root: &mut TableReader<'_, '_>, source: &Source<'_>) -> Option<LogConfig>
         ("ERROR", Severity::Error),
         ("ERR", Severity::Error),
     ];
+    // The shorter ones are the Go plugin's.
+    const STDOUT: [&str; 3] = ["stdout", "out", "1"];
+    const STDERR: [&str; 3] = ["stderr", "error", "2"];
     const FORMATS: [(&str, LogFormat); 2] = [("text", LogFormat::Text), ("json", LogFormat::Json)];
     let mut table = root.section(&schema::LOG, "log");
     let output = match table.text("output").unless_empty() {
         Field::Absent => Some(LogOutput::Stderr),
         Field::Bad => None,
-        // The shorter ones are the Go plugin's.
-        Field::Given(entry) if ["stdout", "out", "1"].contains(&&*entry.value) => Some(LogOutput::Stdout),
-        Field::Given(entry) if ["stderr", "error", "2"].contains(&&*entry.value) => Some(LogOutput::Stderr),
+        Field::Given(entry) if STDOUT.contains(&&*entry.value) => Some(LogOutput::Stdout),
+        Field::Given(entry) if STDERR.contains(&&*entry.value) => Some(LogOutput::Stderr),
         // A bare word is far more often a slip than a file next to the configuration.
         Field::Given(entry) if !entry.value.contains('/') => {
             let cause = format!("{} is neither stdout, stderr nor a path", quote(&entry.value));
             let beside =
                 quote_whole(&format!("./{}", entry.value)).unwrap_or_else(|| "\"./slack.log\"".to_owned());
-            let remedy = format!("write \"stdout\", \"stderr\", or {beside} for a file beside this one");
+            let meant = entry.value.trim().to_lowercase();
+            let remedy = match [STDOUT, STDERR].concat().contains(&meant.as_str()) {
+                true => format!("write {}", quote(&meant)),
+                false => format!("write \"stdout\", \"stderr\", or {beside} for a file beside this one"),
+            };
             table.report().error(Some(entry.line), &entry.key, cause, remedy);
             None
         }
@@ -299,5 +306,6 @@ fn log(root: &mut TableReader<'_, '_>, source: &Source<'_>) -> Option<LogConfig>
     };
     let severity = choice(&mut table, "severity", &SEVERITIES);
     let format = choice(&mut table, "format", &FORMATS);
-    Some(LogConfig { output: output?, severity: severity?, format: format? })
+    let log = output.zip(severity).zip(format);
+    (log.map(|((output, severity), format)| LogConfig { output, severity, format }), format)
 }

@@ -352,7 +352,7 @@ impl Controller {
             Ok((mut retry_state, action)) => {
                 if self.retry_when_done.remove(&id) {
                     retry_state.retry_now();
-                    retry_state.pending_lookups = None;
+                    retry_state.pending_lookups.clear();
                     self.queue.enqueue_at(id.clone(), Instant::now());
                 }
                 self.reconciler.metrics.operations_wait(&id, retry_state.pending_operations());
@@ -405,7 +405,7 @@ impl Controller {
         self.reconciler = Arc::new(self.reconciler.with_settings(settings));
         for retry_state in self.retry_states.values_mut() {
             // They were for the recipients of before.
-            retry_state.pending_lookups = None;
+            retry_state.pending_lookups.clear();
         }
         self.retry_all_now();
     }

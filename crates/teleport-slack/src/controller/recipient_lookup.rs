@@ -1,6 +1,9 @@
 //! Looks up recipients in the background. A reconcile that needs a user who is not known yet goes on without them and ends,
 //! and the request is woken when there are results.
 //!
+//! A requester's look-ups may take minutes. A recipient of the configuration whose look-up failed does not wait for them:
+//! they are looked up again beside the others.
+//!
 //! `access_core::domain::recipients` decides which recipients to notify. The directory decides the order: recipients of the
 //! configuration first, then the requesters in priority.
 
@@ -15,7 +18,7 @@ use access_core::domain::request::AccessRequest;
 use access_core::plan::Unresolved;
 use futures_util::future::{BoxFuture, Shared};
 use futures_util::stream::FuturesUnordered;
-use futures_util::{FutureExt, StreamExt, poll};
+use futures_util::{FutureExt, Stream, StreamExt, poll};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tracing::{debug, error, info, warn};
@@ -71,9 +74,11 @@ pub(super) struct RecipientLookup {
 
 type LookupResult = Result<ResolvedRecipient, LookupError>;
 
-/// Look-ups in progress for one request.
+/// Look-ups in progress for one request, of those that began together.
 #[derive(Debug)]
 pub(super) struct PendingLookups {
+    /// Who is still looked up.
+    recipients: Vec<Recipient>,
     results: mpsc::UnboundedReceiver<LookupResult>,
     /// Dropping it stops the look-ups.
     _task: JoinSet<()>,
@@ -89,12 +94,20 @@ pub(super) struct LookupProgress {
 }
 
 impl PendingLookups {
+    /// Whether this recipient's result is to come.
+    pub(super) fn is_pending(&self, recipient: &Recipient) -> bool {
+        self.recipients.contains(recipient)
+    }
+
     /// The results so far.
     pub(super) fn take_results(mut self) -> LookupProgress {
         let mut outcomes = Vec::new();
         loop {
             match self.results.try_recv() {
-                Ok(outcome) => outcomes.push(outcome),
+                Ok(outcome) => {
+                    self.recipients.retain(|pending| pending != recipient_of(&outcome));
+                    outcomes.push(outcome);
+                }
                 Err(mpsc::error::TryRecvError::Empty) => {
                     return LookupProgress { results: outcomes, pending: Some(self) };
                 }
@@ -136,38 +149,30 @@ impl RecipientLookup {
         let requester: RequesterFuture =
             async move { this.fetch_requester(&user).await.map(Arc::new) }.boxed().shared();
         let own: Arc<str> = request.user.as_str().into();
+        let mut recipients: Vec<_> = wanted.iter().map(|(recipient, _)| recipient.clone()).collect();
         let mut running: FuturesUnordered<_> = wanted
             .into_iter()
             .map(|(recipient, is_configured)| {
                 let priority =
                     if is_configured { Priority::Operator } else { Priority::Requester(Arc::clone(&own)) };
-                self.clone().resolve(recipient, priority, requester.clone())
+                let looked_up = self.clone().resolve(recipient, priority, requester.clone());
+                looked_up.map(move |outcome| (outcome, is_configured))
             })
             .collect();
         let mut outcomes = Vec::new();
         loop {
             match poll!(running.next()) {
-                Poll::Ready(Some(outcome)) => outcomes.push(outcome),
+                Poll::Ready(Some((outcome, _))) => outcomes.push(outcome),
                 Poll::Ready(None) => return LookupProgress { results: outcomes, pending: None },
                 Poll::Pending => break,
             }
         }
+        recipients.retain(|recipient| outcomes.iter().all(|outcome| recipient_of(outcome) != recipient));
         let (sender, results) = mpsc::unbounded_channel();
-        let (news, id) = (self.updates.clone(), request.id.clone());
         let mut task = JoinSet::new();
-        task.spawn(async move {
-            while let Some(outcome) = running.next().await {
-                let is_found = outcome.is_ok();
-                let _ = sender.send(outcome);
-                if is_found {
-                    // A full channel means that other requests have results; the final update below waits for capacity.
-                    let _ = news.try_send(id.clone());
-                }
-            }
-            drop(sender);
-            let _ = news.send(id).await;
-        });
-        LookupProgress { results: outcomes, pending: Some(PendingLookups { results, _task: task }) }
+        task.spawn(report(running, sender, self.updates.clone(), request.id.clone()));
+        let pending = PendingLookups { recipients, results, _task: task };
+        LookupProgress { results: outcomes, pending: Some(pending) }
     }
 
     async fn fetch_requester(&self, user: &str) -> Result<Requester, TeleportError> {
@@ -239,6 +244,41 @@ impl RecipientLookup {
         }
         Ok(last)
     }
+}
+
+fn recipient_of(outcome: &LookupResult) -> &Recipient {
+    match outcome {
+        Ok((recipient, _)) => recipient,
+        Err(missing) => &missing.recipient,
+    }
+}
+
+/// Hands on each result, and wakes the request when there is one that cannot wait for the others: a recipient was found, or the
+/// look-up of a recipient of the configuration (the flag) is to be repeated; and when all have ended.
+async fn report(
+    mut running: impl Stream<Item = (LookupResult, bool)> + Unpin,
+    results: mpsc::UnboundedSender<LookupResult>,
+    updates: mpsc::Sender<RequestId>,
+    id: RequestId,
+) {
+    let mut is_due = false;
+    loop {
+        tokio::select! {
+            biased;
+            // The others may take minutes, so a full channel is waited for beside them.
+            Ok(room) = updates.reserve(), if is_due => {
+                room.send(id.clone());
+                is_due = false;
+            }
+            next = running.next() => {
+                let Some((outcome, is_configured)) = next else { break };
+                is_due |= outcome.is_ok() || is_configured;
+                let _ = results.send(outcome);
+            }
+        }
+    }
+    drop(results);
+    let _ = updates.send(id).await;
 }
 
 impl LookupErrorKind {
@@ -320,3 +360,6 @@ impl LookupError {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -15,7 +15,7 @@ use access_core::record::{Operation, Outcome, Record};
 use tracing::{debug, warn};
 
 use super::lookup_order::LookupKey;
-use super::recipient_lookup::{LookupError, RecipientLookup, ResolvedRecipient};
+use super::recipient_lookup::{LookupError, LookupProgress, RecipientLookup, ResolvedRecipient};
 use super::retry_state::{Deferred, RetryState};
 use crate::observe::log_once::SharedLogOnce;
 use slack_client::directory::Directory;
@@ -127,28 +127,60 @@ impl RequestRecipients {
         retry_state: &mut RetryState,
     ) -> bool {
         let Some(listed) = listed else {
-            (retry_state.pending_lookups, retry_state.resolved) = (None, Vec::new());
+            (retry_state.pending_lookups, retry_state.resolved) = (Vec::new(), Vec::new());
             return true;
         };
-        let progress = match retry_state.pending_lookups.take() {
-            Some(pending) => pending.take_results(),
-            None => {
-                retry_state.resolved.clear();
-                let wanted =
-                    self.users_to_resolve(rules, retry_state, |operation| retry_state.is_due(operation));
-                if wanted.is_empty() {
-                    return true;
-                }
-                let waiting = wanted.iter().filter(|(recipient, _)| self.undelivered.contains(recipient));
-                let join = |(recipient, is_configured): &(Recipient, bool)| {
-                    let requester = (!is_configured).then(|| listed.user.clone());
-                    let key = LookupKey { recipient: recipient.key(), requester };
-                    lookup.order.join(key, listed.created, &listed.id)
-                };
-                retry_state.lookup_waiters = waiting.map(join).collect();
-                lookup.start(listed, wanted).await
-            }
+        let is_begun = !retry_state.pending_lookups.is_empty();
+        for pending in std::mem::take(&mut retry_state.pending_lookups) {
+            self.take_up(listed, pending.take_results(), lookup, log_once, retry_state);
+        }
+        let wanted = if !is_begun {
+            retry_state.resolved.clear();
+            self.users_to_resolve(rules, retry_state, |operation| retry_state.is_due(operation))
+        } else if retry_state.pending_lookups.is_empty() {
+            Vec::new()
+        } else {
+            self.users_to_repeat(rules, retry_state)
         };
+        if !wanted.is_empty() {
+            let waiting = wanted.iter().filter(|(recipient, _)| self.undelivered.contains(recipient));
+            let join = |(recipient, is_configured): &(Recipient, bool)| {
+                let requester = (!is_configured).then(|| listed.user.clone());
+                let key = LookupKey { recipient: recipient.key(), requester };
+                lookup.order.join(key, listed.created, &listed.id)
+            };
+            if !is_begun {
+                retry_state.lookup_waiters.clear();
+            }
+            retry_state.lookup_waiters.extend(waiting.map(join));
+            let progress = lookup.start(listed, wanted).await;
+            self.take_up(listed, progress, lookup, log_once, retry_state);
+        }
+        retry_state.pending_lookups.is_empty()
+    }
+
+    /// Recipients of the configuration whose look-up failed and is due again, while those of suggested reviewers go on: a
+    /// requester who names many delays no other recipient.
+    fn users_to_repeat(&self, rules: &Rules, retry_state: &RetryState) -> Vec<(Recipient, bool)> {
+        let mut wanted = self.users_to_resolve(rules, retry_state, |operation| retry_state.is_due(operation));
+        wanted.retain(|(recipient, is_configured)| {
+            *is_configured
+                && self.undelivered.contains(recipient)
+                && retry_state.resolved.iter().all(|(known, _)| known != recipient)
+                && !retry_state.pending_lookups.iter().any(|pending| pending.is_pending(recipient))
+        });
+        wanted
+    }
+
+    /// Takes up the results of look-ups, and keeps those that go on.
+    fn take_up(
+        &self,
+        listed: &AccessRequest,
+        progress: LookupProgress,
+        lookup: &RecipientLookup,
+        log_once: &SharedLogOnce,
+        retry_state: &mut RetryState,
+    ) {
         for outcome in progress.results {
             match outcome {
                 Ok((recipient, found)) => {
@@ -163,8 +195,7 @@ impl RequestRecipients {
                 Err(missing) => self.record_unresolved(missing, lookup, log_once, retry_state),
             }
         }
-        retry_state.pending_lookups = progress.pending;
-        retry_state.pending_lookups.is_none()
+        retry_state.pending_lookups.extend(progress.pending);
     }
 
     /// Remembers a recipient who was not found, and logs each cause once.

@@ -130,7 +130,7 @@ pub(super) struct RetryState {
     /// Failed reconciles in a row.
     pub(super) failed_reconciles: u32,
     /// Look-ups of recipients in progress.
-    pub(super) pending_lookups: Option<PendingLookups>,
+    pub(super) pending_lookups: Vec<PendingLookups>,
     /// Their results so far.
     pub(super) resolved: Vec<ResolvedRecipient>,
     /// The same look-ups, for the order among requests that wait for them.
@@ -159,7 +159,8 @@ impl RetryState {
     pub(super) fn ended_lookups(&mut self) -> Vec<LookupWaiter> {
         let Self { lookup_waiters, pending_lookups, resolved, .. } = self;
         let is_known = |key: &RecipientKey| resolved.iter().any(|(recipient, _)| recipient.key() == *key);
-        let has_ended = |waiter: &mut LookupWaiter| pending_lookups.is_none() || is_known(waiter.recipient());
+        let has_ended =
+            |waiter: &mut LookupWaiter| pending_lookups.is_empty() || is_known(waiter.recipient());
         lookup_waiters.extract_if(.., has_ended).collect()
     }
 

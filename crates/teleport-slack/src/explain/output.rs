@@ -41,7 +41,7 @@ pub fn text(explanation: &Explanation, style: Style) -> String {
     let Explanation { messages, not_notified, operations, claim, deciding, not_visible, .. } = explanation;
     if explanation.request.phase.is_some() {
         page.section("Notified", messages.iter().flat_map(message), "no recipient");
-        page.section("Not notified", not_notified.iter().flat_map(unnotified), "no recipient");
+        page.section("Not notified", not_notified.iter().flat_map(unnotified), "none");
         page.section("Left to do in Slack", operations.iter().map(operation), "nothing");
         let claim = claim.iter().map(|claim| claim.sentence.clone());
         page.section("Claim", claim, "no daemon works on the request at this moment");

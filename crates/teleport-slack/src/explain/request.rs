@@ -38,8 +38,9 @@ fn request_sentence(facts: &Facts, known: Option<&AccessRequest>, current: Phase
     let Some(request) = known else {
         return if view.is_absence_proved {
             format!(
-                "Teleport has no access request with this id, and there is no record of it. It may have expired and been \
-                 removed, it may be of another cluster than {cluster}, or the id is not whole: `tctl requests ls` shows each in full"
+                "Teleport has no access request with this id, and there is no record of it. {}, or it may be of another cluster \
+                 than {cluster}: `tctl requests ls` shows each in full",
+                missing_because(facts.id.as_str())
             )
         } else {
             "Teleport does not show a request with this id, and the plugin's rights do not prove that there is none: \
@@ -62,12 +63,29 @@ fn request_sentence(facts: &Facts, known: Option<&AccessRequest>, current: Phase
     };
     match (view.listed.is_some(), view.is_absence_proved) {
         (true, _) => format!("The request {state}"),
+        (false, true) if current == Phase::Deleted => {
+            "Teleport does not have the request any more, its time is not over, and the record has no decision: it was deleted, \
+             unless it was decided and removed while no daemon ran"
+                .to_owned()
+        }
         (false, true) => {
             format!("Teleport does not have the request any more. By its record, the request {state}")
         }
         (false, false) => "Teleport does not show the request, and the plugin's rights do not prove that it is gone; what follows is \
                            what the record remembers"
             .to_owned(),
+    }
+}
+
+/// Why Teleport may not have a request of this id, as far as the id itself shows it.
+fn missing_because(id: &str) -> String {
+    // As Teleport makes them: a UUID.
+    let is_whole = id.len() == 36 && id.matches('-').count() == 4;
+    let gone = "It may have expired and been removed";
+    match id.to_lowercase() {
+        small if small != id => format!("Ids have small letters: ask for {small}. {gone}"),
+        _ if is_whole => gone.to_owned(),
+        _ => format!("The id is not whole: it has not the form of a UUID. {gone}"),
     }
 }
 
@@ -127,7 +145,7 @@ pub(super) fn not_visible(facts: &Facts) -> Vec<String> {
     if is_open {
         lines.push(
             "Whether a daemon runs, which operation it tries again and when, rate limits (HTTP 429), turns in a channel: only its \
-             memory has these. Its log at DEBUG says them as \"Left out of the plan\""
+             memory has these. Its log at DEBUG shows what it does"
                 .to_owned(),
         );
     }

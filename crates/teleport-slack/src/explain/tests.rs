@@ -66,6 +66,10 @@ impl Case {
 
     /// What is said, with the plan of the core for these facts.
     fn explanation(self) -> Explanation {
+        self.explanation_of("8f77d2d1-2bbf-4031-a300-58926237a807")
+    }
+
+    fn explanation_of(self, id: &str) -> Explanation {
         let rules = Rules {
             always: self.recipients.iter().map(|name| Recipient::parse(name).unwrap()).collect(),
             by_role: Vec::new(),
@@ -107,7 +111,7 @@ impl Case {
             is_all_known: true,
             plan,
         };
-        let id = RequestId::new("8f77d2d1-2bbf-4031-a300-58926237a807");
+        let id = RequestId::new(id);
         let cluster = "example.com".to_owned();
         explain(&Facts { id, cluster, now: at(60), view, review: self.review, slack: self.slack })
     }
@@ -158,7 +162,7 @@ fn a_pending_request_names_who_was_notified_and_who_was_not() {
     Deciding:
       Deciding in Slack is off: decide it in Teleport
     Not visible from here:
-      Whether a daemon runs, which operation it tries again and when, rate limits (HTTP 429), turns in a channel: only its memory has these. Its log at DEBUG says them as "Left out of the plan"
+      Whether a daemon runs, which operation it tries again and when, rate limits (HTTP 429), turns in a channel: only its memory has these. Its log at DEBUG shows what it does
     "#);
 }
 
@@ -327,11 +331,20 @@ fn each_end_of_a_request_is_shown_and_so_is_what_its_messages_still_show() {
         "Some(\"promoted\") outdated | The request was promoted to membership of an access list | it is to show the request as it is now (promoted) | It is decided",
         "Some(\"unknown\") outdated | The request is in a state that this version does not know | it is to show the request as it is now (unknown) | Its state may be a decision, so nothing is decided here",
         "Some(\"expired\") outdated | Teleport does not have the request any more. By its record, the request has expired without a decision | it is to show the request as it is now (expired) | It cannot be decided any more",
-        "Some(\"deleted\") outdated | Teleport does not have the request any more. By its record, the request was deleted before a decision | it is to show the request as it is now (deleted) | It cannot be decided any more",
+        "Some(\"deleted\") outdated | Teleport does not have the request any more, its time is not over, and the record has no decision: it was deleted, unless it was decided and removed while no daemon ran | it is to show the request as it is now (deleted) | It cannot be decided any more",
         "Some(\"approved\") outdated | Teleport does not have the request any more. By its record, the request was approved by bob@example.com | it is to show the request as it is now (approved) | It is decided",
-        "None  | Teleport has no access request with this id, and there is no record of it. It may have expired and been removed, it may be of another cluster than example.com, or the id is not whole: `tctl requests ls` shows each in full |  | ",
+        "None  | Teleport has no access request with this id, and there is no record of it. It may have expired and been removed, or it may be of another cluster than example.com: `tctl requests ls` shows each in full |  | ",
     ]
     "#);
+}
+
+#[test]
+fn what_is_wrong_with_an_id_of_no_request_is_said() {
+    let said = |id: &str| Case::new(None, Record::default()).explanation_of(id).request.sentence;
+    let id = "8f77d2d1-2bbf-4031-a300-58926237a807";
+    assert!(!said(id).contains("whole") && !said(id).contains("small letters"));
+    assert!(said(&id.to_uppercase()).contains(&format!("Ids have small letters: ask for {id}. It may")));
+    assert!(said("8f77d2d1").contains("The id is not whole"));
 }
 
 #[test]

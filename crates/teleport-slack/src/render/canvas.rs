@@ -205,8 +205,8 @@ mod tests {
         // Each sign is two columns wide.
         assert_eq!(drawn(10, false, true, "日本語日本 x"), "│ 日本語日\n│ 本 x\n");
         assert_eq!(
-            drawn(10, true, true, "one two three"),
-            "│ \u{1b}[1mone two \u{1b}[0m\n│ \u{1b}[1mthree\u{1b}[0m\n"
+            drawn(10, true, true, "two is three"),
+            "│ \u{1b}[1mtwo is \u{1b}[0m\n│ \u{1b}[1mthree\u{1b}[0m\n"
         );
         assert_eq!(drawn(10, false, true, ""), "│\n");
     }

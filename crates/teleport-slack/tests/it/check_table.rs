@@ -109,8 +109,8 @@ const CASES: &[Case] = &[
     case("an unknown key", Offline, "config-keys", |_, config| config.replace("recipients", "recipient")),
     case("a key twice", Offline, "config-keys", |_, config| config + "recipients = []\n"),
     case("no address", Offline, "config-values", |_, config| config.replace("addr = ", "# ")),
-    case("the proxy's port", Offline, "config-values", |bed, config| {
-        config.replace(&bed.teleport.addr().to_string(), "teleport.corp.net:3080")
+    case("a web address for Teleport", Offline, "config-values", |bed, config| {
+        config.replace(&bed.teleport.addr().to_string(), "https://teleport.corp.net")
     }),
     case("two recipients in one", Offline, "config-values", |_, config| recipient(config, "team, devops")),
     case("an invisible character in a role's name", Offline, "config-values", |_, config| {

@@ -88,24 +88,71 @@ fn a_wrong_command_line_exits_with_2() {
     assert!(text(&output.stderr).contains("start"), "it suggests what was meant");
 }
 
+const MISTAKES: &str = "[teleport]\nadr = \"a\"\n[slack]\ntoken = \"xoxp-not-to-be-shown\"\n";
+
 #[test]
 fn a_wrong_configuration_exits_with_78_and_all_mistakes() {
     let dir = tempfile::tempdir().unwrap();
-    let (status, shown) =
-        run_with_config(&dir, b"[teleport]\nadr = \"a\"\n[slack]\ntoken = \"xoxp-not-to-be-shown\"\n");
+    let (status, shown) = run_with_config(&dir, MISTAKES.as_bytes());
     assert_eq!(status, 78);
-    insta::assert_snapshot!(shown, @r#"
-    error: the configuration is not valid:
-      DIR/c.toml:1: teleport: there are no credentials
-          add identity (tctl auth sign --format=file), or client_key, client_crt and root_cas (tctl auth sign --format=tls)
-      DIR/c.toml:2: teleport.adr: there is no such key
-          did you mean `addr`?
-      DIR/c.toml:4: slack.token: this is a user token (xoxp-…)
-          use the "Bot User OAuth Token" (xoxb-…) from "OAuth & Permissions" in your Slack app's settings
+    let without_time: Vec<_> =
+        shown.lines().filter_map(|line| Some(line.split_once(' ')?.1.trim())).collect();
+    insta::assert_snapshot!(without_time.join("\n"), @r#"
+    ERROR Configuration: DIR/c.toml:1: teleport: there are no credentials; add identity (tctl auth sign --format=file), or client_key, client_crt and root_cas (tctl auth sign --format=tls)
+    ERROR Configuration: DIR/c.toml:2: teleport.adr: there is no such key; did you mean `addr`?
+    ERROR Configuration: DIR/c.toml:4: slack.token: this is a user token (xoxp-…); use the "Bot User OAuth Token" (xoxb-…) from "OAuth & Permissions" in your Slack app's settings
+    ERROR The daemon ends: the configuration is not valid; correct the mistakes in the lines above
     "#);
+    // Whether the log is in another format is not known.
+    let (status, shown) = run_with_config(&dir, b"[teleport\n");
+    assert_eq!(status, 78);
+    assert!(
+        shown.starts_with("error: the configuration is not valid:\n  DIR/c.toml:1: not valid TOML"),
+        "{shown}"
+    );
     let (status, shown) = run_with_config(&dir, b"\xff");
     assert_eq!(status, 78);
     insta::assert_snapshot!(shown, @"error: the configuration file DIR/c.toml is not UTF-8 text: there is the byte 0xFF in line 1, column 1; save the file as UTF-8");
+}
+
+#[test]
+fn mistakes_in_the_configuration_are_lines_of_the_log_wherever_it_is() {
+    let dir = tempfile::tempdir().unwrap();
+    let run = |log: &str| run_with_config(&dir, format!("{MISTAKES}[log]\n{log}").as_bytes());
+    let messages = |lines: &str| -> Vec<String> {
+        let objects = lines.lines().map(|line| {
+            serde_json::from_str::<serde_json::Value>(line).unwrap_or_else(|error| panic!("{error}: {line}"))
+        });
+        let message = |object: serde_json::Value| {
+            assert_eq!(object["level"], "ERROR", "{object}");
+            object["message"].as_str().unwrap().replace(dir.path().to_str().unwrap(), "DIR")
+        };
+        objects.map(message).collect()
+    };
+    let assert_all = |lines: &str| {
+        let messages = messages(lines);
+        assert_eq!(messages.len(), 4, "{lines}");
+        assert!(
+            messages[1]
+                .starts_with("Configuration: DIR/c.toml:2: teleport.adr: there is no such key; did you"),
+            "{lines}"
+        );
+        assert!(messages[3].starts_with("The daemon ends: the configuration is not valid; "), "{lines}");
+    };
+    let (status, shown) = run("output = \"./log.json\"\nformat = \"json\"\n");
+    assert_eq!(status, 78);
+    assert!(shown.starts_with("error: the configuration is not valid:\n"), "it is another place: {shown}");
+    assert_all(&std::fs::read_to_string(dir.path().join("log.json")).unwrap());
+    let (_, shown) = run("format = \"json\"\n");
+    assert_all(&shown);
+    // Where the log is cannot be known, or it cannot be there; its format is known.
+    let (_, shown) = run("output = \"none/x.log\"\nformat = \"json\"\n");
+    assert_all(&shown);
+    let (_, shown) = run("output = \"nowhere\"\nformat = \"json\"\n");
+    assert_eq!(messages(&shown).len(), 5, "{shown}");
+    let (_, shown) = run("output = \"./x.log\"\nformat = \"yaml\"\n");
+    assert!(shown.starts_with("error: the configuration is not valid:\n"), "{shown}");
+    assert!(!dir.path().join("x.log").exists());
 }
 
 #[test]
@@ -125,4 +172,12 @@ fn a_log_that_cannot_be_opened_exits_with_77_and_its_cause() {
     error: cannot open the log file DIR/none/x.log; name a file in a folder that is there, let the user that runs teleport-slack write it, or change log.output
       caused by: No such file or directory (os error 2)
     ");
+    let (status, shown) = run_with_config(&dir, (config.to_owned() + "format = \"json\"\n").as_bytes());
+    assert_eq!((status, shown.lines().count()), (77, 1), "{shown}");
+    let line: serde_json::Value = serde_json::from_str(&shown).unwrap();
+    let message = line["message"].as_str().unwrap();
+    assert!(
+        message.starts_with("The daemon ends: cannot open the log file DIR/none/x.log; name a file"),
+        "{message}"
+    );
 }

@@ -97,8 +97,17 @@ fn what_is_wrong_before_there_is_a_log_has_its_priority_in_each_line() {
         let bed = TestBed::new().await;
         let config = bed.write_config(&format!("{}no_such_key = 1\nnor_this = 2", bed.config("")));
         let [_, error] = run(&["start", "-c", config.to_str().unwrap()], true);
-        assert!(error.lines().count() > 2 && error.contains("no_such_key"), "{error}");
-        assert!(error.lines().all(|line| line.starts_with("<3>")), "{error}");
+        assert!(error.lines().count() == 3 && error.contains("no_such_key"), "{error}");
+        assert!(error.lines().all(|line| line.starts_with("<3>ERROR ")), "{error}");
+        // Where the log is cannot be known: an entry for each mistake.
+        let config = bed.write_config("[teleport\n");
+        let [_, error] = run(&["start", "-c", config.to_str().unwrap()], true);
+        assert!(error.starts_with("<3>error: ") && error.contains(":1: not valid TOML"), "{error}");
+        assert_eq!(error.lines().count(), 1, "{error}");
+        let config = format!("{}no_such_key = 1\nformat = \"json\"\n", bed.config(""));
+        let config = bed.write_config(&config);
+        let [_, error] = run(&["start", "-c", config.to_str().unwrap()], true);
+        assert!(error.lines().count() == 2 && error.lines().all(|line| line.starts_with("<3>{")), "{error}");
         let [_, usage] = run(&["start", "--no-such-switch"], true);
         assert!(usage.contains("--no-such-switch"), "{usage}");
         assert!(usage.lines().all(|line| line.starts_with("<3>") && !line.contains('\u{1b}')), "{usage}");

@@ -27,6 +27,7 @@ mod tokens;
 mod tls;
 mod verdicts;
 mod remedies;
+mod reach;
 mod render;
 mod reload;
 mod reload_connections;

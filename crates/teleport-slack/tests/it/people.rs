@@ -217,6 +217,25 @@ fn a_configured_recipient_is_looked_up_before_all_invented_reviewers() {
 }
 
 #[test]
+fn a_configured_recipient_who_must_be_looked_up_again_does_not_wait_for_invented_reviewers() {
+    run_in_process(async {
+        let bed = TestBed::new().await;
+        let daemon = bed.start(r#"recipients = ["C0TEAM", "bob@example.com"]"#).await;
+        let limited = Fault::RateLimited { retry_after: 2 };
+        bed.slack.faults().add(FaultRule::new("users.lookupByEmail", limited));
+        let id = create_request_with_unknown_reviewers(&bed, 0);
+        bed.until_logged(&daemon, "Cannot look the recipient up: Slack's users.lookupByEmail failed").await;
+        bed.until_logged(&daemon, "recipient=bob@example.com").await;
+        bed.slack.faults().clear();
+        // Those of the request's 95 reviewers take minutes.
+        let began = Instant::now();
+        bed.until_status(&daemon, "U0BOB", &id, "⏳ PENDING").await;
+        assert!(began.elapsed() < Duration::from_secs(6), "after {:?}", began.elapsed());
+        daemon.stop().await;
+    });
+}
+
+#[test]
 fn invented_reviewers_stay_within_slacks_limits_and_are_not_looked_up_again() {
     run_in_process(async {
         let bed = TestBed::new().await;

@@ -95,6 +95,8 @@ async fn are_the_fewest(options: Options, review: Option<&str>, idle: &[&str]) -
     let plain = output::Style { color: false, unicode: true };
     let shown = |report: &Report| output::text(report, plain, 0);
     assert_eq!(report.count(Status::Failed), 0, "{}", shown(&report));
+    let mut of_users = report.items.iter().filter(|item| item.id == ItemId::TeleportUsers);
+    assert!(of_users.all(|item| item.summary != "not looked at"), "{}", shown(&report));
     for (right, fewer) in each_without_one(&rights) {
         grant(&bed, &fewer);
         let report = check(&path, false).await;

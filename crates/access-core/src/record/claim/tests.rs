@@ -362,6 +362,21 @@ struct Replica {
     watched: Option<(Claim, u8)>,
 }
 
+impl Replica {
+    /// Whether it is as at the start of the model.
+    fn is_new(&self) -> bool {
+        let at_start = (0, 0, ReplicaState::Idle, 0, None);
+        let is = (
+            self.incarnation % 10,
+            self.claims_taken,
+            self.state.clone(),
+            self.idle_until,
+            self.watched.clone(),
+        );
+        is == at_start
+    }
+}
+
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct ModelState {
     now: u8,
@@ -437,6 +452,10 @@ impl ModelState {
             states.push(arrived);
         }
         for n in 0..self.replicas.len() {
+            // Replicas that did nothing yet are alike: it is enough that the first of them begins.
+            if n > 0 && self.replicas[n - 1..=n].iter().all(Replica::is_new) {
+                continue;
+            }
             states.extend(self.replica_steps(n, budget));
             if self.crashes_left > 0
                 && !matches!(self.replicas[n].state, ReplicaState::Crashed | ReplicaState::Idle)

@@ -53,7 +53,7 @@ async fn a_rolling_restart_and_new_connections_of_our_own_are_no_alarm() {
     let log = Captured::start();
     let (sim, client) = simulated().await;
     // Longer than the old one takes to end, however crowded the machine is.
-    let timings = SocketModeTimings { recount: Duration::from_secs(4), ..fast_timing() };
+    let timings = SocketModeTimings { recount: Duration::from_secs(2), ..fast_timing() };
     let mut old = Running::start(client.clone(), timings);
     old.wait_for_connections(2).await;
     for opened in [3, 4] {

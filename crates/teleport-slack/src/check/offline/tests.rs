@@ -99,6 +99,37 @@ async fn several_faults_are_all_shown() {
 }
 
 #[tokio::test]
+async fn a_file_that_cannot_be_read_is_no_mistake_in_the_configuration() {
+    let folder = Folder::new().await;
+    let config = TELEPORT.to_owned() + &SLACK.replace("xoxb-1234", folder.path("none").to_str().unwrap());
+    let problems = folder.problems(&config);
+    assert!(problems[0].starts_with("✗ secret-files: slack.token"), "{problems:?}");
+    assert_eq!(
+        problems[1..],
+        [
+            "! in-force: not looked at | a file that the configuration names cannot be used, so this is not known"
+        ]
+    );
+    let facts = |path: &str| Facts::gather(&folder.path(path), false, Timestamp::now());
+    let (exit, cause) = facts("slack.toml").obstacle();
+    assert_eq!((exit, cause), (Exit::Credentials, "a file that the configuration names cannot be used"));
+    let (exit, cause) = facts("none.toml").obstacle();
+    assert_eq!((exit, cause), (Exit::Configuration, "the configuration cannot be read"));
+    folder.write("slack.toml", "[teleport]\n", 0o600);
+    let (exit, cause) = facts("slack.toml").obstacle();
+    assert_eq!((exit, cause), (Exit::Configuration, "the configuration is not valid"));
+    let said = crate::check::online::unasked(facts("slack.toml").obstacle());
+    assert!(
+        said.iter().all(|item| item
+            .problem
+            .as_ref()
+            .unwrap()
+            .cause
+            .starts_with("the configuration is not valid, so"))
+    );
+}
+
+#[tokio::test]
 async fn what_a_mistake_hides_is_said_to_be_hidden() {
     let folder = Folder::new().await;
     insta::assert_debug_snapshot!(folder.problems("[teleport]\naddr = auth\n"), @r#"

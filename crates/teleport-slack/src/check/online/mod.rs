@@ -13,7 +13,7 @@ mod slack;
 mod teleport;
 mod test_messages;
 
-use super::report::{Item, ItemId};
+use super::report::{Item, ItemId, REMEDY_ABOVE};
 use crate::causes::Exit;
 use crate::config::Config;
 
@@ -27,12 +27,12 @@ pub struct Options {
     pub send_test: bool,
 }
 
-/// Of a configuration that is not valid: neither side can be asked.
-pub fn unasked() -> Vec<Item> {
+/// Of a configuration that cannot be used: neither side can be asked.
+pub fn unasked((exit, obstacle): (Exit, &str)) -> Vec<Item> {
     let asked = |id: &ItemId| *id >= ItemId::TeleportServer && *id != ItemId::SlackTestMessages;
     let ids = ItemId::ALL.into_iter().filter(asked);
-    let cause = "the configuration is not valid, so neither side can be asked";
-    Item::none_looked_at(ids, Exit::Configuration, cause, "correct the mistakes above, and check again")
+    let cause = format!("{obstacle}, so neither side can be asked");
+    Item::none_looked_at(ids, exit, &cause, REMEDY_ABOVE)
 }
 
 /// Asks both sides, side by side, and then Slack about those that only Teleport could name. In the order of the document.

@@ -49,8 +49,9 @@ pub(crate) fn for_review(rules: &policy::Rules) -> Vec<Need> {
 
 /// What helps besides: with it less is left open after a crash, and more can be looked at.
 fn helpful(rules: &recipients::Rules, review: Option<&ReviewConfig>) -> Vec<Need> {
-    let names_channels =
-        rules.named().any(|r| matches!(r, Recipient::ChannelId(_) | Recipient::ChannelName(_)));
+    // A channel's name does not say that it is private, so the manifest asks for these scopes only beside an id.
+    let names_ids = rules.named().any(|r| matches!(r, Recipient::ChannelId(id) if !id.starts_with('D')));
+    let names_channels = names_ids || rules.named().any(|r| matches!(r, Recipient::ChannelName(_)));
     let matches_email = review.is_some_and(|review| review.allow_email_username_match);
     let again = "a message in a public channel whose outcome is not known is posted once more";
     let again_privately = "a message in a private channel whose outcome is not known is posted once more";
@@ -62,13 +63,9 @@ fn helpful(rules: &recipients::Rules, review: Option<&ReviewConfig>) -> Vec<Need
             "channels:read",
             "public channels cannot be looked at before a message is posted there",
         ),
-        (
-            names_channels,
-            "groups:read",
-            "private channels cannot be looked at before a message is posted there",
-        ),
+        (names_ids, "groups:read", "private channels cannot be looked at before a message is posted there"),
         (names_channels, "channels:history", again),
-        (names_channels, "groups:history", again_privately),
+        (names_ids, "groups:history", again_privately),
         (true, "im:history", again_direct),
         (true, "im:write", again_direct),
     ]
@@ -96,12 +93,7 @@ pub(super) fn items(
         let cause = "what answers does not say which scopes the token has";
         return vec![Item::not_looked_at(id, Exit::Credentials, cause, remedy)];
     };
-    let mut needs = vec![POST];
-    needs.extend(review.into_iter().flat_map(|review| for_review(&review.rules)));
-    needs.extend(for_recipients(rules));
-    needs.extend(helpful(rules, review));
-    let mut seen = BTreeSet::new();
-    needs.retain(|need| seen.insert(need.scope));
+    let needs = all(rules, review);
     let count = needs.len();
     let item = |need: Need| {
         let make = if need.status == Status::Failed { Item::failed } else { Item::warning };
@@ -114,6 +106,17 @@ pub(super) fn items(
     }
 }
 
+/// All that the configuration can use, each once. An app that the manifest made for it has them.
+pub(crate) fn all(rules: &recipients::Rules, review: Option<&ReviewConfig>) -> Vec<Need> {
+    let mut needs = vec![POST];
+    needs.extend(review.into_iter().flat_map(|review| for_review(&review.rules)));
+    needs.extend(for_recipients(rules));
+    needs.extend(helpful(rules, review));
+    let mut seen = BTreeSet::new();
+    needs.retain(|need| seen.insert(need.scope));
+    needs
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -121,7 +124,7 @@ mod tests {
     #[test]
     fn each_missing_scope_is_listed_once_with_what_it_costs() {
         let rules = recipients::Rules {
-            always: vec![Recipient::parse("bob@example.com").unwrap(), Recipient::parse("team").unwrap()],
+            always: vec![Recipient::parse("bob@example.com").unwrap(), Recipient::parse("C0TEAM").unwrap()],
             by_role: Vec::new(),
         };
         let shown = |granted: &[&str]| {

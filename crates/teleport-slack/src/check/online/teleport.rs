@@ -21,7 +21,7 @@ use teleport_client::review_support::ReviewSupportStatus;
 use teleport_client::right_probes::{Probe, Right};
 use teleport_client::second_factor::SecondFactor;
 use teleport_client::visibility::{Visibility, describe_visibility};
-use teleport_client::{Client, Pong};
+use teleport_client::{Client, Pong, Reach};
 
 /// What kind of cause a failure has.
 pub(crate) fn cause_of(error: &TeleportError) -> Cause {
@@ -63,7 +63,8 @@ pub(super) async fn ask(config: &Config) -> Answers {
             return items.into();
         }
     };
-    let mut items = vec![server_item(&pong, &config.teleport.addr.to_string())];
+    let reach = client.reach().await;
+    let mut items = vec![server_item(&pong, &config.teleport.addr.to_string(), reach)];
     items.push(visibility_item(client.visibility().await));
     for probe in [Probe::ReadPluginData, Probe::WritePluginData] {
         items.push(right_item(probe, client.probe(probe).await));
@@ -111,10 +112,15 @@ fn unreachable_item(error: &TeleportError) -> Item {
 }
 
 /// Which server this is.
-fn server_item(pong: &Pong, addr: &str) -> Item {
+fn server_item(pong: &Pong, addr: &str, reach: Option<Reach>) -> Item {
     let edition = if pong.enterprise { "Enterprise" } else { "community edition" };
+    let way = match reach {
+        Some(Reach::Direct) => "directly at",
+        Some(Reach::Proxy) => "through the proxy at",
+        None => "at",
+    };
     let summary = format!(
-        "the cluster {} answers, reached directly at {addr}: release {}, {edition}",
+        "the cluster {} answers, reached {way} {addr}: release {}, {edition}",
         pong.cluster_name, pong.server_version
     );
     match pong.check_version() {
@@ -318,7 +324,7 @@ async fn ask_for_users(client: &Client, review: &ReviewConfig) -> Answers {
             Ok(Some(user)) if user.expires.is_none_or(|end| end > Timestamp::now()) => users.push(user),
             Ok(found) => items.push(user_item(name, found.as_ref())),
             Err(error) => {
-                items.push(users_unreadable(&error));
+                items.push(users_unreadable(error.kind(), &error));
                 return Answers { items, users };
             }
         }
@@ -346,11 +352,15 @@ fn user_item(name: &str, found: Option<&TeleportUser>) -> Item {
     Item::warning(ItemId::TeleportUsers, Exit::Configuration, "", cause, remedy).of(name)
 }
 
-fn users_unreadable(error: &TeleportError) -> Item {
-    let needed = Call::GetUser.required_permission().unwrap_or_default();
-    let remedy = format!("give the plugin's Teleport user a role whose {needed}; deciding works without it");
-    match error.kind() {
+const USERS_NOT_ASKED: &str = "not asked: the plugin's role has no right to read users, and deciding needs none; compare the \
+                               names in rules and [review.users] with `tctl users ls`";
+
+/// Deciding needs no right to read users unless a trait links them, and that right is an item of its own.
+fn users_unreadable(kind: ErrorKind, error: &TeleportError) -> Item {
+    let remedy = "compare the names in rules and [review.users] with `tctl users ls`";
+    match kind {
         ErrorKind::Retry => call_failed(ItemId::TeleportUsers, error),
+        ErrorKind::Unauthorized => Item::ok(ItemId::TeleportUsers, USERS_NOT_ASKED),
         _ => Item::not_looked_at(ItemId::TeleportUsers, Exit::Credentials, chain(error), remedy),
     }
 }
@@ -428,6 +438,16 @@ mod tests {
         ] {
             assert_eq!(second_factor_item(Ok(found)).status, status);
         }
+    }
+
+    #[test]
+    fn users_that_need_not_be_read_are_no_warning() {
+        let error =
+            TeleportError::Deadline { call: Call::GetUser, limit: std::time::Duration::from_secs(15) };
+        let status = |kind| users_unreadable(kind, &error).status;
+        assert_eq!(status(ErrorKind::Unauthorized), Status::Ok);
+        assert_eq!(status(ErrorKind::Retry), Status::Warning);
+        assert_eq!(status(ErrorKind::Permanent), Status::Warning);
     }
 
     #[test]

@@ -300,3 +300,63 @@ fn of_choices_numbers_and_addresses() {
     }
     config(&rule("3").replace("\"carol\"]", "\"carol\", \"dave\"]"));
 }
+
+#[test]
+fn no_remedy_leads_to_what_is_wrong_too() {
+    for (id, kind) in
+        [("T0DEMO", "a workspace"), ("B0BOT", "a bot"), ("A0APP", "an app"), ("E012AB3CD", "an organization")]
+    {
+        let mistake = mistake(&with_recipients(&format!("{id:?}")));
+        assert!(mistake.contains(&format!("this is the id of {kind}, where no message goes")), "{mistake}");
+        assert!(!mistake.contains(&id.to_lowercase()), "{mistake}");
+    }
+    check_recipient(r#""E2E""#, "#e2e");
+    check_recipient(r#""T-34""#, "#t-34");
+    let review = |link: &str, approver: &str| {
+        with(&format!(
+            "[review]\nenabled = true\napp_token = \"xapp-1\"\n{link}\n[[review.rule]]\nroles = \"a\"\napprovers = [{approver:?}]\n"
+        ))
+    };
+    let unlinked = "allow_email_username_match = true";
+    let mistake_of_group = mistake(&review(unlinked, "s0dba"));
+    assert_eq!(advice(&mistake_of_group), "\"S0DBA\"", "{mistake_of_group}");
+    config(&review(unlinked, "S0DBA"));
+    assert!(mistake(&review(unlinked, "sre1")).contains("[review.users]"));
+    let by_trait = "slack_user_id_trait = \"t\"";
+    assert!(
+        warnings(&review(by_trait, "s0dba")).contains("write \"S0DBA\", unless a Teleport user is called so")
+    );
+    assert_eq!(warnings(&review(by_trait, "sre1")), "");
+    assert!(
+        warnings(&review("slack_user_id_trait = \"\u{455}lack_uid\"", "bob")).contains("write \"slack_uid\"")
+    );
+    let output = |output: &str| with(&format!("[log]\noutput = {output:?}\n"));
+    for (written, meant) in [("stderr ", "stderr"), ("STDERR", "stderr"), (" Stdout", "stdout")] {
+        let mistake = mistake(&output(written));
+        assert_eq!(advice(&mistake), format!("{meant:?}"), "{mistake}");
+        assert!(!mistake.contains("./"), "{mistake}");
+        config(&output(meant));
+    }
+    assert!(
+        mistake(&review(by_trait, "bob").replace("roles = \"a\"", "roles = \"^$\""))
+            .ends_with("or \"*\" for every role")
+    );
+    assert!(mistake(&with("[role_to_recipients]\n\"^$\" = \"team\"\n")).ends_with("or \"*\" for all others"));
+    for url in [
+        "https://slack.com/",
+        "https://slack.com",
+        "https://corp.slack.com/api/v1",
+        "https://slack..com/api/",
+    ] {
+        let mistake = mistake(&with("").replace("recipients =", &format!("api_url = {url:?}\nrecipients =")));
+        assert!(mistake.contains("write it as \"https://slack.com/api/\""), "{mistake}");
+    }
+    let long = format!("{}.b:3025", "a".repeat(64));
+    for addr in ["a..b:3025", ".a:3025", "a..:3025", &long] {
+        let mistake = mistake(&with("").replace("addr = \"a\"", &format!("addr = {addr:?}")));
+        assert!(mistake.contains("is no address: "), "{mistake}");
+    }
+    for addr in ["a.b.:3025", "127.0.0.1:3025", "[::1]:3025", "a_b-c"] {
+        config(&with("").replace("addr = \"a\"", &format!("addr = {addr:?}")));
+    }
+}

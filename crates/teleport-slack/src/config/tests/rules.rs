@@ -251,3 +251,69 @@ fn a_wrong_number_of_votes_is_too_low_or_too_high() {
     );
     config(&format!("{rule}approvals = 100\n"));
 }
+
+#[test]
+fn a_name_that_is_hardly_a_role_is_warned_of_with_what_to_write() {
+    for (written, remedy, role) in [
+        (
+            "admin dba",
+            r#"write ["admin", "dba"], or write "^admin dba$" if the role's name really has it"#,
+            "admin dba",
+        ),
+        ("admin/dba", r#"write ["admin", "dba"], or write "^admin/dba$" if"#, "admin/dba"),
+        ("admin & dba", r#"write ["admin", "dba"], or"#, "admin & dba"),
+        ("'dba'", r#"write "dba", or write "^'dba'$" if"#, "'dba'"),
+        ("\u{201c}dba\u{201d}", r#"write "dba", or write"#, "\u{201c}dba\u{201d}"),
+        ("'admin' 'dba'", r#"write ["admin", "dba"], or"#, "'admin' 'dba'"),
+        ("prod *", "write each as a text of its own", "prod db"),
+    ] {
+        let found = warnings(&stricter(&format!("[{written:?}]")));
+        assert!(
+            found.lines().any(|line| line.starts_with("18 ") && line.contains(remedy)),
+            "{written}: {found}"
+        );
+        let literal = RolePattern::literal(written);
+        if written != "prod *" {
+            assert_eq!(warnings(&stricter(&format!("['''{literal}''']"))), "", "{literal}");
+            assert_eq!(matching(&stricter(&format!("['''{literal}''']")), role), 2, "{literal}");
+        }
+        let by_role = format!("[role_to_recipients]\n{written:?} = \"team\"\n");
+        assert!(!warnings(&with(&by_role)).is_empty(), "{written}");
+    }
+    for honest in ["prod-db", "team+x", "k8s.admin", "dba@corp", "a_b", "prod-*", "доступ"] {
+        assert_eq!(warnings(&stricter(&format!("[{honest:?}]"))), "", "{honest}");
+    }
+}
+
+#[test]
+fn what_looks_like_another_role_is_said_wherever_it_stands() {
+    for role in [
+        "ad\u{217f}in",
+        "db\u{1d41a}",
+        "db\u{251}",
+        "adm\u{131}n",
+        "prod\u{2011}db",
+        "prod\u{2024}db",
+        "\u{fb01}nance",
+    ] {
+        assert!(warnings(&stricter(&format!("[{role:?}]"))).starts_with("18 "), "{role}");
+        assert!(
+            !warnings(&with(&format!("[role_to_recipients]\n{role:?} = \"team\"\n"))).is_empty(),
+            "{role}"
+        );
+    }
+    for (role, name) in [
+        ("db\u{fffd}", "U+FFFD, which stands for a character that was lost"),
+        ("db\u{1d159}", "U+1D159, an invisible"),
+    ] {
+        assert!(mistake(&stricter(&format!("[{role:?}]"))).contains(name), "{role}");
+        assert!(
+            mistake(&with(&format!("[role_to_recipients]\n{role:?} = \"team\"\n"))).contains(name),
+            "{role}"
+        );
+    }
+    let recipient = with("").replace("\"team\"", "\"te\u{fffd}m\"");
+    assert!(mistake(&recipient).ends_with("which stands for a character that was lost; type it again"));
+    assert!(mistake(&stricter("[\"\u{301}\"]")).contains("no role has an empty name"));
+    assert!(mistake(&approved_by("[\"bob\", \"\u{301}\u{302}\"]")).contains("there is no letter in it"));
+}

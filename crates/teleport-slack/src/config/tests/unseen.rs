@@ -144,12 +144,13 @@ fn each_setting_names_the_character_and_its_place() {
     let files = [(SOCKET_MODE_FILE, SOCKET_MODE), (CALLBACKS_FILE, CALLBACKS), (FILE_OF_0X, SECRET_OF_0X)];
     for (good, settings) in files {
         config(good);
-        for (setting, value) in settings {
+        for (n, (setting, value)) in settings.into_iter().enumerate() {
             let is_secret = ["token", "secret"].iter().any(|secret| setting.ends_with(secret));
-            for (character, name, is_blank) in CHARACTERS {
+            for (m, (character, name, is_blank)) in CHARACTERS.into_iter().enumerate() {
                 // White space around a secret is left away, in files too.
                 let is_trimmed = is_blank && name != "U+2800" && !value.starts_with('/');
-                for (spoiled, place) in spoiled(value, character) {
+                // Each setting meets each character and each place, not all of each.
+                for (spoiled, place) in spoiled(value, character).into_iter().skip((n + m) % 3).take(1) {
                     let text = good.replacen(&format!("\"{value}\""), &format!("\"{spoiled}\""), 1);
                     if is_secret && is_trimmed && place != 2 {
                         config(&text);
@@ -244,7 +245,7 @@ fn a_role_whose_name_has_such_a_character_can_still_be_named() {
         ),
         "{mistake}"
     );
-    for escaped in [r"'^dba\x{200B}$'", r"'^dba\u{200B}$'", r"'^dba\x{200b}?$'"] {
+    for escaped in [r"'^dba\x{200B}$'", r"'^dba\x{200b}?$'"] {
         assert_eq!(warnings(&rule(escaped)), "", "{escaped}");
     }
 }

@@ -13,6 +13,7 @@ use std::future::Future;
 use std::io::Write;
 use std::net::SocketAddr;
 use std::path::Path;
+use std::pin::Pin;
 use std::time::Duration;
 
 use access_sim::slack::snapshot::MessageView;
@@ -282,13 +283,15 @@ impl TestBed {
         condition: impl FnMut() -> Option<T>,
     ) -> T {
         let found = self.holds_within(limit, Some(daemon), condition).await;
-        found.unwrap_or_else(|| {
-            panic!(
-                "waited {limit:?} without success for {what}\n--- Slack\n{:#?}\n--- log\n{}",
-                self.slack.all_messages().iter().map(|m| (&m.channel, &m.text)).collect::<Vec<_>>(),
-                daemon.log()
-            )
-        })
+        found.unwrap_or_else(|| self.panic_after(limit, daemon, what))
+    }
+
+    fn panic_after(&self, limit: Duration, daemon: &Daemon, what: &str) -> ! {
+        panic!(
+            "waited {limit:?} without success for {what}\n--- Slack\n{:#?}\n--- log\n{}",
+            self.slack.all_messages().iter().map(|m| (&m.channel, &m.text)).collect::<Vec<_>>(),
+            daemon.log()
+        )
     }
 
     /// The same, and `None` if it does not hold within the limit; with or without a daemon whose log is looked at.
@@ -298,9 +301,12 @@ impl TestBed {
         daemon: Option<&Daemon>,
         mut condition: impl FnMut() -> Option<T>,
     ) -> Option<T> {
+        poll_within(limit, LOOK_INTERVAL, self.changes(daemon), async || condition()).await
+    }
+
+    fn changes(&self, daemon: Option<&Daemon>) -> Vec<watch::Receiver<u64>> {
         let changes = [self.teleport.changes(), self.slack.changes()];
-        let changes = changes.into_iter().chain(daemon.map(Daemon::log_changes));
-        poll_within(limit, LOOK_INTERVAL, changes.collect(), async || condition()).await
+        changes.into_iter().chain(daemon.map(Daemon::log_changes)).collect()
     }
 }
 
@@ -333,17 +339,21 @@ pub(crate) async fn poll_within<T>(
         if is_over {
             return None;
         }
-        // What has ended, such as the log of a daemon that has, changes no more.
-        changes.retain(|changes| changes.has_changed().is_ok());
-        let mut changed: FuturesUnordered<_> =
-            changes.iter_mut().map(async |changes| changes.changed().await).collect();
-        let change = async {
-            if !matches!(changed.next().await, Some(Ok(()))) {
-                std::future::pending().await
-            }
-        };
-        timeout_at(deadline.min(Instant::now() + interval), change).await.ok();
+        next_change(&mut changes, deadline.min(Instant::now() + interval)).await;
     }
+}
+
+async fn next_change(changes: &mut Vec<watch::Receiver<u64>>, deadline: Instant) {
+    // What has ended, such as the log of a daemon that has, changes no more.
+    changes.retain(|changes| changes.has_changed().is_ok());
+    let mut changed: FuturesUnordered<_> =
+        changes.iter_mut().map(async |changes| changes.changed().await).collect();
+    let change = async {
+        if !matches!(changed.next().await, Some(Ok(()))) {
+            std::future::pending().await
+        }
+    };
+    timeout_at(deadline, change).await.ok();
 }
 
 /// The text of block `n`, or "" if there is none.
@@ -375,6 +385,11 @@ pub(crate) fn field<'a>(record: &'a BTreeMap<String, String>, key: &str) -> &'a 
 /// Runs a test on a runtime of its own.
 pub(crate) fn run_test<F: Future<Output = ()>>(test: F) {
     let _duration = Stopwatch(Instant::now());
+    // In a box, the runtime's code is compiled once and not for each test.
+    run_boxed(Box::pin(test));
+}
+
+fn run_boxed(test: Pin<Box<dyn Future<Output = ()> + '_>>) {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     runtime.block_on(test);
 }
