@@ -190,6 +190,11 @@ impl Client {
         self.endpoint().transport.limits().blocked_for(method)
     }
 
+    /// The methods that Slack wants not to be called for a while (HTTP 429), with the time left.
+    pub fn rate_limits(&self) -> Vec<(Method, Duration)> {
+        self.endpoint().transport.limits().in_force()
+    }
+
     /// How long this client waits, and how long answers count.
     pub(super) fn timings(&self) -> CallTimings {
         *self.endpoint().transport.timings()

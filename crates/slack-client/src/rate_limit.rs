@@ -3,7 +3,7 @@
 //! [`LimitedTransport`] holds each `Retry-After`: a client has no other way to Slack, so no call starts before the wait ends.
 //! [`LookupQueue`] bounds the look-ups that run at once. How fast a channel takes messages, the controller decides.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -82,6 +82,22 @@ impl RateLimits {
     /// How long the method's `Retry-After` lasts; `None` if it can be called.
     pub(super) fn blocked_for(&self, method: Method) -> Option<Duration> {
         self.remaining(&Limited::Method(method)).map(|(left, _)| left)
+    }
+
+    /// The waits that last, with the time left. All response URLs are one.
+    pub(super) fn in_force(&self) -> Vec<(Method, Duration)> {
+        let now = Instant::now();
+        let mut longest: BTreeMap<&'static str, (Method, Duration)> = BTreeMap::new();
+        for (limited, (until, _)) in self.blocked().iter().filter(|(_, (until, _))| *until > now) {
+            let method = match limited {
+                Limited::Method(method) => *method,
+                Limited::ResponseUrl(_) => Method::Respond,
+            };
+            let left = *until - now;
+            let known = longest.entry(method.as_str()).or_insert((method, left));
+            known.1 = known.1.max(left);
+        }
+        longest.into_values().collect()
     }
 
     fn check(&self, limited: &Limited) -> Result<(), SlackError> {
@@ -371,10 +387,16 @@ mod tests {
         limits.record(url(1), &limited(5));
         assert_eq!(limits.check(&url(1)).unwrap_err().retry(), Retry::After(Duration::from_secs(5)));
         assert!(limits.check(&url(2)).is_ok());
-        tokio::time::advance(Duration::from_secs(5)).await;
+        limits.record(url(3), &limited(7));
+        limits.record(Limited::Method(Method::UsersInfo), &limited(2));
+        let seconds = Duration::from_secs;
+        assert_eq!(limits.in_force(), [(Method::Respond, seconds(7)), (Method::UsersInfo, seconds(2))]);
+        tokio::time::advance(seconds(3)).await;
+        assert_eq!(limits.in_force(), [(Method::Respond, seconds(4))], "the rest of the wait");
+        tokio::time::advance(seconds(2)).await;
         assert!(limits.check(&url(1)).is_ok());
         limits.record(url(2), &limited(5));
-        assert_eq!(limits.blocked().len(), 1);
+        assert_eq!(limits.blocked().len(), 2);
     }
 
     #[tokio::test(start_paused = true)]

@@ -14,12 +14,15 @@ pub(super) fn status_message(status: &Status) -> String {
     let (mut innermost, mut cut): (&(dyn Error + 'static), _) = (outermost, None);
     let mut next = Some(outermost);
     while let Some(error) = next {
-        cut = error.downcast_ref::<io::Error>().and_then(|error| describe_disconnect(error.kind())).or(cut);
+        let io = error.downcast_ref::<io::Error>().and_then(|error| describe_disconnect(error.kind()));
+        cut = io.or(error.downcast_ref::<h2::Error>().and_then(describe_http2)).or(cut);
         innermost = error;
         next = error.source();
     }
     // What the libraries say of a cut is about themselves.
     if let Some(cut) = cut {
+        let raw = quote(&format!("{}: {innermost}", status.message()));
+        tracing::debug!("A connection to Teleport broke; the libraries say: {raw}");
         return cut.to_owned();
     }
     let message = quote(&without_urls(status.message()));
@@ -39,6 +42,22 @@ fn describe_disconnect(kind: io::ErrorKind) -> Option<&'static str> {
         }
         io::ErrorKind::TimedOut => {
             Some("the connection fell silent; look at the network and the firewalls in between")
+        }
+        _ => None,
+    }
+}
+
+/// The same of HTTP/2, whose errors hide those of the system.
+fn describe_http2(error: &h2::Error) -> Option<&'static str> {
+    if let Some(error) = error.get_io() {
+        return describe_disconnect(error.kind());
+    }
+    match error.reason()? {
+        h2::Reason::NO_ERROR | h2::Reason::CANCEL if error.is_remote() => {
+            Some("the server ended it: it stops or restarts, or a proxy in front of it does")
+        }
+        h2::Reason::REFUSED_STREAM if error.is_remote() => {
+            Some("the server takes no more calls for now: it is overloaded, or it stops")
         }
         _ => None,
     }

@@ -20,8 +20,9 @@ pub trait Observer: Debug + Send + Sync {
     /// The watch delivered a change.
     fn watch_event(&self);
 
-    /// The watch is lost, or could not be opened again.
-    fn watch_lost(&self, error: &TeleportError);
+    /// The watch is lost, or could not be opened again. Returns whether the client is to log it above DEBUG; what a person must
+    /// act upon, it logs in any case.
+    fn watch_lost(&self, error: &TeleportError) -> bool;
 
     /// A list arrived in full.
     fn list_succeeded(&self, list: List);
@@ -63,7 +64,9 @@ impl Observer for NoObserver {
     fn call_ended(&self, _: Call, _: CallResult, _: Duration) {}
     fn watch_opened(&self) {}
     fn watch_event(&self) {}
-    fn watch_lost(&self, _: &TeleportError) {}
+    fn watch_lost(&self, _: &TeleportError) -> bool {
+        true
+    }
     fn list_succeeded(&self, _: List) {}
     fn list_failed(&self, _: List, _: &TeleportError) {}
     fn visibility_found(&self, _: &Visibility) {}

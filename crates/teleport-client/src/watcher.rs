@@ -124,11 +124,11 @@ fn events(
 
 /// One watch after the other; ends when the receiver is gone. `open` returns an open stream of events, and the lists
 /// that are to be made after it was opened; after each change of `renewed` it does so on a new connection.
-/// `probe` fails if the connection is dead; `lost` is called at each loss.
+/// `probe` fails if the connection is dead; `lost` is called at each loss, and says whether to log it.
 async fn watch_forever<Opening, Probing, Events, Lists>(
     open: impl Fn() -> Opening,
     probe: impl Fn() -> Probing,
-    lost: impl Fn(&TeleportError),
+    lost: impl Fn(&TeleportError) -> bool,
     mut renewed: latest::Receiver<u64>,
     timings: WatcherTimings,
     sink: &Sender<WatchUpdate>,
@@ -155,7 +155,7 @@ async fn watch_forever<Opening, Probing, Events, Lists>(
         };
         let error = match watch {
             Ok((events, lists)) => {
-                tracing::info!("Watcher connected");
+                outage.log_connected();
                 let began = Instant::now();
                 let watch = (events, lists.inspect(|step| outage.on_list_step(step)));
                 let pending = PendingLists::new(timings.list_staleness);
@@ -177,8 +177,8 @@ async fn watch_forever<Opening, Probing, Events, Lists>(
             }
             Err(error) => error,
         };
-        lost(&error);
-        let wait = outage.on_lost(&error, timings.backoff);
+        let is_spoken = lost(&error);
+        let wait = outage.on_lost(&error, is_spoken, timings.backoff);
         if sink.send(WatchUpdate::Disconnected { error }).await.is_err() {
             return;
         }
@@ -199,9 +199,19 @@ struct Outage {
     log_once: LogOnce,
     /// The age of the last watch that was cut, and how many in a row were about as old.
     cuts: (Duration, u32),
+    /// The log does not speak of the last loss.
+    is_unspoken: bool,
 }
 
 impl Outage {
+    fn log_connected(&self) {
+        if self.is_unspoken {
+            tracing::debug!("Watcher connected");
+        } else {
+            tracing::info!("Watcher connected");
+        }
+    }
+
     /// An open watch broke at this age. Names what cuts it, once so many were about as old: a time-out of something between.
     /// `pause`: before a lost watch is opened again; ages may differ by it, and what breaks after a few of them has another cause.
     fn on_cut(&mut self, error: &TeleportError, age: Duration, pause: Duration) {
@@ -227,12 +237,13 @@ impl Outage {
         }
     }
 
-    /// Logs why the watch is lost. Returns how long to wait before the next.
-    fn on_lost(&mut self, error: &TeleportError, backoff: Backoff) -> Duration {
+    /// Logs why the watch is lost, above DEBUG if it `is_spoken` or a person must act. Returns how long to wait before the next.
+    fn on_lost(&mut self, error: &TeleportError, is_spoken: bool, backoff: Backoff) -> Duration {
         self.losses = self.losses.saturating_add(1);
         let wait = backoff.delay(self.losses, fastrand::u64(..));
         let is_news = self.log_once.once(WATCH, &format!("{:?}", error.kind()));
-        log_watch_failure(error, wait, is_news && self.cuts.1 < SAME_CUTS);
+        self.is_unspoken = !is_spoken && !needs_person(error);
+        log_watch_failure(error, wait, is_news && !self.is_unspoken && self.cuts.1 < SAME_CUTS);
         wait
     }
 }
@@ -262,12 +273,15 @@ fn log_watch_failure(error: &TeleportError, wait: Duration, is_news: bool) {
     let seconds = wait.as_secs_f64();
     if !is_news {
         tracing::debug!("Watcher still lost: {error}; trying again in {seconds:.1} s");
-    } else if error.kind() == ErrorKind::Unauthorized || matches!(error, TeleportError::ServerVersion { .. })
-    {
+    } else if needs_person(error) {
         tracing::error!("Watcher lost: {error}; trying again in {seconds:.1} s");
     } else {
         tracing::warn!("Watcher lost: {error}; trying again in {seconds:.1} s");
     }
+}
+
+fn needs_person(error: &TeleportError) -> bool {
+    error.kind() == ErrorKind::Unauthorized || matches!(error, TeleportError::ServerVersion { .. })
 }
 
 /// How a watch ended.

@@ -10,6 +10,7 @@ pub mod explain;
 pub mod render;
 pub mod check;
 pub mod interactions;
+pub mod status;
 pub mod controller;
 pub mod http;
 pub mod review;

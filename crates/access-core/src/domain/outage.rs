@@ -11,8 +11,8 @@ use std::time::Duration;
 pub struct OutageTimings {
     /// How long it has lasted at each reminder; after the last of them, one follows at each multiple of it.
     pub reminders: [Duration; 3],
-    /// One that begins so soon after the last one ended belongs to it: it is not spoken of before the first reminder.
-    /// Otherwise a side that answers every other call fills the log.
+    /// One that begins so soon after the last one ended belongs to it: it is not spoken of before the first reminder, and what
+    /// fails for it is not either. Otherwise a side that goes on and off fills the log.
     pub resumed_within: Duration,
     /// What failed for it may be noticed so much later.
     pub noticed_within: Duration,
@@ -74,6 +74,18 @@ impl Outage {
         !is_resumed
     }
 
+    /// The log speaks of the outage all the same: a person must act.
+    pub fn speak(&mut self) {
+        if let State::Away { is_logged, .. } = &mut self.state {
+            *is_logged = true;
+        }
+    }
+
+    /// Whether an outage lasts of which the log has spoken.
+    pub fn is_logged(&self) -> bool {
+        matches!(self.state, State::Away { is_logged: true, .. })
+    }
+
     /// How long the outage has lasted, if a reminder is due. Of several that were missed, one is left.
     pub fn reminder(&mut self, now: Duration) -> Option<Duration> {
         let State::Away { since, reminded, is_logged } = &mut self.state else { return None };
@@ -103,13 +115,21 @@ impl Outage {
         Some(Over { lasted: now.saturating_sub(since), is_logged })
     }
 
-    /// Whether what fails at `now` is of an outage of which the log has spoken.
+    /// Whether what fails at `now` is of an outage of which the log has spoken, or will if it lasts.
     pub fn covers(&self, now: Duration) -> bool {
         match self.state {
-            State::Away { is_logged, .. } => is_logged,
+            State::Away { .. } => true,
             State::Works { logged_until } => {
                 logged_until.is_some_and(|until| now.saturating_sub(until) < self.timings.noticed_within)
             }
+        }
+    }
+
+    /// Since when an outage lasts, if one does.
+    pub fn away_since(&self) -> Option<Duration> {
+        match self.state {
+            State::Works { .. } => None,
+            State::Away { since, .. } => Some(since),
         }
     }
 
@@ -213,11 +233,19 @@ mod tests {
         assert!(covers(&outage, 1));
         outage.works(Duration::from_secs(2));
         assert!(covers(&outage, 11) && !covers(&outage, 12));
-        // It is resumed: until a reminder, each failure speaks for itself.
-        outage.fails(Duration::from_secs(20));
-        assert!(!covers(&outage, 20));
+        // It is resumed: the log waits for the reminder, and what fails does not fill it meanwhile.
+        assert!(!outage.fails(Duration::from_secs(20)));
+        assert!(covers(&outage, 20) && !outage.is_logged());
         outage.reminder(Duration::from_secs(80));
-        assert!(covers(&outage, 80));
+        assert!(covers(&outage, 80) && outage.is_logged());
+        outage.works(Duration::from_secs(81));
+        assert!(!outage.is_logged());
+        // Unless a person must act.
+        outage.fails(Duration::from_secs(90));
+        outage.speak();
+        assert!(outage.is_logged());
+        let over = outage.works(Duration::from_secs(91));
+        assert_eq!(over, Some(Over { lasted: Duration::from_secs(1), is_logged: true }));
     }
 
     #[test]

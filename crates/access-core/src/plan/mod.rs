@@ -64,6 +64,8 @@ pub struct Plan {
     pub requeue_at: Option<Timestamp>,
     /// Whether posts wait for those to channels given by name.
     pub waits_for_names: bool,
+    /// Whether the request is decided and shown, and no recipient lacks a message: to be recorded (`Outcome::Complete`).
+    pub is_complete: bool,
 }
 
 impl Plan {
@@ -140,6 +142,10 @@ pub fn plan(input: &PlanInput<'_>) -> Plan {
     skip_recipients(&mut plan, input, against);
     posts::plan_posts(&mut plan, input, &copies, against);
     plan.operations.retain(|(_, steps)| !steps.is_empty());
+    plan.is_complete = current.is_some_and(is_decided)
+        && !record.deliveries.is_empty()
+        && !record.is_from_go_plugin()
+        && !posts::are_lacking(&plan, input);
     leave_out_retries(&mut plan, input);
     leave_out_in_doubt(&mut plan, record);
 
@@ -155,15 +161,22 @@ pub fn plan(input: &PlanInput<'_>) -> Plan {
 /// Why recipients who have no message get none, if so.
 ///
 /// Only of requests that Teleport still lists and that can still matter. The Go plugin does not record its recipients,
-/// so where it notified any, no recipient is notified again.
+/// so where it notified any, no recipient is notified again. Who becomes a recipient after the decision has nothing to do
+/// about it; but a message that was late then is still posted.
 fn against_posts(current: Option<&AccessRequest>, record: &Record, phase: Phase) -> Option<SkipReason> {
     if current.is_none() || matches!(phase, Phase::Expired | Phase::Deleted) {
         Some(SkipReason::NotListed(phase))
     } else if record.is_from_go_plugin() {
         Some(SkipReason::NotifiedByGoPlugin)
+    } else if record.is_complete && current.is_some_and(is_decided) {
+        Some(SkipReason::DecidedBefore)
     } else {
         None
     }
+}
+
+fn is_decided(request: &AccessRequest) -> bool {
+    request.state != RequestState::Pending
 }
 
 /// Everything that the record holds waits until Teleport says what the request is.

@@ -3,10 +3,10 @@
 use jiff::SignedDuration;
 
 use super::copies::{Copies, Rendered};
-use super::skip::{SkipReason, Unresolved};
+use super::skip::{SkipReason, Skipped, Unresolved};
 use super::step::Step;
 use super::{Plan, PlanInput};
-use crate::domain::recipients::{Destination, RecipientKey};
+use crate::domain::recipients::{Destination, Recipient, RecipientKey};
 use crate::record::claim::InDoubtPost;
 use crate::record::{MAX_DELIVERIES, Operation, Record};
 
@@ -59,6 +59,30 @@ pub(super) fn plan_posts(
         plan.operations.push((operation, vec![post]));
     }
     skip_repeated(plan, input);
+}
+
+/// Whether a recipient lacks a message and may still get one, by a plan that leaves out no operation yet. A suggested reviewer
+/// who is unknown in Slack is not waited for: the messages name them.
+pub(super) fn are_lacking(plan: &Plan, input: &PlanInput<'_>) -> bool {
+    let is_post = |operation: &Operation| matches!(operation, Operation::Post(_));
+    let is_reviewer = |operation: &Operation| {
+        let names = |recipient: &Recipient| post_for(recipient.key()) == *operation;
+        input.recipients.recipients.iter().any(|r| matches!(r, Recipient::Reviewer(_)) && names(r))
+    };
+    let is_lacking = |skipped: &Skipped| {
+        let Some(operation) = skipped.operation.as_ref().filter(|operation| is_post(operation)) else {
+            return false;
+        };
+        match skipped.reason {
+            SkipReason::Unresolved { why: Unresolved::Requester, .. } => false,
+            SkipReason::Unresolved { why: Unresolved::NoSuchUser | Unresolved::Deactivated, .. } => {
+                !is_reviewer(operation)
+            }
+            SkipReason::Unresolved { .. } | SkipReason::RetryAt(_) | SkipReason::WaitsForNames => true,
+            _ => false,
+        }
+    };
+    plan.operations.iter().any(|(operation, _)| is_post(operation)) || plan.skipped.iter().any(is_lacking)
 }
 
 fn post_for(key: RecipientKey) -> Operation {

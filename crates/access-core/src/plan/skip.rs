@@ -27,6 +27,8 @@ pub enum SkipReason {
     NotListed(Phase),
     /// Another version posted the messages and did not record the recipients.
     NotifiedByGoPlugin,
+    /// It was decided when every recipient of then had a message.
+    DecidedBefore,
     /// No recipient is configured or suggested.
     NoRecipients,
     /// There are more recipients than are notified.
@@ -94,6 +96,7 @@ impl SkipReason {
             Self::NothingKnown => "nothing_known",
             Self::NotListed(_) => "not_listed",
             Self::NotifiedByGoPlugin => "notified_by_go_plugin",
+            Self::DecidedBefore => "decided_before",
             Self::NoRecipients => "no_recipients",
             Self::TooManyRecipients { .. } => "too_many_recipients",
             Self::InvalidReviewers { .. } => "invalid_reviewers",
@@ -130,6 +133,7 @@ impl fmt::Display for SkipReason {
             Self::NotifiedByGoPlugin => f.write_str(
                 "Teleport's own plugin posted the messages without recording the recipients, so no recipient is notified again",
             ),
+            Self::DecidedBefore => f.write_str("the request was decided before it had this recipient"),
             Self::NoRecipients => f.write_str("no recipient is configured or suggested for this request"),
             Self::TooManyRecipients { omitted } => {
                 write!(f, "the request has {omitted} recipients more than the {MAX_RECIPIENTS} that are notified")

@@ -6,6 +6,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::domain::decision::Decision;
 use crate::domain::ids::{ChannelId, MessageTs, RequestId};
+use crate::domain::recipients::Recipient;
 use crate::domain::request::{RequestKind, Review, sample};
 use crate::domain::role_pattern::RolePattern;
 use crate::policy::voters::samples::voters;
@@ -95,6 +96,9 @@ impl Fixture {
         let plan = self.plan();
         if let Some(known) = &plan.request_to_record {
             self.record.update_known(known);
+        }
+        if plan.is_complete {
+            self.record.apply(&Outcome::Complete);
         }
         self.generation += 1;
         let offset = SignedDuration::from_nanos(self.generation.cast_signed());
@@ -285,6 +289,78 @@ fn changes_during_downtime_are_shown_once() {
     let mut gone = Fixture::new(&["team"]);
     gone.current = None;
     gone.assert_pass(&[]);
+}
+
+/// The recipients, as a changed configuration names them.
+fn with_recipients(fixture: &Fixture, names: &[&str]) -> Fixture {
+    Fixture { destinations: Fixture::new(names).destinations, ..fixture.clone() }
+}
+
+#[test]
+fn a_recipient_who_is_added_after_the_decision_gets_no_message_of_it() {
+    let mut fixture = Fixture::new(&["team"]);
+    fixture.assert_pass(&["post to team: Pending"]);
+    // Of one that waits they do.
+    with_recipients(&fixture, &["team", "new"]).assert_pass(&["post to new: Pending"]);
+    // It is decided while the daemon is down, and the configuration changes: no daemon saw it with all of its messages.
+    let mut unseen = with_recipients(&fixture, &["team", "new"]);
+    unseen.set_state(RequestState::Denied);
+    unseen.assert_pass(&["update Cteam: Denied", "post to new: Denied"]);
+
+    fixture.set_state(RequestState::Approved);
+    fixture.assert_pass(&["update Cteam: Approved"]);
+    let mut added = with_recipients(&fixture, &["team", "new"]);
+    let reason = SkipReason::DecidedBefore;
+    let operation = Operation::Post(RecipientKey::new("new"));
+    assert_eq!(added.plan().skipped, [Skipped { operation: Some(operation), reason }]);
+    added.assert_pass(&[]);
+    // What is there is kept up to date.
+    added.set_state(RequestState::Denied);
+    added.assert_pass(&["update Cteam: Denied"]);
+    // Opened again, it asks the new recipient, too.
+    added.set_state(RequestState::Pending);
+    added.assert_pass(&["update Cteam: Pending", "post to new: Pending"]);
+    added.set_state(RequestState::Approved);
+    added.assert_pass(&["update Cteam: Approved", "update Cnew: Approved"]);
+
+    // Posted as decided, because it was decided before the daemon saw it.
+    let mut late = Fixture::new(&["team"]);
+    late.set_state(RequestState::Approved);
+    late.assert_pass(&["post to team: Approved"]);
+    late.assert_pass(&[]);
+    with_recipients(&late, &["team", "new"]).assert_pass(&[]);
+}
+
+#[test]
+fn a_message_that_was_late_when_the_request_was_decided_is_still_posted() {
+    let mut fixture = Fixture::new(&["team", "ops"]);
+    let fails = |operation: &Operation| *operation == Operation::Post(RecipientKey::new("ops"));
+    assert_eq!(fixture.run_pass(fails), ["post to team: Pending"]);
+    fixture.set_state(RequestState::Approved);
+    fixture.assert_pass(&["update Cteam: Approved"]);
+    fixture.now += SignedDuration::from_secs(10);
+    assert_eq!(with_recipients(&fixture, &["team", "ops", "new"]).plan().operations.len(), 2);
+    fixture.assert_pass(&["post to ops: Approved"]);
+    fixture.assert_pass(&[]);
+    with_recipients(&fixture, &["team", "ops", "new"]).assert_pass(&[]);
+
+    // One who is still looked up is waited for, and so is a name of the configuration that an operator corrects; not a
+    // suggested reviewer who is unknown in Slack.
+    for (recipient, why, is_complete) in [
+        (Recipient::Email("a@example.com".into()), Some(Unresolved::NoSuchUser), false),
+        (Recipient::Email("a@example.com".into()), None, false),
+        (Recipient::Reviewer("a".into()), Some(Unresolved::LookupFailed), false),
+        (Recipient::Reviewer("a".into()), Some(Unresolved::NoSuchUser), true),
+        (Recipient::Reviewer("a".into()), Some(Unresolved::Requester), true),
+    ] {
+        let mut fixture = Fixture::new(&["team"]);
+        fixture.unresolved.extend(why.map(|why| (recipient.key(), why)));
+        fixture.recipients.recipients.push(recipient.clone());
+        fixture.assert_pass(&["post to team: Pending"]);
+        fixture.set_state(RequestState::Approved);
+        fixture.assert_pass(&["update Cteam: Approved"]);
+        assert_eq!(fixture.record.is_complete, is_complete, "{recipient:?} {why:?}");
+    }
 }
 
 #[test]

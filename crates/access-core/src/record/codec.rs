@@ -37,8 +37,10 @@ pub(super) mod ours {
     pub(in crate::record) const UNNOTIFIED: &str = "x_untold";
     /// That the request was decided and opened again while the votes were unreadable: how many reviews there were.
     pub(in crate::record) const REOPENED: &str = "x_reopened";
-    pub(in crate::record) const ALL: [&str; 8] =
-        [VERSION, REQUEST, DELIVERY, VOTES, CLAIM, IN_DOUBT, UNNOTIFIED, REOPENED];
+    /// That every recipient had a message when the request was decided, or since: `1`.
+    pub(in crate::record) const COMPLETE: &str = "x_complete";
+    pub(in crate::record) const ALL: [&str; 9] =
+        [VERSION, REQUEST, DELIVERY, VOTES, CLAIM, IN_DOUBT, UNNOTIFIED, REOPENED, COMPLETE];
 }
 
 /// The version this codec writes. A higher one is read as far as it is understood.
@@ -186,7 +188,9 @@ impl Record {
             votes.reopen(reviews);
         }
         let other = reader.other(unread);
-        let record = Self { known, deliveries, votes, claim, in_doubt, unnotified, reopened, other };
+        let is_complete = reader.value(ours::COMPLETE, |text| (text == "1").then_some(())).is_some();
+        let record =
+            Self { known, deliveries, votes, claim, in_doubt, unnotified, reopened, is_complete, other };
         (record, reader.invalid_keys)
     }
 
@@ -234,6 +238,9 @@ impl Record {
         }
         if let Some(reviews) = self.reopened {
             put(ours::REOPENED, reviews.to_string());
+        }
+        if self.is_complete {
+            put(ours::COMPLETE, "1".to_owned());
         }
         if let Some(phase) = ended {
             put(go::RESOLUTION, go::resolution(phase).to_owned());

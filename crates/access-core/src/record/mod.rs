@@ -48,6 +48,8 @@ pub struct Record {
     /// Whether the request was decided and opened again beside votes that this version cannot read: how many reviews
     /// are of the past. The version that reads the votes ends them, too.
     pub reopened: Option<usize>,
+    /// Whether every recipient had a message when the request was decided, or since. Recipients who are added later get none.
+    pub is_complete: bool,
     /// Keys that this version does not know; kept as they are. Votes that cannot be read are among them.
     pub other: BTreeMap<String, String>,
 }
@@ -58,6 +60,7 @@ impl Record {
     pub fn update_known(&mut self, request: &AccessRequest) {
         let reviews = self.known.as_ref().map_or(0, |known| known.reviews.len()).max(request.reviews.len());
         if self.is_decided() && request.state == RequestState::Pending {
+            self.is_complete = false;
             if self.has_unreadable_votes() {
                 self.reopened = Some(self.reopened.unwrap_or(0).max(reviews));
             } else {

@@ -169,7 +169,9 @@ impl Observer for Reports {
     }
     fn watch_opened(&self) {}
     fn watch_event(&self) {}
-    fn watch_lost(&self, _: &TeleportError) {}
+    fn watch_lost(&self, _: &TeleportError) -> bool {
+        true
+    }
     fn list_succeeded(&self, _: List) {}
     fn list_failed(&self, _: List, _: &TeleportError) {}
     fn visibility_found(&self, found: &Visibility) {

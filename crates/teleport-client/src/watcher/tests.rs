@@ -141,7 +141,7 @@ async fn with_probe<Probing: Future<Output = Result<(), TeleportError>>>(
     };
     let (sink, updates) = mpsc::channel(capacity);
     let renewals = latest::Sender::new(0);
-    let watching = watch_forever(open, probe, |_| (), renewals.subscribe(), timings, &sink);
+    let watching = watch_forever(open, probe, |_| true, renewals.subscribe(), timings, &sink);
     tokio::select! {
         () = test(updates, &renewals) => {}
         () = async { watching.await; std::future::pending().await } => {}
@@ -346,7 +346,7 @@ async fn the_watcher_ends_when_its_receiver_is_gone() {
     let ended = tokio::time::timeout(Duration::from_secs(5), async {
         let renewals = latest::Sender::new(0);
         tokio::join!(
-            watch_forever(open, probe_ok, |_| (), renewals.subscribe(), WatcherTimings::default(), &sink),
+            watch_forever(open, probe_ok, |_| true, renewals.subscribe(), WatcherTimings::default(), &sink),
             test
         )
     });
@@ -473,7 +473,7 @@ async fn an_old_watch_that_ends_while_the_new_one_is_opened_is_no_loss() {
         assert_eq!(next_summary(&mut updates).await, "snapshot [b]");
     };
     tokio::select! {
-        () = watch_forever(open, probe_ok, |_| (), renewals.subscribe(), WatcherTimings::default(), &sink) => panic!("it ended"),
+        () = watch_forever(open, probe_ok, |_| true, renewals.subscribe(), WatcherTimings::default(), &sink) => panic!("it ended"),
         () = test => {}
     }
 }
@@ -646,7 +646,7 @@ async fn a_watch_that_is_cut_at_the_same_age_again_and_again_names_an_idle_time_
         let mut outage = Outage::default();
         for age in ages {
             outage.on_cut(&cut, Duration::from_secs(*age), pause);
-            outage.on_lost(&cut, WatcherTimings::default().backoff);
+            outage.on_lost(&cut, true, WatcherTimings::default().backoff);
             outage.log_once.clear(WATCH);
         }
         let named = format!("3 times in a row when it was about {} s old", ages[0]);
@@ -660,4 +660,32 @@ async fn a_watch_that_is_cut_at_the_same_age_again_and_again_names_an_idle_time_
         outage.on_cut(error, Duration::from_secs(10), pause);
     }
     assert_eq!(outage.cuts.1, 1, "another end is none of it");
+}
+
+#[tokio::test]
+async fn a_loss_of_which_the_log_does_not_speak_is_a_step_unless_a_person_must_act() {
+    let log = Captured::of_crate(env!("CARGO_CRATE_NAME"));
+    let (mut outage, backoff) = (Outage::default(), WatcherTimings::default().backoff);
+    outage.log_connected();
+    for (kind, is_spoken) in
+        [(ErrorKind::Retry, true), (ErrorKind::Retry, false), (ErrorKind::Unauthorized, false)]
+    {
+        outage.on_lost(&call_error(kind), is_spoken, backoff);
+        outage.log_connected();
+        outage.log_once.clear(WATCH);
+    }
+    let text = log.text();
+    let lines: Vec<&str> = text.lines().map(|line| line.split(':').next().unwrap().trim()).collect();
+    assert_eq!(
+        lines,
+        [
+            "INFO Watcher connected",
+            "WARN Watcher lost",
+            "INFO Watcher connected",
+            "DEBUG Watcher still lost",
+            "DEBUG Watcher connected",
+            "ERROR Watcher lost",
+            "INFO Watcher connected",
+        ]
+    );
 }

@@ -27,18 +27,20 @@ use tracing::info;
 
 use crate::app::identity_reloader::Reloader;
 use crate::app::reading::Reading;
-use crate::app::reload::ReloadRequests;
+use crate::app::reload::{ReloadCause, ReloadRequests};
 use crate::app::review::{Review, ReviewBuilder};
 use crate::app::running::{DiagnosticsTask, Running};
 use crate::app::timings::Timings;
 use crate::causes::Cause;
 use crate::check;
-use crate::config::{Config, Loaded};
+use crate::config::{Config, Loaded, TokenKind};
+use crate::controller::status::{StatusHandle, StatusQueries};
 use crate::controller::{Context, Controller, Enqueued, Handle, ReviewHandles, Settings};
 use crate::exit::ExitError;
 use crate::observe::health::Stage;
 use crate::observe::metrics::Metrics;
-use crate::observe::{CurrentLog, OpenedLog};
+use crate::observe::{ANSWER, CurrentLog, OpenedLog};
+use crate::status::{self, Connected, StartedAt, Status};
 use crate::supervise::clock::Clock;
 use crate::supervise::tasks::{Task, Tasks};
 use access_core::domain::secret::Secret;
@@ -61,6 +63,8 @@ pub struct AppOptions {
     pub timings: Timings,
     /// Callbacks may be listened for without TLS, behind a proxy that does it.
     pub insecure_no_tls: bool,
+    /// When the daemon began.
+    pub started: StartedAt,
     /// Counts what happens.
     pub metrics: Metrics,
     /// Asks to read the configuration again.
@@ -118,8 +122,12 @@ impl App {
         }
         options.metrics.apply_scope(loaded.config.review.as_ref().into());
         let until = stop.child_token();
+        let (controller, queries) = StatusHandle::new();
+        let AppOptions { path, started, metrics, log, timings, .. } = options.clone();
+        let parts = status::Parts { path, started, limit: timings.http.respond, metrics, log, controller };
+        let status = Status::new(parts, loaded.config.clone());
         let mut builder =
-            AppBuilder { loaded, options, tasks: Tasks::new(until.clone()), stop: until.clone() };
+            AppBuilder { loaded, options, status, tasks: Tasks::new(until.clone()), stop: until.clone() };
         let new = {
             let mut connecting = pin!(builder.connect());
             let outcome = tokio::select! {
@@ -133,12 +141,12 @@ impl App {
             }
         };
         match new {
-            Err(parts) => Ok(Attempt::Started(builder.start_notifying(parts))),
+            Err(parts) => Ok(Attempt::Started(builder.start_notifying(parts, queries))),
             Ok((new, reading, opened)) => {
                 until.cancel();
                 // So that its listeners are free again.
                 builder.tasks.run().await.map_err(|error| ExitError::from_cause(Cause::Bug, error))?;
-                info!("The new configuration is in use: the start begins again with it");
+                info!(target: ANSWER, "The new configuration is in use: the start begins again with it");
                 if let Some(opened) = opened {
                     options.log.adopt(opened);
                 }
@@ -172,6 +180,9 @@ async fn next_configuration(loaded: &Loaded, options: &AppOptions) -> (Loaded, R
         let judged = match reading.configuration.clone() {
             Ok(new) if new.config == loaded.config => {
                 reloads.unchanged(reading);
+                if cause == ReloadCause::Signal {
+                    reload::log_adopted(&[], cause);
+                }
                 continue;
             }
             Ok(new) => judge_at_start(&new.config, options).await.map(|opened| (new, opened)),
@@ -205,6 +216,7 @@ async fn judge_at_start(config: &Config, options: &AppOptions) -> Result<Option<
 struct AppBuilder<'a> {
     loaded: &'a Loaded,
     options: &'a AppOptions,
+    status: Status,
     tasks: Tasks,
     stop: CancellationToken,
 }
@@ -252,9 +264,16 @@ impl AppBuilder<'_> {
 
     /// From the beginning, to show what the start waits for.
     async fn start_diagnostics(&mut self) -> Result<Option<(DropGuard, SocketAddr)>, ExitError> {
-        let Some(address) = self.config().diagnostics else { return Ok(None) };
-        let timings = self.options.timings.http;
-        let listening = DiagnosticsTask::bind(address, &self.options.metrics, timings, &self.stop).await?;
+        let (reloads, files) = (self.options.metrics.health().reload(), self.options.timings.secret_files);
+        let (configured, in_use) = self.status.token();
+        let keeping =
+            token_reloader::keep_secret_current(TokenKind::Diagnostics, configured, in_use, reloads, files);
+        self.tasks.add(Task::endless("diagnostics token", &self.stop, keeping));
+        let Some(diagnostics) = &self.config().diagnostics else { return Ok(None) };
+        let AppOptions { metrics, timings, .. } = self.options;
+        let address = diagnostics.listen_addr;
+        let listening =
+            DiagnosticsTask::bind(address, metrics, &self.status, timings.http, &self.stop).await?;
         self.tasks.add(listening.task);
         Ok(Some((listening.guard, listening.address)))
     }
@@ -308,9 +327,11 @@ impl AppBuilder<'_> {
     }
 
     /// Starts the watch on Teleport, the controller that notifies of what it brings, and the reloads.
-    fn start_notifying(mut self, parts: Parts) -> App {
+    fn start_notifying(mut self, parts: Parts, status_queries: StatusQueries) -> App {
         let Parts { builder, pong, enqueued, credentials, bot_token, diagnostics, review } = parts;
         let AppOptions { timings, insecure_no_tls, metrics, reloads, log, .. } = self.options.clone();
+        let (auth, slack) = (builder.auth.clone(), builder.slack.clone());
+        self.status.connected(Connected { pong: pong.clone(), auth, slack });
         metrics.stage_reached(Stage::List);
         let (ready_tx, ready) = watch::channel(false);
         let (updates_tx, updates) = mpsc::channel(UPDATES_CAPACITY);
@@ -327,6 +348,7 @@ impl AppBuilder<'_> {
             directory: directory.clone(),
             settings: current,
             enqueued,
+            status: status_queries,
             is_enterprise: pong.enterprise,
             web_proxy: pong.web_proxy,
             cluster: pong.cluster_name,
@@ -339,6 +361,7 @@ impl AppBuilder<'_> {
             insecure_no_tls,
             requests: reloads,
             log,
+            status: self.status.clone(),
             config: self.loaded.config.clone(),
             warnings: self.loaded.warnings.clone(),
             starter: self.tasks.starter(),

@@ -16,7 +16,7 @@ use super::reading::Reading;
 use crate::config::{self, Config, LogConfig, Sensitivity};
 use crate::observe::file_watch::{FileTimings, OpenFiles, read_file};
 use crate::observe::reload_state::ReloadState;
-use crate::observe::{CurrentLog, OpenedLog};
+use crate::observe::{ANSWER, CurrentLog, OpenedLog};
 use access_core::domain::error_chain::chain;
 
 /// Asks for reloads, from anywhere; clones ask the same daemon. Those that come during a reload make one more after it.
@@ -215,6 +215,19 @@ pub(crate) async fn open_log(log: &CurrentLog, config: &LogConfig) -> Result<Opt
     let opening = tokio::task::spawn_blocking(move || log.open(&config)).await;
     let opened = opening.map_err(|_| "the log file could not be opened".to_owned())?;
     opened.map_err(|error| chain(&error))
+}
+
+/// Logs which parts of the configuration changed; whatever the severity if a signal asked for an answer.
+pub(crate) fn log_adopted(changed: &[&str], asked_by: ReloadCause) {
+    let changed = changed.join(", ");
+    match (asked_by, changed.is_empty()) {
+        (ReloadCause::Signal, true) => {
+            info!(target: ANSWER, "The configuration was read again; nothing in it changed");
+        }
+        (ReloadCause::Signal, false) => info!(target: ANSWER, changed, "The new configuration is in use"),
+        (_, true) => info!("The configuration was read again; nothing in it changed"),
+        (_, false) => info!(changed, "The new configuration is in use"),
+    }
 }
 
 /// Logs the warnings of a new configuration that the one before did not have.

@@ -1,11 +1,12 @@
 //! The parts of a running daemon that a configuration decides, and how a reload replaces them.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use tokio::sync::watch;
 use tokio_util::sync::{CancellationToken, DropGuard};
-use tracing::{info, warn};
+use tracing::warn;
 
 use super::connections;
 use super::preflight;
@@ -22,6 +23,7 @@ use crate::http::HttpTimings;
 use crate::http::diagnostics::Diagnostics;
 use crate::observe::metrics::Metrics;
 use crate::observe::{CurrentLog, OpenedLog};
+use crate::status::Status;
 use crate::supervise::tasks::{Task, TaskStarter};
 use access_core::domain::error_chain::chain;
 use access_core::domain::recipients::Rules;
@@ -35,6 +37,7 @@ pub(super) struct Running {
     pub(super) insecure_no_tls: bool,
     pub(super) requests: ReloadRequests,
     pub(super) log: CurrentLog,
+    pub(super) status: Status,
     /// In use.
     pub(super) config: Config,
     pub(super) warnings: Vec<Diagnostic>,
@@ -120,7 +123,8 @@ impl Running {
         match judged {
             Ok(_) if is_known => self.requests.unchanged(reading),
             Ok(judged) => {
-                self.adopt(judged).await;
+                let changed = self.adopt(judged).await;
+                reload::log_adopted(&changed, cause);
                 self.requests.succeeded(reading);
             }
             Err(causes) => self.requests.refused(reading, causes, cause),
@@ -172,15 +176,17 @@ impl Running {
         let one = |error: ExitError| vec![error.line() + &own_port_note(&own, &config)];
         let listens_already =
             |at: SocketAddr| self.diagnostics.as_ref().is_some_and(|(_, address)| *address == at);
-        let diagnostics = if config.diagnostics == self.config.diagnostics
-            || config.diagnostics.is_some_and(listens_already)
-        {
+        let address_of =
+            |config: &Config| config.diagnostics.as_ref().map(|diagnostics| diagnostics.listen_addr);
+        let address = address_of(&config);
+        let diagnostics = if address == address_of(&self.config) || address.is_some_and(listens_already) {
             None
         } else {
-            Some(match config.diagnostics {
+            Some(match address {
                 Some(address) => Some({
                     let ReviewBuilder { metrics, timings, stop, .. } = &self.builder;
-                    DiagnosticsTask::bind(address, metrics, timings.http, stop).await.map_err(one)?
+                    let status = &self.status;
+                    DiagnosticsTask::bind(address, metrics, status, timings.http, stop).await.map_err(one)?
                 }),
                 None => None,
             })
@@ -207,8 +213,8 @@ impl Running {
         diagnostics.into_iter().chain(callbacks).collect()
     }
 
-    /// Puts the new whole in the place of the old one.
-    async fn adopt(&mut self, judged: Judged) {
+    /// Puts the new whole in the place of the old one. Returns which parts changed.
+    async fn adopt(&mut self, judged: Judged) -> Vec<&'static str> {
         let Judged { config, warnings, notes, log, slack, review, diagnostics } = judged;
         if let Some(opened) = log {
             self.log.adopt(opened);
@@ -268,12 +274,9 @@ impl Running {
         for task in tasks {
             self.starter.start(task).await;
         }
+        self.status.configured(&config);
         (self.config, self.warnings) = (config, warnings);
-        if changed.is_empty() {
-            info!("The configuration was read again; nothing in it changed");
-        } else {
-            info!(changed = changed.join(", "), "The new configuration is in use");
-        }
+        changed
     }
 }
 
@@ -285,13 +288,15 @@ impl DiagnosticsTask {
     pub(super) async fn bind(
         address: SocketAddr,
         metrics: &Metrics,
+        status: &Status,
         timings: HttpTimings,
         stop: &CancellationToken,
     ) -> Result<Self, ExitError> {
         let bound =
             Diagnostics::bind(address).await.map_err(|error| ExitError::from_cause(error.cause(), error))?;
         let (until, address) = (stop.child_token(), bound.address());
-        let task = Task::new("diagnostics", &until, bound.run(metrics.clone(), until.clone(), timings));
+        let serving = bound.run(metrics.clone(), Arc::new(status.clone()), until.clone(), timings);
+        let task = Task::new("diagnostics", &until, serving);
         Ok(Self { task, guard: until.drop_guard(), address })
     }
 }
@@ -303,7 +308,8 @@ fn own_port_note(own: &[SocketAddr], config: &Config) -> String {
         ReviewTransport::Http { listener, .. } => Some(listener.listen_addr),
         ReviewTransport::SocketMode { .. } => None,
     });
-    let wanted = [config.diagnostics, callbacks].into_iter().flatten().filter(|wanted| !own.contains(wanted));
+    let diagnostics = config.diagnostics.as_ref().map(|diagnostics| diagnostics.listen_addr);
+    let wanted = [diagnostics, callbacks].into_iter().flatten().filter(|wanted| !own.contains(wanted));
     let taken: Vec<_> =
         wanted.filter_map(|wanted| own.iter().find(|own| own.port() == wanted.port())).collect();
     match taken.first() {

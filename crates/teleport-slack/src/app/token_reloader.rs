@@ -1,4 +1,4 @@
-//! Slack's secrets while the daemon runs. The daemon takes up a new secret from its file without an operator. It logs once,
+//! Tokens and secrets while the daemon runs. The daemon takes up a new secret from its file without an operator. It logs once,
 //! with the remedy, that Slack refuses the bot token, and tries again.
 //!
 //! `observe/file_watch.rs` notices that a file changed.

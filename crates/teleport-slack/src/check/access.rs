@@ -40,6 +40,9 @@ pub(super) fn secret_files(config: &Path, parts: &Parts) -> Vec<SecretFile> {
         }
         None => {}
     }
+    let diagnostics = parts.diagnostics.as_ref().and_then(Option::as_ref);
+    let token = diagnostics.and_then(|diagnostics| diagnostics.access.token.as_ref());
+    held.extend(token.map(|token| (place(token), "the diagnostics token")));
     const KEY: &str = "the private key for Teleport";
     held.extend(parts.credentials.as_ref().map(|credentials| match credentials {
         Credentials::Identity(file) => (file.clone(), KEY),

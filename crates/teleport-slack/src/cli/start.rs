@@ -19,7 +19,7 @@ use crate::config::{self, Config, Loaded, LogConfig, LogFormat, LogOutput};
 use crate::exit::ExitError;
 use crate::observe::metrics::Metrics;
 use crate::observe::service_status::ServiceStatus;
-use crate::observe::{self, Log};
+use crate::observe::{self, ANSWER, Log};
 use crate::supervise::notify::{Notifier, NotifyError, watchdog_limit};
 use crate::supervise::pid_file::{PidFile, PidFileError};
 use crate::supervise::signals::{SignalAction, Signals};
@@ -143,7 +143,8 @@ pub fn app_options(args: &Args, timings: Timings, config: &Config, log: &Log) ->
     let metrics = Metrics::of(config, timings.unready_after, timings.outage);
     let reloads = ReloadRequests::new(&args.config, timings.configuration, metrics.health().reload());
     let (path, insecure_no_tls) = (args.config.clone(), args.insecure_no_tls);
-    AppOptions { path, timings, insecure_no_tls, metrics, reloads, log: log.current().clone() }
+    let (started, log) = ((Instant::now(), Timestamp::now()), log.current().clone());
+    AppOptions { path, timings, insecure_no_tls, started, metrics, reloads, log }
 }
 
 /// Works, and does meanwhile what signals ask for.
@@ -178,7 +179,7 @@ async fn run_with_signals(
                 }
                 SignalAction::Stop(signal) => {
                     service.stopping();
-                    info!("Stopping: {signal} received; a second signal ends at once");
+                    info!(target: ANSWER, "Stopping: {signal} received; a second signal ends at once");
                     stop.cancel();
                 }
                 SignalAction::StopNow(signal) => {
@@ -218,10 +219,10 @@ fn reopen_log(log: &Log, signal: &'static str, rest: &'static str, then: impl Fn
     tokio::task::spawn_blocking(move || {
         match reopening.reopen() {
             Ok(Some(path)) => {
-                info!("{signal} received: the log file {} was reopened; {rest}", path.display());
+                info!(target: ANSWER, "{signal} received: the log file {} was reopened; {rest}", path.display());
             }
             Ok(None) => {
-                info!("{signal} received: the log is no file, so there was nothing to reopen; {rest}");
+                info!(target: ANSWER, "{signal} received: the log is no file, so there was nothing to reopen; {rest}");
             }
             Err(error) => {
                 error!("{signal} received, but the log stays where it was: {}; {rest}", chain(&error));
@@ -250,7 +251,7 @@ pub async fn run_daemon(
         app.run().await?;
     }
     if stop.is_cancelled() {
-        info!("Stopped");
+        info!(target: ANSWER, "Stopped");
     }
     Ok(())
 }

@@ -6,6 +6,7 @@
 //! `docs/configuration.md`; `example.toml` is what `teleport-slack configure` prints.
 
 mod address;
+mod diagnostics;
 mod duplicates;
 mod encoding;
 mod http;
@@ -13,6 +14,7 @@ mod lines;
 mod log;
 mod modes;
 mod names;
+mod network;
 mod raw;
 mod recipient;
 mod report;
@@ -31,7 +33,6 @@ mod validate;
 mod tests;
 
 use std::io;
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use access_core::domain::recipients::{Recipient, Rules};
@@ -39,10 +40,12 @@ use access_core::domain::role_pattern::RolePattern;
 use teleport_client::{Credentials, TeleportAddr};
 
 pub use self::address::ApiUrl;
+pub use self::diagnostics::{DiagnosticsConfig, StatusAccess};
 pub use self::encoding::NotUtf8;
 pub use self::http::{HttpConfig, TlsFiles};
 pub use self::log::{LogConfig, LogFormat, LogOutput, Severity};
 pub(crate) use self::modes::{Sensitivity, open_to_others};
+pub use self::network::Network;
 pub use self::report::{Diagnostic, Diagnostics, Topic};
 pub use self::review::{ReviewConfig, ReviewTransport};
 pub(crate) use self::setting_names::{ConfiguredIdentityError, slack_setting};
@@ -72,8 +75,8 @@ pub struct Config {
     pub role_to_recipients: Vec<(RolePattern, Vec<Recipient>)>,
     /// Deciding in Slack; `None` if it is off.
     pub review: Option<ReviewConfig>,
-    /// Where health and metrics are served; `None` if nowhere.
-    pub diagnostics: Option<SocketAddr>,
+    /// Where health, metrics and the state of the daemon are served; `None` if nowhere.
+    pub diagnostics: Option<DiagnosticsConfig>,
     /// The table `[log]`: severity, output and format.
     pub log: LogConfig,
 }
@@ -118,8 +121,8 @@ pub struct Parts {
     pub role_to_recipients: Option<Vec<(RolePattern, Vec<Recipient>)>>,
     /// Deciding in Slack; also `None` if it is off.
     pub review: Option<ReviewConfig>,
-    /// Where health and metrics are served, if somewhere.
-    pub diagnostics: Option<Option<SocketAddr>>,
+    /// Where health, metrics and the state of the daemon are served, if somewhere.
+    pub diagnostics: Option<Option<DiagnosticsConfig>>,
     /// The table `[log]`.
     pub log: Option<LogConfig>,
     /// The format of the log, also if something else in the table is wrong.

@@ -104,7 +104,8 @@ pub(super) const HTTP: Table = Table {
     ],
 };
 
-pub(super) const DIAGNOSTICS: Table = Table { path: "diagnostics", keys: &[key("listen_addr")] };
+pub(super) const DIAGNOSTICS: Table =
+    Table { path: "diagnostics", keys: &[key("listen_addr"), key("allow"), key("token")] };
 
 pub(super) const LOG: Table = Table { path: "log", keys: &[key("output"), key("severity"), key("format")] };
 

@@ -10,6 +10,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::exit::{Exit, ExitError};
 
+mod diagnostics;
 mod go_files;
 mod modes;
 mod remedies;
@@ -280,10 +281,12 @@ https_key_file = "k.pem"
 https_cert_file = "c.pem"
 [diagnostics]
 listen_addr = "127.0.0.1:9091"
+allow = ["10.0.0.0/8", "2001:db8::/32"]
+token = "0123456789abcdef0123"
 "#,
     );
     let config = config(&text);
-    assert_eq!(config.diagnostics.map(|addr| addr.port()), Some(9091));
+    assert_eq!(config.diagnostics.as_ref().map(|diagnostics| diagnostics.listen_addr.port()), Some(9091));
     let tls = TlsFiles { key: "/etc/k.pem".into(), cert: "/etc/c.pem".into() };
     let patterns = |names: &[&str]| names.iter().map(|name| RolePattern::parse(name).unwrap()).collect();
     let people = |names: &[&str]| names.iter().map(|name| Approver::User((*name).to_owned())).collect();
@@ -671,6 +674,7 @@ fn the_example_is_sound_and_explains_every_key() {
         "# listen_addr = \"0",
         "# public_addr",
         "# https_",
+        "# token =",
     ];
     let full: Vec<_> = EXAMPLE
         .lines()

@@ -1,4 +1,4 @@
-//! Slack's secrets in the configuration: which kind a token is, and reading it from a file.
+//! The secrets in the configuration: which kind a token is, and reading it from a file.
 //!
 //! Messages here never show any part of the value beyond the prefix that shows its kind.
 
@@ -23,6 +23,8 @@ pub enum TokenKind {
     App,
     /// `review.signing_secret`.
     Signing,
+    /// `diagnostics.token`.
+    Diagnostics,
 }
 
 impl TokenKind {
@@ -32,6 +34,7 @@ impl TokenKind {
             Self::Bot => "bot token",
             Self::App => "app-level token",
             Self::Signing => "signing secret",
+            Self::Diagnostics => "diagnostics token",
         }
     }
 }
@@ -137,6 +140,11 @@ const WANT_APP: &str = "an \"App-Level Token\" (xapp-…) with the scope connect
                         in your Slack app's settings";
 const WANT_SIGNING: &str = "the \"Signing Secret\" from \"Basic Information\" in your Slack app's settings";
 
+/// The least number of bytes of a token that the operator makes.
+const MIN_DIAGNOSTICS_TOKEN: usize = 20;
+
+const WANT_DIAGNOSTICS: &str = "a long random text, such as `openssl rand -hex 32` prints";
+
 const COPY_AGAIN: &str = "copy it again; it is a single line of letters, digits and hyphens";
 
 /// Completes "this …" or "the file … …" with what is wrong, and says the remedy. Of a text in a file it says where to write
@@ -162,6 +170,7 @@ fn check_kind(kind: TokenKind, text: &str, is_in_file: bool) -> Result<(), (&'st
         TokenKind::Bot => WANT_BOT,
         TokenKind::App => WANT_APP,
         TokenKind::Signing => WANT_SIGNING,
+        TokenKind::Diagnostics => WANT_DIAGNOSTICS,
     };
     let want = if is_in_file { format!("write {want} into this file") } else { format!("use {want}") };
     let or_file = if is_in_file { "" } else { ", or the absolute path of a file that holds it" };
@@ -175,7 +184,10 @@ fn check_kind(kind: TokenKind, text: &str, is_in_file: bool) -> Result<(), (&'st
         return Err(("is a secret of another kind", want));
     }
     match (kind, prefix(text)) {
-        (_, Prefix::None) if looks_like_a_file(text) => {
+        // Base64 has slashes.
+        (kind, Prefix::None)
+            if looks_like_a_file(text) && !(is_in_file && kind == TokenKind::Diagnostics) =>
+        {
             let remedy = "a file that holds it must be named by its absolute path".to_owned();
             return Err(("is not a token", if is_in_file { want } else { remedy }));
         }
@@ -185,9 +197,17 @@ fn check_kind(kind: TokenKind, text: &str, is_in_file: bool) -> Result<(), (&'st
         {
             return Err(("is too short for a signing secret; Slack's have 32 characters", want));
         }
+        // Each program that may look could sign clicks.
+        (TokenKind::Diagnostics, Prefix::None) if secret_in(text) == Some(SecretKind::SigningSecret) => {
+            return Err(("looks like a signing secret", want));
+        }
+        // Others can guess it as often as they like.
+        (TokenKind::Diagnostics, Prefix::None) if text.len() < MIN_DIAGNOSTICS_TOKEN => {
+            return Err(("is too short for a token; it needs 20 characters or more", want));
+        }
         (TokenKind::Bot, Prefix::Bot)
         | (TokenKind::App, Prefix::App)
-        | (TokenKind::Signing, Prefix::None) => {}
+        | (TokenKind::Signing | TokenKind::Diagnostics, Prefix::None) => {}
         (TokenKind::Bot, Prefix::Rotating) => {
             let remedy =
                 "rotation cannot be turned off again: make a Slack app without it and use its xoxb-… token";

@@ -8,6 +8,7 @@ use access_core::domain::role_pattern::RolePattern;
 use teleport_client::{Credentials, TeleportAddr};
 
 use super::address::{ApiUrl, check_host};
+use super::diagnostics::diagnostics;
 use super::log::{LogConfig, LogFormat, LogOutput, Severity};
 use super::modes::{Sensitivity, checked_path, warn_if_config_open};
 use super::raw::{Document, Entry, Field, TableReader};
@@ -16,7 +17,7 @@ use super::report::{Report, quote, quote_whole};
 use super::review::{LegacySlackKeys, review};
 use super::role::{PatternPosition, role_pattern};
 use super::schema;
-use super::source::{Source, choice, listen_addr, path_of};
+use super::source::{Source, choice, path_of};
 use super::token::{self, TokenKind};
 use super::unseen::warn_of_look_alike;
 use super::{Examined, Parts, SlackConfig};
@@ -40,7 +41,7 @@ fn build(root: &mut TableReader<'_, '_>, source: &Source<'_>) -> Parts {
     let (slack, old) = slack(root, source);
     let role_to_recipients = role_to_recipients(root);
     let review = review(root, old, source);
-    let diagnostics = diagnostics(root);
+    let diagnostics = diagnostics(root, source);
     let (log, log_format) = log(root, source);
     if let (Some(slack), Some(roles)) = (&slack, &role_to_recipients) {
         warn_no_recipients(slack, roles, root.report());
@@ -258,15 +259,6 @@ fn warn_no_recipients(slack: &SlackConfig, roles: &[(RolePattern, Vec<Recipient>
     } else {
         let cause = "of requests for roles that are not listed only suggested reviewers are notified";
         report.warn(None, "role_to_recipients", cause, remedy);
-    }
-}
-
-fn diagnostics(root: &mut TableReader<'_, '_>) -> Option<Option<std::net::SocketAddr>> {
-    let mut table = root.section(&schema::DIAGNOSTICS, "diagnostics");
-    match table.text("listen_addr").unless_empty() {
-        Field::Absent => Some(None),
-        Field::Bad => None,
-        Field::Given(entry) => listen_addr(&entry, table.report()).map(Some),
     }
 }
 

@@ -36,6 +36,19 @@ struct Circuit {
     probing: Option<(RequestId, Operation)>,
 }
 
+/// The open circuit of a channel, for those who only look.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OpenCircuit {
+    /// The channel, as the messages to it name it, and the kind of message that it refuses.
+    pub scope: String,
+    /// How often it refused in a row.
+    pub failures: u32,
+    /// When it refused or was probed last.
+    pub last_attempt: Instant,
+    /// When it is probed again.
+    pub next_attempt: Instant,
+}
+
 impl ChannelBreaker {
     /// No channel has refused yet.
     pub(super) fn new(timings: &ControllerTimings) -> Self {
@@ -95,6 +108,19 @@ impl ChannelBreaker {
         wait
     }
 
+    /// The channels that refuse, by name.
+    pub(super) fn open(&self) -> Vec<OpenCircuit> {
+        let open = |(scope, circuit): (&String, &Circuit)| OpenCircuit {
+            scope: scope.clone(),
+            failures: circuit.failures,
+            last_attempt: circuit.last_attempt,
+            next_attempt: circuit.next_attempt,
+        };
+        let mut circuits: Vec<_> = self.channels.iter().map(open).collect();
+        circuits.sort_by(|left, right| left.scope.cmp(&right.scope));
+        circuits
+    }
+
     /// The channel accepted a message.
     pub(super) fn close(&mut self, channel: &str) {
         self.channels.remove(channel);
@@ -139,9 +165,14 @@ mod tests {
         assert_eq!(ask(&mut breaker, "a", now), None, "asking takes nothing away");
         assert_eq!(ask(&mut breaker, "b", now + seconds(1)), Some(7), "a is probing");
         assert_eq!(refuse(&mut breaker, now), 20);
+        let open = breaker.open();
+        let [circuit] = open.as_slice() else { panic!("{open:?}") };
+        assert_eq!((&*circuit.scope, circuit.failures), (CHANNEL, 2));
+        assert_eq!((circuit.last_attempt, circuit.next_attempt), (now, now + seconds(20)));
         assert_eq!(ask(&mut breaker, "b", now + seconds(1)), Some(20));
         breaker.close(CHANNEL);
         assert_eq!((ask(&mut breaker, "b", now), ask(&mut breaker, "c", now)), (None, None));
+        assert_eq!(breaker.open(), []);
     }
 
     #[test]

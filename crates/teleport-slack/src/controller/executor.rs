@@ -21,6 +21,7 @@ use jiff::Timestamp;
 use tokio::time::Instant;
 use tracing::{debug, warn};
 
+use super::channel_breaker::OpenCircuit;
 use super::channel_queue::QueuedOperation;
 use super::lease::{Holder, Lease};
 use super::reconcile_error::{ReconcileError, STAGE_WRITE};
@@ -111,6 +112,16 @@ impl Executor {
     /// Whether this process took the claim.
     pub(super) fn holds(&self, claim: &Claim) -> bool {
         claim.holder == self.holder.name()
+    }
+
+    /// How this process is called in claims.
+    pub(super) fn holder_name(&self) -> &str {
+        self.holder.name()
+    }
+
+    /// The channels that refuse.
+    pub(super) fn open_circuits(&self) -> Vec<OpenCircuit> {
+        self.sender.breaker().open()
     }
 
     /// Takes the claim, unless another daemon holds it or the record changed since it was read.

@@ -1,4 +1,4 @@
-//! Which requests are behind: something could not be displayed, recorded or decided yet. For the metrics only.
+//! Which requests are behind: something could not be displayed, recorded or decided yet. For the metrics and `/status` only.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -25,6 +25,11 @@ impl Lag {
         }
     }
 
+    /// The requests that are behind, and since when, the longest first.
+    pub(super) fn iter(&self) -> impl Iterator<Item = &(Instant, RequestId)> {
+        self.order.iter()
+    }
+
     /// The earliest time since when a request is behind.
     pub(super) fn oldest(&self) -> Option<Instant> {
         self.order.first().map(|(since, _)| *since)
@@ -47,6 +52,7 @@ mod tests {
         behind.record(&b, true, at(2));
         behind.record(&a, true, at(3));
         assert_eq!(behind.oldest(), Some(at(1)), "since the first failure");
+        assert!(behind.iter().eq([&(at(1), a.clone()), &(at(2), b.clone())]));
         behind.record(&a, false, at(4));
         assert_eq!(behind.oldest(), Some(at(2)));
         behind.record(&a, true, at(5));

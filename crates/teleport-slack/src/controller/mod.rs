@@ -33,6 +33,7 @@ mod send_turns;
 mod lease;
 mod reconcile_error;
 mod reconciler;
+pub mod status;
 mod timings;
 pub(crate) mod view;
 
@@ -45,13 +46,14 @@ use access_core::domain::request::{AccessRequest, RequestState};
 use access_core::domain::skew::Offset;
 use access_core::policy::CanSubmitForUsers;
 use jiff::Timestamp;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinError;
 use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::JoinMap;
 use tracing::{debug, info, warn};
 
+pub use self::channel_breaker::OpenCircuit;
 pub use self::handle::{Enqueued, Handle};
 use self::reconciler::{Action, Reconciler};
 use self::settings::can_submit;
@@ -60,6 +62,7 @@ use self::timings::MAX_WAIT;
 pub use self::timings::{ControllerTimings, TurnTimings};
 use crate::controller::lag::Lag;
 use crate::controller::retry_state::{Observation, Observed, RetryState};
+use crate::controller::status::{ControllerStatus, Remembered, StatusQueries};
 use crate::controller::work_queue::WorkQueue;
 use crate::observe::health::Stage;
 use crate::observe::metrics::Metrics;
@@ -92,6 +95,8 @@ pub struct Context {
     pub settings: watch::Receiver<Settings>,
     /// Requests with new votes.
     pub enqueued: Enqueued,
+    /// Who asks what the controller knows.
+    pub status: StatusQueries,
     /// The name of the Teleport cluster, as messages show it.
     pub cluster: String,
     /// Whether requests can be reviewed in Teleport itself.
@@ -118,8 +123,11 @@ pub struct Controller {
     /// Requests without any up-to-date message.
     stalled: Lag,
     in_progress: JoinMap<RequestId, Reconciled>,
+    /// What was known of the requests in progress before.
+    started: HashMap<RequestId, Remembered>,
     ready: watch::Sender<bool>,
     enqueued: mpsc::Receiver<RequestId>,
+    status: mpsc::Receiver<oneshot::Sender<ControllerStatus>>,
     /// Requests whose turn it is in Slack.
     next_in_queue: mpsc::Receiver<RequestId>,
     lookup_updates: mpsc::Receiver<RequestId>,
@@ -151,7 +159,7 @@ impl Controller {
             (context.slack.token_status(), context.teleport.readmissions());
         let token_recoveries = token_status.borrow_and_update().recoveries;
         let reconciler = Reconciler::new(&context, first, lookup_updates_tx, next_in_queue_tx);
-        let Enqueued(enqueued) = context.enqueued;
+        let (Enqueued(enqueued), StatusQueries(status)) = (context.enqueued, context.status);
         Self {
             reconciler: Arc::new(reconciler),
             current: HashMap::new(),
@@ -161,8 +169,10 @@ impl Controller {
             lag: Lag::default(),
             stalled: Lag::default(),
             in_progress: JoinMap::new(),
+            started: HashMap::new(),
             ready,
             enqueued,
+            status,
             next_in_queue,
             lookup_updates,
             settings,
@@ -198,6 +208,8 @@ impl Controller {
             tokio::select! {
                 () = stop.cancelled() => break,
                 Some(update) = updates.recv() => self.apply(update),
+                // Who asks may have gone meanwhile.
+                Some(asked) = self.status.recv() => drop(asked.send(self.status())),
                 Some(id) = self.enqueued.recv() => self.queue.enqueue_at(id, Instant::now()),
                 // The operations behind it wait.
                 Some(id) = self.next_in_queue.recv() => self.queue.enqueue_at(id, self.started_at),
@@ -339,6 +351,7 @@ impl Controller {
                 None => self.removed.get(&id).cloned().unwrap_or(Observed::Unlisted(None)),
             };
             let reconciler = Arc::clone(&self.reconciler);
+            self.started.insert(id.clone(), retry_state.remembered());
             // No id is reconciled twice at once: the queue gives out none that is not done.
             self.in_progress.spawn(id.clone(), async move {
                 let action = reconciler.reconcile(&id, &seen, &mut retry_state).await;
@@ -348,6 +361,7 @@ impl Controller {
     }
 
     fn on_reconciled(&mut self, id: RequestId, ended: Result<Reconciled, JoinError>) {
+        self.started.remove(&id);
         match ended {
             Ok((mut retry_state, action)) => {
                 if self.retry_when_done.remove(&id) {

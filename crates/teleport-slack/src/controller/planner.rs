@@ -133,8 +133,7 @@ impl Planner {
                 recipients.record_unnotified_reviewers(record, retry_state);
             }
         }
-        let kept = record.deliveries.iter().filter(|delivery| !delivery.is_unreachable);
-        retry_state.messages = kept.map(|delivery| (delivery.channel.clone(), delivery.ts.clone())).collect();
+        retry_state.deliveries = record.deliveries.clone().into();
         let unresolved = recipients.unresolved(retry_state);
         let requester = retry_state.requester_keys.iter().cloned().collect();
         Targets { recipients, destinations, unresolved, requester, is_all_known }

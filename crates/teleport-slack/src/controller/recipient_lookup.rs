@@ -311,9 +311,9 @@ impl LookupError {
     pub(super) fn is_of_outage(&self, lookup: &RecipientLookup) -> bool {
         match &self.kind {
             LookupErrorKind::NoSuchUser | LookupErrorKind::Deactivated => false,
-            LookupErrorKind::Slack(error) => error.is_unavailable() && lookup.outages.is_logged(Side::Slack),
+            LookupErrorKind::Slack(error) => error.is_unavailable() && lookup.outages.covers(Side::Slack),
             LookupErrorKind::Teleport(error) => {
-                error.kind() == ErrorKind::Retry && lookup.outages.is_logged(Side::Teleport)
+                error.kind() == ErrorKind::Retry && lookup.outages.covers(Side::Teleport)
             }
         }
     }

@@ -11,7 +11,7 @@ use std::time::Duration;
 use access_core::domain::ids::RequestId;
 use access_core::domain::recipients::Recipient;
 use access_core::plan::{Plan, SkipReason, Skipped};
-use access_core::record::Operation;
+use access_core::record::{Operation, Outcome};
 use jiff::Timestamp;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
@@ -177,6 +177,12 @@ impl Reconciler {
             };
             let targets = self.planner.resolve(id, &mut facts, retry_state).await;
             let mut plan = self.planner.plan(&facts, &targets, retry_state);
+            if plan.is_complete
+                && !facts.record.is_complete
+                && !retry_state.unrecorded.contains(&Outcome::Complete)
+            {
+                retry_state.unrecorded.push(Outcome::Complete);
+            }
             if let Some(position) = &position {
                 position.wait_for_earlier(self.timings.turns.start_order).await;
             }
@@ -290,7 +296,7 @@ impl Reconciler {
         let cause = access_core::domain::error_chain::chain(error);
         self.metrics.outages().waits_for_teleport(id);
         // The log says so of Teleport as a whole.
-        let is_away = error.kind() == ErrorKind::Retry && self.metrics.outages().is_logged(Side::Teleport);
+        let is_away = error.kind() == ErrorKind::Retry && self.metrics.outages().covers(Side::Teleport);
         if is_away || !self.planner.log_once.should_log(stage, &error.to_string()) {
             debug!(request = %id, retry_in_s, "{cause}");
         } else if is_refusal {

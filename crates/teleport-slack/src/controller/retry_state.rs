@@ -6,12 +6,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use access_core::domain::ids::{ChannelId, MessageTs};
 use access_core::domain::recipients::{RecipientKey, UnnotifiedReviewers};
 use access_core::domain::request::AccessRequest;
 use access_core::plan::{Skipped, Unresolved};
 use access_core::record::claim::Claim;
-use access_core::record::{Operation, Outcome, Record};
+use access_core::record::{Delivery, Operation, Outcome, Record};
 use jiff::{SignedDuration, Timestamp};
 use tokio::time::Instant;
 
@@ -144,8 +143,8 @@ pub(super) struct RetryState {
     pub(super) missing_reviewers: BTreeSet<RecipientKey>,
     /// Those that the log named although the request has no message.
     pub(super) logged_unnotified: UnnotifiedReviewers,
-    /// The messages that existed at the last reconcile and can be updated.
-    pub(super) messages: Vec<(ChannelId, MessageTs)>,
+    /// The messages that existed at the last reconcile.
+    pub(super) deliveries: Arc<[Delivery]>,
     /// Whether warnings about the recipients were logged.
     pub(super) warned: bool,
     /// What plans left out, by the kind of reason, as far as the log says it.
@@ -186,12 +185,13 @@ impl RetryState {
         let fails = |operation: &Operation| {
             self.failures.contains_key(operation) && self.waiting().any(|waiting| waiting == operation)
         };
-        let is_current = |(channel, ts): &(ChannelId, MessageTs)| {
-            !fails(&Operation::Update(channel.clone(), ts.clone()))
+        let is_current = |Delivery { channel, ts, is_unreachable, .. }: &Delivery| {
+            !is_unreachable
+                && !fails(&Operation::Update(channel.clone(), ts.clone()))
                 && !fails(&Operation::Reply(channel.clone(), ts.clone()))
         };
         let has_failed = self.failures.keys().any(fails);
-        self.failed_reconciles > 0 || has_failed && !self.messages.iter().any(is_current)
+        self.failed_reconciles > 0 || has_failed && !self.deliveries.iter().any(is_current)
     }
 
     /// How many operations wait to be tried again or for their turn.
@@ -200,7 +200,7 @@ impl RetryState {
     }
 
     /// The operations that wait to be tried again or for their turn.
-    fn waiting(&self) -> impl Iterator<Item = &Operation> {
+    pub(super) fn waiting(&self) -> impl Iterator<Item = &Operation> {
         let is_missing = |operation: &Operation| matches!(operation, Operation::Post(key) if self.missing_reviewers.contains(key));
         self.retry_at.keys().chain(&self.queued).filter(move |operation| !is_missing(operation))
     }
@@ -210,6 +210,16 @@ impl RetryState {
         let moment = Instant::now();
         let at = |at: &Instant| later(now, at.saturating_duration_since(moment));
         self.retry_at.iter().map(|(operation, until)| (operation.clone(), at(until))).collect()
+    }
+
+    /// When the operation is tried again; `None` if it waits for its turn.
+    pub(super) fn retry_of(&self, operation: &Operation) -> Option<Instant> {
+        self.retry_at.get(operation).copied()
+    }
+
+    /// The claim that another daemon held at the last reconcile.
+    pub(super) fn observed_claim(&self) -> Option<&Claim> {
+        self.observed.as_ref().map(|(claim, _)| claim)
     }
 
     /// Whether the operation need not wait.
@@ -441,7 +451,15 @@ mod tests {
 
     #[test]
     fn a_request_is_stalled_if_the_operations_of_every_recipient_failed() {
-        let at = |channel: &str| (ChannelId::new(channel), MessageTs::new("1.2"));
+        let at = |channel: &str| Delivery {
+            key: None,
+            channel: ChannelId::new(channel),
+            ts: MessageTs::new("1.2"),
+            displayed: None,
+            review_replies: 0,
+            vote_replies: 0,
+            is_unreachable: false,
+        };
         let keep = |channel: &str| Operation::Update(ChannelId::new(channel), MessageTs::new("1.2"));
         let deliver = |to: &str| Operation::Post(RecipientKey::new(to));
         let (failed, waiting) =
@@ -449,7 +467,7 @@ mod tests {
         let mut retry_state = RetryState::default();
         let mut fails = |operation, not_yet: &Deferred, messages: &[&str]| {
             retry_state.defer(operation, not_yet);
-            retry_state.messages = messages.iter().map(|channel| at(channel)).collect();
+            retry_state.deliveries = messages.iter().map(|channel| at(channel)).collect();
             retry_state.is_stalled()
         };
         assert!(!fails(deliver("#a"), &waiting, &[]), "its turn has not come");

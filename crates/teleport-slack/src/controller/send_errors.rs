@@ -120,9 +120,9 @@ impl SlackSender {
         let retry_in_s = seconds(delay);
         let text = error.with_remedy(slack_setting);
         // The log says so of Slack as a whole.
-        let is_away = error.is_unavailable() && self.metrics.outages().is_logged(Side::Slack);
+        let is_away = || error.is_unavailable() && self.metrics.outages().covers(Side::Slack);
         let is_news = error.was_sent()
-            && !is_away
+            && !is_away()
             && self.log_once.should_log(&log_scope(error.method(), destination), &error.to_string());
         match error.retry() {
             _ if !is_news => debug!(request = %id, %destination, retry_in_s, "{text}"),

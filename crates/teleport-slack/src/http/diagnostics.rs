@@ -1,10 +1,12 @@
-//! What others ask about the daemon: does it live, is it ready, what did it count.
+//! What others ask about the daemon: does it live, is it ready, what did it count, how does it stand.
 //!
 //! `/healthz` answers as long as the process does anything, `/readyz` says what stands in the way, `/metrics` is what
-//! `observe::metrics` holds, in the format that the caller asks for. All of it is read only and names no request, user or secret; it has neither TLS nor
-//! a password, so it is meant for this machine or a closed network.
+//! `observe::metrics` holds, in the format that the caller asks for. All of these are read only and name no request, user or secret; they have neither
+//! TLS nor a password, so they are meant for this machine or a closed network. `/status` names requests and users, and has
+//! rules of its own (`status`).
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::State;
@@ -18,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, info};
 
 use super::server::{self, ListenerLimits};
+use super::status::{self, StatusSource};
 use super::{HttpTimings, ListenError, bind};
 use crate::observe::metrics::{Format, Metrics};
 use crate::supervise::worker_pool::DIAGNOSTICS_CONNECTIONS;
@@ -57,10 +60,18 @@ impl Diagnostics {
     }
 
     /// Answers until the stop, and then finishes what was begun, for at most [`HttpTimings::drain`].
-    pub async fn run(self, metrics: Metrics, stop: CancellationToken, timings: HttpTimings) {
+    pub async fn run(
+        self,
+        metrics: Metrics,
+        status: Arc<dyn StatusSource>,
+        stop: CancellationToken,
+        timings: HttpTimings,
+    ) {
         info!("Serving health and metrics on http://{}", self.address);
+        info!("The state of the daemon is at http://{}/status", self.address);
         let limits = diagnostics_limits(timings);
-        let open = server::serve(self.socket, limits, || None, router(metrics), &stop).await;
+        let router = router(metrics).merge(status::router(status));
+        let open = server::serve(self.socket, limits, || None, router, &stop).await;
         if timeout(timings.drain, open.drain()).await.is_err() {
             open.abort();
             debug!("A client of the diagnostics listener was slow to read; closed its connection");

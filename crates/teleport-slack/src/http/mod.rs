@@ -3,11 +3,12 @@
 //!
 //! The callback listener reads requests and never looks into them: raw bytes and the two headers of the signature go
 //! to the handler, which checks, parses and decides (`interactivity` says how, and what can be answered). Certificates are
-//! read and renewed in `certificates`; health and metrics are `diagnostics`; what both share is `server`.
+//! read and renewed in `certificates`; health and metrics are `diagnostics`, the state of the daemon `status`; what both share is `server`.
 
 pub mod certificates;
 pub mod interactivity;
 pub mod diagnostics;
+pub mod status;
 mod server;
 mod timings;
 

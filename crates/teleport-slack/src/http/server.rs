@@ -14,9 +14,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use axum::Router;
-use axum::extract::Request;
+use axum::extract::{ConnectInfo, Request};
 use axum::middleware::Next;
+use axum::{Extension, Router};
 use hyper::rt::{Read, Write};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -88,7 +88,8 @@ pub(super) async fn serve(
                         waiting.evict_oldest();
                     }
                     let begun = Arc::new(AtomicBool::new(false));
-                    let router = track_first_request(router.clone(), Arc::clone(&begun));
+                    let router = router.clone().layer(Extension(ConnectInfo(peer)));
+                    let router = track_first_request(router, Arc::clone(&begun));
                     let serving = connections.spawn(serve_connection(stream, peer, tls(), router, stop.clone(), limits.timings));
                     waiting.add(serving.abort_handle(), begun);
                 }

@@ -1,6 +1,7 @@
 //! The listener against raw TCP clients, well-behaved and not.
 
 mod diagnostics;
+mod status;
 mod tls;
 
 use std::sync::Arc;

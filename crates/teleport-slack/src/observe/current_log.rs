@@ -9,9 +9,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use parking_lot::{Mutex, RwLock};
 use tracing::info;
 
+use super::last_errors::{LastErrors, LoggedError};
 use super::line::{Beginning, Style};
 use super::log_file::{LogFile, identity};
-use super::log_level::LogLevel;
+use super::log_level::{ANSWER, LogLevel};
 use super::sink::Sink;
 use crate::config::{LogConfig, LogOutput};
 use crate::exit::{Exit, ExitError};
@@ -62,6 +63,7 @@ struct Shared {
     sink: Sink,
     style: CurrentStyle,
     level: LogLevel,
+    last_errors: LastErrors,
     is_stderr: AtomicBool,
     /// Held while the sink is switched.
     config: Mutex<LogConfig>,
@@ -81,16 +83,22 @@ impl CurrentLog {
         sink: Sink,
         style: CurrentStyle,
         level: LogLevel,
+        last_errors: LastErrors,
         config: LogConfig,
         is_stderr: bool,
     ) -> Self {
         let (is_stderr, config) = (AtomicBool::new(is_stderr), Mutex::new(config));
-        Self(Arc::new(Shared { sink, style, level, is_stderr, config }))
+        Self(Arc::new(Shared { sink, style, level, last_errors, is_stderr, config }))
     }
 
     /// How to change which lines are logged.
     pub fn level(&self) -> &LogLevel {
         &self.0.level
+    }
+
+    /// The last lines at ERROR and WARN, the newest first; as far as the severity lets them through.
+    pub(crate) fn last_errors(&self) -> Vec<LoggedError> {
+        self.0.last_errors.newest_first()
     }
 
     /// Whether what is logged is read where standard error is, so that nothing needs to be said there again.
@@ -135,7 +143,7 @@ impl CurrentLog {
     pub fn adopt(&self, opened: OpenedLog) {
         let OpenedLog { config, style, is_stderr, out } = opened;
         if out.is_some() {
-            info!("The log continues in {}, as the new configuration says", place(&config.output));
+            info!(target: ANSWER, "The log continues in {}, as the new configuration says", place(&config.output));
         }
         let mut current = self.0.config.lock();
         let mut current_style = self.0.style.write();

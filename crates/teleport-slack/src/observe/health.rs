@@ -38,51 +38,69 @@ pub struct Health {
     unready_after: Duration,
 }
 
+/// Why the daemon is not ready.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Obstacle {
+    /// In a few plain words.
+    pub(crate) cause: String,
+    /// What a person can do.
+    pub(crate) remedy: &'static str,
+}
+
+const ASK_TELEPORT: &str =
+    "the log and the last errors say why; `teleport-slack check` looks at Teleport and the rights";
+const ASK_SLACK: &str =
+    "the log and the last errors say why; `teleport-slack check` looks at Slack and the token";
+const ASK_APP_TOKEN: &str = "`teleport-slack check` looks at review.app_token and the app's Socket Mode";
+
 /// The state at one moment.
 #[derive(Clone, Debug, Default)]
-pub(super) struct State {
-    pub(super) stage: Stage,
-    pub(super) watch: StreamState,
+pub(crate) struct State {
+    pub(crate) stage: Stage,
+    pub(crate) watch: StreamState,
     /// Since when the requests cannot be listed, and why not.
-    pub(super) list_failing: Option<(Instant, String)>,
+    pub(crate) list_failing: Option<(Instant, String)>,
     /// Why Teleport may not show us all requests.
-    pub(super) hidden: Option<String>,
+    pub(crate) hidden: Option<String>,
     /// What the other sides' clocks were found to show.
     pub(super) skews: Skews,
-    pub(super) last_event: Option<Instant>,
-    pub(super) last_response: Option<Instant>,
-    pub(super) certificate_expires: Option<Timestamp>,
-    pub(super) next_due: Option<Instant>,
+    pub(crate) last_event: Option<Instant>,
+    /// When all requests were listed last.
+    pub(crate) last_list: Option<Instant>,
+    pub(crate) last_response: Option<Instant>,
+    pub(crate) certificate_expires: Option<Timestamp>,
+    pub(crate) next_due: Option<Instant>,
     /// When the controller last went round its loop.
-    pub(super) controller_round: Option<Instant>,
+    pub(crate) controller_round: Option<Instant>,
     /// Requests that wait for a decision.
-    pub(super) open_requests: usize,
-    pub(super) lagging_since: Option<Instant>,
+    pub(crate) open_requests: usize,
+    pub(crate) lagging_since: Option<Instant>,
     /// What was due has failed at every recipient of some request since then.
-    pub(super) stalled_since: Option<Instant>,
+    pub(crate) stalled_since: Option<Instant>,
     /// Slack refuses the bot token.
-    pub(super) token_rejected: bool,
+    pub(crate) token_rejected: bool,
     /// `None` unless interactions are to arrive over Socket Mode.
-    pub(super) sockets: Option<Sockets>,
+    pub(crate) sockets: Option<Sockets>,
     /// What became of the last reload.
-    pub(super) reload: ReloadState,
+    pub(crate) reload: ReloadState,
 }
 
 /// The connections of Socket Mode.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Sockets {
+pub(crate) struct Sockets {
     /// How many are open.
-    pub(super) open: usize,
+    pub(crate) open: usize,
     /// Whether any is.
-    pub(super) state: StreamState,
+    pub(crate) state: StreamState,
 }
 
 impl Sockets {
     /// The same, with so many open from `at` on.
     pub(super) fn with_open(self, open: usize, at: Instant) -> Self {
         let state = match self.state {
-            _ if open > 0 => StreamState::Open,
-            StreamState::Open => StreamState::Lost(at),
+            before @ StreamState::Open(_) if open > 0 => before,
+            _ if open > 0 => StreamState::Open(at),
+            StreamState::Open(_) => StreamState::Lost(at),
             before => before,
         };
         Self { open, state }
@@ -91,12 +109,12 @@ impl Sockets {
 
 /// The state of a connection that should always be open: the watch, Socket Mode.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) enum StreamState {
+pub(crate) enum StreamState {
     /// It was never open.
     #[default]
     Never,
-    /// It is open.
-    Open,
+    /// It is open, since then.
+    Open(Instant),
     /// It was open, until then.
     Lost(Instant),
 }
@@ -111,64 +129,77 @@ impl Health {
     ///
     /// `now` and `time` are the same moment by the two clocks.
     pub fn unready_reasons(&self, now: Instant, time: Timestamp) -> Vec<String> {
+        self.obstacles(now, time).into_iter().map(|obstacle| obstacle.cause).collect()
+    }
+
+    /// The same, each with its remedy.
+    pub(crate) fn obstacles(&self, now: Instant, time: Timestamp) -> Vec<Obstacle> {
         let state = self.state();
-        let mut reasons = Vec::new();
+        let mut found = Vec::new();
+        let mut add = |cause: String, remedy| found.push(Obstacle { cause, remedy });
         match state.stage {
-            Stage::Teleport => reasons.push("Teleport has not answered yet".to_owned()),
-            Stage::Slack => reasons.push("Slack has not answered yet".to_owned()),
-            Stage::List => reasons.push("the access requests were not listed yet".to_owned()),
+            Stage::Teleport => add("Teleport has not answered yet".to_owned(), ASK_TELEPORT),
+            Stage::Slack => add("Slack has not answered yet".to_owned(), ASK_SLACK),
+            Stage::List => add("the access requests were not listed yet".to_owned(), ASK_TELEPORT),
             Stage::Listed => {}
         }
         if let Some((since, cause)) = &state.list_failing {
             let failing = now.saturating_duration_since(*since);
             if state.stage < Stage::Listed || failing > self.unready_after {
-                reasons
-                    .push(format!("listing the access requests fails for {} s: {cause}", failing.as_secs()));
+                let words = format!("listing the access requests fails for {} s: {cause}", failing.as_secs());
+                add(words, ASK_TELEPORT);
             }
         }
-        reasons.extend(state.hidden.clone());
+        if let Some(hidden) = state.hidden.clone() {
+            add(hidden, "give the plugin's role the rules that `teleport-slack resources` prints");
+        }
         if let StreamState::Lost(since) = state.watch {
             let lost = now.saturating_duration_since(since);
             if lost > self.unready_after {
-                reasons.push(format!("the watch on Teleport is lost for {} s", lost.as_secs()));
+                add(format!("the watch on Teleport is lost for {} s", lost.as_secs()), ASK_TELEPORT);
             }
         }
         // Half of the configuration does not work then, and a rollout with a wrong app token must stop. The daemon
         // goes on: it shows requests, and other replicas take the clicks.
         match state.sockets.map(|sockets| sockets.state) {
             Some(StreamState::Never) => {
-                reasons.push(
-                    "no Socket Mode connection was opened yet, so clicks do not arrive here".to_owned(),
-                );
+                let words = "no Socket Mode connection was opened yet, so clicks do not arrive here";
+                add(words.to_owned(), ASK_APP_TOKEN);
             }
             Some(StreamState::Lost(since)) => {
                 let lost = now.saturating_duration_since(since);
                 if lost > self.unready_after {
-                    reasons.push(format!(
+                    let words = format!(
                         "no Socket Mode connection is open for {} s, so clicks do not arrive here",
                         lost.as_secs()
-                    ));
+                    );
+                    add(words, ASK_APP_TOKEN);
                 }
             }
-            Some(StreamState::Open) | None => {}
+            Some(StreamState::Open(_)) | None => {}
         }
         // An idle daemon has nothing due that could fail, so it is ready.
         if let Some(since) = state.stalled_since {
             let failing = now.saturating_duration_since(since);
             if failing > self.unready_after {
-                reasons
-                    .push(format!("what was due has failed at every recipient for {} s", failing.as_secs()));
+                let words = format!("what was due has failed at every recipient for {} s", failing.as_secs());
+                add(
+                    words,
+                    "the log and the last errors say why; `teleport-slack check` looks at every recipient",
+                );
             }
         }
         if state.token_rejected {
-            reasons.push("Slack refuses the bot token".to_owned());
+            let remedy = "put a valid bot token where slack.token says; it is taken up without a restart";
+            add("Slack refuses the bot token".to_owned(), remedy);
         }
         if let Some(left) = state.certificate_left(time)
             && !left.is_positive()
         {
-            reasons.push("the certificate for Teleport has expired".to_owned());
+            let remedy = "renew the identity that [teleport] names; it is taken up without a restart";
+            add("the certificate for Teleport has expired".to_owned(), remedy);
         }
-        reasons
+        found
     }
 
     /// What is wrong and does not make the daemon unready.
@@ -186,7 +217,7 @@ impl Health {
         self.lock().stage
     }
 
-    pub(super) fn state(&self) -> State {
+    pub(crate) fn state(&self) -> State {
         self.lock().clone()
     }
 
@@ -200,7 +231,7 @@ impl Health {
 }
 
 impl State {
-    pub(super) fn certificate_left(&self, time: Timestamp) -> Option<SignedDuration> {
+    pub(crate) fn certificate_left(&self, time: Timestamp) -> Option<SignedDuration> {
         self.certificate_expires.map(|until| until.duration_since(time))
     }
 }
@@ -221,7 +252,7 @@ mod tests {
         assert_eq!(reasons(now), "the access requests were not listed yet");
         health.update(|state| {
             state.stage = Stage::Listed;
-            state.watch = StreamState::Open;
+            state.watch = StreamState::Open(now);
             state.certificate_expires = Some(time + SignedDuration::from_secs(1));
         });
         assert_eq!(reasons(at(1_000)), "");
@@ -230,7 +261,7 @@ mod tests {
         health.update(|state| state.watch = StreamState::Lost(now));
         assert_eq!(reasons(at(60)), "");
         assert_eq!(reasons(at(61)), "the watch on Teleport is lost for 61 s");
-        health.update(|state| state.watch = StreamState::Open);
+        health.update(|state| state.watch = StreamState::Open(now));
         let sockets = |open, second| {
             health.update(|s| s.sockets = Some(s.sockets.unwrap_or_default().with_open(open, at(second))));
         };

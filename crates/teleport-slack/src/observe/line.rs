@@ -11,6 +11,7 @@ use serde_json::{Map, Value};
 use tracing::Level;
 use tracing::field::{Field, Visit};
 
+use super::last_errors::LoggedError;
 use crate::config::LogFormat;
 use crate::supervise::journal;
 use access_core::domain::text::{self, truncate};
@@ -52,6 +53,12 @@ impl Fields {
                 self.values.push((name, value.clone()));
             }
         }
+    }
+
+    /// The same for those who look at the daemon and not at its log.
+    pub(super) fn logged(self, at: Timestamp, level: Level) -> LoggedError {
+        let fields = self.values.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+        LoggedError { at, level, message: self.message, fields }
     }
 
     fn set(&mut self, field: &Field, value: Value) {

@@ -20,6 +20,10 @@ mod tests;
 const OWN_CRATES: [&str; 6] =
     ["teleport_slack", "slack_client", "teleport_client", "client_base", "access_core", "access_sim"];
 
+/// The target of lines that answer an operator's signal, and of the last line in a place that the log leaves: they are logged
+/// whatever the severity.
+pub(crate) const ANSWER: &str = "teleport_slack::answer";
+
 /// What a layer asks whether a line is logged.
 pub(super) type LevelFilterLayer = reload::Layer<Targets, Registry>;
 
@@ -61,17 +65,16 @@ impl LogLevel {
         let before = *self.0.level.lock();
         if before.is_raised {
             let configured = before.restored().in_force(self.0.is_forced).name();
-            // Before, because the line may be below what is configured.
-            info!("{signal} received: the log level is {configured} again, as configured");
+            info!(target: ANSWER, "{signal} received: the log level is {configured} again, as configured");
             self.change(|level| level.is_raised = false);
             return;
         }
         if before.in_force(self.0.is_forced) == Severity::Debug {
-            info!("{signal} received: the log level is DEBUG already");
+            info!(target: ANSWER, "{signal} received: the log level is DEBUG already");
             return;
         }
         self.change(|level| level.is_raised = true);
-        info!("{signal} received: the log level is DEBUG until another {signal}");
+        info!(target: ANSWER, "{signal} received: the log level is DEBUG until another {signal}");
     }
 
     fn change(&self, change: impl FnOnce(&mut Level)) {
@@ -102,5 +105,6 @@ fn targets(severity: Severity) -> Targets {
     };
     Targets::new()
         .with_targets(OWN_CRATES.map(|target| (target, ours)))
+        .with_target(ANSWER, ours.max(LevelFilter::INFO))
         .with_default(ours.min(LevelFilter::WARN))
 }

@@ -15,6 +15,7 @@ use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt;
 
 use super::current_log::{CurrentLog, CurrentStyle, LogError, OpenedLog};
+use super::last_errors::LastErrors;
 use super::line::{self, Beginning, Fields, Style};
 use super::log_level::{LevelFilterLayer, LogLevel};
 use super::sink::{self, LogGuard, Sink};
@@ -71,8 +72,15 @@ fn build(
     let out = out.unwrap_or_else(|| Box::new(io::sink()));
     let (sink, guard) = start_sink(&style, out, grace)?;
     let (filter, level) = LogLevel::new(config.severity, debug);
-    let subscriber = subscriber(sink.clone(), Arc::clone(&style), filter, Timestamp::now);
-    Ok((subscriber, Log { _guard: guard, current: CurrentLog::new(sink, style, level, config, is_stderr) }))
+    let last_errors = LastErrors::default();
+    let lines = LineLayer {
+        sink: sink.clone(),
+        style: Arc::clone(&style),
+        last_errors: last_errors.clone(),
+        now: Timestamp::now,
+    };
+    let current = CurrentLog::new(sink, style, level, last_errors, config, is_stderr);
+    Ok((subscriber(lines, filter), Log { _guard: guard, current }))
 }
 
 fn start_sink(
@@ -100,19 +108,15 @@ pub fn log_panics(log: &Log) {
     }));
 }
 
-fn subscriber(
-    sink: Sink,
-    style: CurrentStyle,
-    filter: LevelFilterLayer,
-    now: fn() -> Timestamp,
-) -> impl Subscriber + Send + Sync {
-    tracing_subscriber::registry().with(LineLayer { sink, style, now }.with_filter(filter))
+fn subscriber(lines: LineLayer, filter: LevelFilterLayer) -> impl Subscriber + Send + Sync {
+    tracing_subscriber::registry().with(lines.with_filter(filter))
 }
 
 /// Turns events into lines; the fields of the spans around an event belong to its line.
 struct LineLayer {
     sink: Sink,
     style: CurrentStyle,
+    last_errors: LastErrors,
     now: fn() -> Timestamp,
 }
 
@@ -145,7 +149,13 @@ where
             }
         }
         let metadata = event.metadata();
-        let style = self.style.read();
-        self.sink.push(line::line(*style, (self.now)(), *metadata.level(), metadata.target(), &fields));
+        let (now, level) = ((self.now)(), *metadata.level());
+        {
+            let style = self.style.read();
+            self.sink.push(line::line(*style, now, level, metadata.target(), &fields));
+        }
+        if LastErrors::keeps(level) {
+            self.last_errors.push(fields.logged(now, level));
+        }
     }
 }

@@ -186,7 +186,7 @@ impl Metrics {
     }
 
     /// How many operations wait.
-    pub(super) fn pending_operations(&self) -> i64 {
+    pub(crate) fn pending_operations(&self) -> i64 {
         self.counters.pending_operations.get()
     }
 
@@ -227,7 +227,8 @@ impl TeleportObserver for Metrics {
     fn watch_opened(&self) {
         self.health.update(|state| {
             // Counts as a reconnection if it was lost before.
-            if let StreamState::Lost(_) = std::mem::replace(&mut state.watch, StreamState::Open) {
+            let open = StreamState::Open(Instant::now());
+            if let StreamState::Lost(_) = std::mem::replace(&mut state.watch, open) {
                 self.counters.watch_reconnects.inc();
             }
             state.last_event = Some(Instant::now());
@@ -238,20 +239,25 @@ impl TeleportObserver for Metrics {
         self.health.update(|state| state.last_event = Some(Instant::now()));
     }
 
-    fn watch_lost(&self, error: &TeleportError) {
-        self.outages.teleport_fails(error.to_string(), error.kind() == ErrorKind::Unauthorized);
+    fn watch_lost(&self, error: &TeleportError) -> bool {
+        let is_spoken =
+            self.outages.teleport_fails(error.to_string(), error.kind() == ErrorKind::Unauthorized);
         self.health.update(|state| {
-            if state.watch == StreamState::Open {
+            if matches!(state.watch, StreamState::Open(_)) {
                 state.watch = StreamState::Lost(Instant::now());
             }
             // The next watch has lists of its own.
             state.list_failing = None;
         });
+        is_spoken
     }
 
     fn list_succeeded(&self, list: List) {
         if list == List::Requests {
-            self.health.update(|state| state.list_failing = None);
+            self.health.update(|state| {
+                state.list_failing = None;
+                state.last_list = Some(Instant::now());
+            });
         }
     }
 

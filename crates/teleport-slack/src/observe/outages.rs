@@ -41,6 +41,18 @@ struct Away {
     waiting: HashMap<RequestId, usize>,
     /// When a call was answered last.
     answered_at: Option<Duration>,
+    /// An outage was resumed that the log does not speak of yet, and none of the calls that failed for it has been logged:
+    /// one is, because it may be this call alone that fails.
+    is_unspoken: bool,
+}
+
+/// How a side answers, for those who only look.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct SideState {
+    /// Since when it is away, and why; `None` if it is not.
+    pub(crate) away: Option<(Instant, String)>,
+    /// When a call was answered last. Of Slack only.
+    pub(crate) answered_at: Option<Instant>,
 }
 
 impl Default for Outages {
@@ -52,7 +64,14 @@ impl Default for Outages {
 impl Away {
     fn new(timings: OutageTimings) -> Self {
         let outage = Outage::new(timings);
-        Self { outage, cause: String::new(), is_refused: false, waiting: HashMap::new(), answered_at: None }
+        Self {
+            outage,
+            cause: String::new(),
+            is_refused: false,
+            waiting: HashMap::new(),
+            answered_at: None,
+            is_unspoken: false,
+        }
     }
 
     fn waiting(&self) -> usize {
@@ -74,7 +93,11 @@ impl Outages {
             return;
         }
         slack.cause = cause;
-        if slack.outage.fails(now) {
+        let was_away = slack.outage.is_away();
+        let begins = slack.outage.fails(now);
+        slack.is_unspoken |= !was_away;
+        if begins {
+            slack.is_unspoken = false;
             warn!(parent: None, "Slack does not answer, and what is due there waits: {}", slack.cause);
         }
     }
@@ -105,11 +128,15 @@ impl Outages {
         }
     }
 
-    /// The watch on Teleport is lost, or its requests cannot be listed. The client has logged it.
-    pub(super) fn teleport_fails(&self, cause: String, is_refused: bool) {
+    /// The watch on Teleport is lost, or its requests cannot be listed. Returns whether the client is to log it.
+    pub(super) fn teleport_fails(&self, cause: String, is_refused: bool) -> bool {
         let mut teleport = self.0.teleport.lock();
         teleport.outage.fails(self.now());
+        if is_refused {
+            teleport.outage.speak();
+        }
         (teleport.cause, teleport.is_refused) = (cause, is_refused);
+        teleport.outage.is_logged()
     }
 
     /// This request could not be read or recorded in Teleport, or changed while Teleport was away.
@@ -132,13 +159,29 @@ impl Outages {
         }
     }
 
-    /// Whether the log says already that this side is away, or just was.
-    pub(crate) fn is_logged(&self, side: Side) -> bool {
-        let now = self.now();
-        match side {
-            Side::Slack => self.0.slack.lock().outage.covers(now),
-            Side::Teleport => self.0.teleport.lock().outage.covers(now),
+    /// How this side answers.
+    pub(crate) fn state(&self, side: Side) -> SideState {
+        let at = |after: Duration| self.0.began + after;
+        let away = match side {
+            Side::Slack => &self.0.slack,
+            Side::Teleport => &self.0.teleport,
         }
+        .lock();
+        SideState {
+            away: away.outage.away_since().map(|since| (at(since), away.cause.clone())),
+            answered_at: away.answered_at.map(at),
+        }
+    }
+
+    /// Whether what failed is only a step, because this side is away or just was. In an outage that the log does not speak of
+    /// yet, the first to ask hears no.
+    pub(crate) fn covers(&self, side: Side) -> bool {
+        let now = self.now();
+        let mut away = match side {
+            Side::Slack => self.0.slack.lock(),
+            Side::Teleport => self.0.teleport.lock(),
+        };
+        !std::mem::take(&mut away.is_unspoken) && away.outage.covers(now)
     }
 
     /// Logs the reminders. Does not end.
@@ -205,7 +248,7 @@ mod tests {
         outages.slack_answers();
         // A call that hung while others were answered.
         outages.slack_fails("no full answer".to_owned(), Duration::from_secs(8));
-        assert!(!outages.is_logged(Side::Slack));
+        assert!(!outages.covers(Side::Slack));
         pass(1).await;
         outages.waits_for_slack(&request(3), 5);
         outages.slack_fails("no connection".to_owned(), at_once);
@@ -213,16 +256,21 @@ mod tests {
         outages.slack_fails("no connection".to_owned(), at_once);
         outages.waits_for_slack(&request(1), 4);
         outages.waits_for_slack(&request(2), 2);
-        outages.teleport_fails("denied".to_owned(), true);
+        assert!(outages.teleport_fails("denied".to_owned(), true));
         outages.waits_for_teleport(&request(1));
         outages.waits_for_teleport(&request(1));
-        assert!(outages.is_logged(Side::Slack) && outages.is_logged(Side::Teleport));
+        assert!(outages.covers(Side::Slack) && outages.covers(Side::Teleport));
         pass(130).await;
+        let state = outages.state(Side::Slack);
+        let (since, cause) = state.away.unwrap();
+        assert_eq!((since.elapsed().as_secs(), &*cause), (130, "no connection"));
+        assert_eq!(state.answered_at.unwrap().elapsed().as_secs(), 131);
         outages.slack_answers();
+        assert_eq!(outages.state(Side::Slack).away, None);
         outages.slack_answers();
         pass(172).await;
         outages.teleport_answers();
-        assert!(!outages.is_logged(Side::Slack) && outages.is_logged(Side::Teleport), "it just was");
+        assert!(!outages.covers(Side::Slack) && outages.covers(Side::Teleport), "it just was");
         // What waits while both sides work is none of this.
         outages.waits_for_teleport(&request(2));
         pass(10_000).await;
@@ -237,6 +285,54 @@ mod tests {
                 "INFO Slack answers again: away for 130 s, 12 messages waited",
                 "ERROR The watch on Teleport still does not work: denied away_for_s=300 waiting=1",
                 "INFO The watch on Teleport works again: away for 302 s, 1 request waited",
+            ]
+        );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn of_an_outage_that_is_resumed_one_failure_is_logged_and_the_rest_if_it_lasts() {
+        let log = Captured::start();
+        let outages = Outages::new(OutageTimings::default());
+        let second = || tokio::time::sleep(Duration::from_secs(1));
+        let fail = || outages.slack_fails("no connection".to_owned(), Duration::ZERO);
+        let covers = || outages.covers(Side::Slack);
+        fail();
+        assert!(covers() && covers(), "the line of the side speaks for all");
+        outages.slack_answers();
+        tokio::time::sleep(Duration::from_secs(20)).await;
+        assert!(!covers(), "Slack works, so this is about one call");
+        for _ in 0..2 {
+            second().await;
+            fail();
+            fail();
+            assert!(!covers(), "perhaps it is one call that fails: it is named");
+            assert!(covers() && covers() && covers(), "the others are not");
+            outages.slack_answers();
+            assert!(covers(), "it just was");
+        }
+        // A call of which the log is asked late is named, too.
+        second().await;
+        fail();
+        outages.slack_answers();
+        assert!(!covers() && covers());
+
+        assert!(outages.teleport_fails("cut".to_owned(), false));
+        outages.teleport_answers();
+        assert!(!outages.teleport_fails("cut".to_owned(), false), "resumed");
+        assert!(outages.covers(Side::Teleport) && outages.covers(Side::Teleport));
+        outages.teleport_answers();
+        assert!(!outages.teleport_fails("cut".to_owned(), false));
+        assert!(outages.teleport_fails("denied".to_owned(), true), "a person must act");
+        outages.teleport_answers();
+        let text = log.text();
+        let lines: Vec<_> = text.lines().map(str::trim_start).collect();
+        assert_eq!(
+            lines,
+            [
+                "WARN Slack does not answer, and what is due there waits: no connection",
+                "INFO Slack answers again: away for 0 s, 0 messages waited",
+                "INFO The watch on Teleport works again: away for 0 s, 0 requests waited",
+                "INFO The watch on Teleport works again: away for 0 s, 0 requests waited",
             ]
         );
     }

@@ -138,7 +138,7 @@ impl ServiceStatus {
         let mut parts: Vec<_> = reload_words(&health.reload().status(), time).into_iter().collect();
         if reasons.is_empty() {
             let watch = match state.watch {
-                StreamState::Open => "watching",
+                StreamState::Open(_) => "watching",
                 StreamState::Never | StreamState::Lost(_) => "opening the watch on Teleport again",
             };
             let waiting = self.metrics.pending_operations();

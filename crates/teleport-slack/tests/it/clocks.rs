@@ -19,6 +19,7 @@ use teleport_client::identity::Identity;
 use teleport_client::listing::Completeness;
 use teleport_client::watcher::WatchUpdate;
 use teleport_slack::config;
+use teleport_slack::controller::status::StatusHandle;
 use teleport_slack::controller::{Context, Controller, ControllerTimings, Handle, Settings};
 use teleport_slack::observe::metrics::{Format, Metrics};
 use teleport_slack::supervise::clock::Clock;
@@ -182,6 +183,7 @@ impl InProcessController {
             directory: Directory::new(slack),
             settings: watch::channel(Settings { rules: config.rules(), review: None }).1,
             enqueued: Handle::new().1,
+            status: StatusHandle::new().1,
             cluster: "local-site".to_owned(),
             is_enterprise: false,
             web_proxy: None,

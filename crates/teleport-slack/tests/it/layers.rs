@@ -19,7 +19,7 @@ const LAYERS: &[(&str, &[&[&str]])] = &[
             &["cli"],
             &["app", "explain", "render"],
             &["check"],
-            &["interactions"],
+            &["interactions", "status"],
             &["controller", "http"],
             &["review"],
             &["observe"],

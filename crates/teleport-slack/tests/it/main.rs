@@ -35,6 +35,7 @@ mod reload_at_random;
 mod reload_refused;
 mod renewal;
 mod starting;
+mod status;
 mod shutdown;
 mod changelog;
 mod check;

@@ -60,3 +60,60 @@ fn teleport_away_is_logged_at_once_reminded_of_and_counted_at_its_end() {
         assert!(shown(&log, " ERROR ").is_empty(), "{log}");
     });
 }
+
+#[test]
+fn a_second_short_outage_is_not_logged_for_each_destination() {
+    run_in_process(async {
+        let bed = TestBed::new().await;
+        let daemon = bed.start(r#"recipients = ["C0TEAM", "C0DBA", "bob@example.com"]"#).await;
+        let until_all = async |ids: &[String]| {
+            for id in ids {
+                for destination in ["C0TEAM", "C0DBA", "U0BOB"] {
+                    bed.until_status(&daemon, destination, id, "⏳ PENDING").await;
+                }
+            }
+        };
+        until_all(&[bed.create_request()]).await;
+        for round in 1..=2 {
+            bed.slack.stop().await;
+            let ids = [bed.create_request(), bed.create_request()];
+            // Each destination fails, and then nothing has been answered since.
+            let failed = |destination: &str| {
+                let words = format!("destination={destination} ");
+                daemon.log().lines().filter(|line| line.contains("failed") && line.contains(&words)).count()
+            };
+            let have_failed = || ["C0TEAM", "C0DBA", "U0BOB"].iter().all(|to| failed(to) >= round);
+            bed.until(&daemon, "a failure everywhere", || have_failed().then_some(())).await;
+            bed.slack.restart().await.unwrap();
+            until_all(&ids).await;
+        }
+        let log = daemon.stop().await;
+        assert_eq!(shown(&log, "Slack does not answer").len(), 1, "{log}");
+        let failed: Vec<_> =
+            shown(&log, "failed").into_iter().filter(|line| line.contains("destination=")).collect();
+        assert_eq!(failed.len(), 1, "{failed:#?}");
+    });
+}
+
+#[test]
+fn a_second_short_loss_of_the_watch_has_no_line() {
+    run_in_process(async {
+        let bed = TestBed::new().await;
+        let daemon = bed.start(TEAM).await;
+        for lost in 1..=2 {
+            bed.teleport.stop().await;
+            let losses =
+                || daemon.times_logged("Watcher lost: ") + daemon.times_logged("Watcher still lost: ");
+            bed.until(&daemon, "the loss", || (losses() >= lost).then_some(())).await;
+            bed.teleport.restart().await.unwrap();
+            let id = bed.create_request();
+            bed.until_status(&daemon, "C0TEAM", &id, "⏳ PENDING").await;
+        }
+        let log = daemon.stop().await;
+        let lost = shown(&log, "Watcher lost");
+        assert_eq!(lost.len(), 1, "{log}");
+        for stray in ["h2 ", "close_notify", "protocol error"] {
+            assert!(!lost[0].contains(stray), "words of a library: {}", lost[0]);
+        }
+    });
+}

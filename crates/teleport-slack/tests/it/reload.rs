@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use ::http::StatusCode;
 use access_sim::teleport::certs::CertOptions;
+use access_sim::teleport::faults::{Repeat, WatchEnd};
 use access_sim::teleport::presets::PLUGIN_USER;
 
 use crate::harness::deciding::*;
@@ -12,6 +13,49 @@ use crate::harness::*;
 
 const TEAM: &str = r#"recipients = ["C0TEAM"]"#;
 const TEAM_AND_DBA: &str = r#"recipients = ["C0TEAM", "C0DBA"]"#;
+
+#[test]
+fn a_new_recipient_gets_open_requests_and_none_that_were_decided_before() {
+    run_in_process(async {
+        let bed = TestBed::new().await;
+        let daemon = bed.start(TEAM).await;
+        let decided = bed.create_request();
+        bed.until_status(&daemon, "C0TEAM", &decided, "⏳ PENDING").await;
+        bed.approve(&decided);
+        bed.until_status(&daemon, "C0TEAM", &decided, "✅ APPROVED (looks fine)").await;
+        // Decided before the daemon saw it, and shown all the same.
+        bed.teleport.faults().drop_events(Repeat::UntilCleared);
+        let late = bed.create_request();
+        bed.approve(&late);
+        bed.teleport.faults().clear();
+        bed.teleport.faults().end_watches(&WatchEnd::Clean);
+        bed.until_status(&daemon, "C0TEAM", &late, "✅ APPROVED (looks fine)").await;
+        let open = bed.create_request();
+        bed.until_status(&daemon, "C0TEAM", &open, "⏳ PENDING").await;
+        for id in [&decided, &late] {
+            bed.until_recorded(&daemon, id, |record| field(record, "x_complete") == "1").await;
+        }
+        assert_eq!(field(&bed.record(&open), "x_complete"), "");
+        reload(&bed, &daemon, &bed.config(TEAM_AND_DBA)).await;
+        bed.until_status(&daemon, "C0DBA", &open, "⏳ PENDING").await;
+        let left_out = |id: &String| {
+            let words = format!(
+                "request={id} operation=post destination=C0DBA reason=\"the request was decided before"
+            );
+            daemon.find_logged(&words)
+        };
+        for id in [&decided, &late] {
+            bed.until(&daemon, "the reason", || left_out(id)).await;
+        }
+        daemon.stop().await;
+        // The same after a restart.
+        let daemon = bed.start(TEAM_AND_DBA).await;
+        bed.approve(&open);
+        bed.until_status(&daemon, "C0DBA", &open, "✅ APPROVED (looks fine)").await;
+        daemon.stop().await;
+        assert_eq!(bed.slack.messages("C0DBA").iter().filter(|m| m.thread_ts.is_none()).count(), 1);
+    });
+}
 const IN_USE: &str = "The new configuration is in use";
 const REFUSED: &str = "The new configuration is refused, so the one before stays in use";
 

@@ -65,12 +65,47 @@ fn the_log_goes_to_a_new_place_in_a_new_form_and_from_a_new_severity_on() {
 }
 
 #[test]
+fn signals_are_answered_whatever_the_severity() {
+    run_test(async {
+        let bed = TestBed::new().await;
+        let [first, second] = ["first.log", "second.log"].map(|name| bed.dir.path().join(name));
+        let config = bed.config(TEAM);
+        let log = |path: &std::path::Path| format!("output = {path:?}\nseverity = \"ERROR\"");
+        let daemon = bed.start(TEAM).await;
+        bed.write_config(&with_log(&config, &log(&first)));
+        daemon.signal("HUP");
+        let answer = async |name: &str, words: &str| until_file_holds(&bed, &daemon, name, words).await;
+        answer("first.log", IN_USE).await;
+        daemon.signal("USR1");
+        answer("first.log", "SIGUSR1 received: the log level is DEBUG until another SIGUSR1").await;
+        daemon.signal("USR1");
+        answer("first.log", "SIGUSR1 received: the log level is ERROR again, as configured").await;
+        daemon.signal("HUP");
+        answer("first.log", "SIGHUP received: the log file ").await;
+        answer("first.log", "The configuration was read again; nothing in it changed").await;
+        daemon.signal("USR2");
+        answer("first.log", "SIGUSR2 received: the log file ").await;
+        bed.write_config(&with_log(&config, &log(&second)));
+        daemon.signal("HUP");
+        answer("second.log", IN_USE).await;
+        assert!(answer("first.log", "The log continues in ").await.trim_end().ends_with("says"));
+        daemon.stop().await;
+        let text = std::fs::read_to_string(&second).unwrap();
+        assert!(text.contains("Stopping: SIGTERM received") && text.contains("Stopped"), "{text}");
+        assert!(text.lines().all(|line| line.contains(" INFO ")), "{text}");
+        assert_eq!(text.lines().count(), 3, "only answers: {text}");
+    });
+}
+
+#[test]
 fn a_configuration_that_comes_during_the_start_changes_the_log_too() {
     run_in_process(async {
         let bed = TestBed::new().await;
         let config = bed.config(TEAM);
         let daemon = bed.launch(&config.replace(&bed.slack.token(), "xoxb-wrong-4711"));
         bed.until_warned(&daemon, "Slack refuses the bot token").await;
+        daemon.signal("HUP");
+        bed.until_logged(&daemon, "The configuration was read again; nothing in it changed").await;
         let file = bed.dir.path().join("slack.log");
         bed.write_config(&with_log(&config, &format!("output = {file:?}")));
         daemon.signal("HUP");

@@ -357,7 +357,7 @@ fn a_permission_missing_for_a_while_is_logged_once() {
         let logged = bed.until_warned(&daemon, "WatchEvents failed with PERMISSION_DENIED").await;
         assert!(logged.contains("ERROR") && logged.contains("; trying again in "), "{logged}");
         assert!(logged.contains("{resources: ['access_request'], verbs: ['list', 'read']}"), "{logged}");
-        assert_eq!(daemon.times_logged("ERROR"), 1, "{}", daemon.log());
+        assert_eq!(daemon.times_logged("ERROR Watcher lost"), 1, "{}", daemon.log());
         bed.teleport.faults().clear();
         bed.until_status(&daemon, "C0TEAM", &missed, "⏳ PENDING").await;
         assert_posted_once(&bed, &daemon, &missed).await;

@@ -203,6 +203,7 @@ fn every_reason() -> Vec<SkipReason> {
         NothingKnown,
         NotListed(Phase::Expired),
         NotifiedByGoPlugin,
+        DecidedBefore,
         NoRecipients,
         TooManyRecipients { omitted: 7 },
         InvalidReviewers { count: 7 },
@@ -228,6 +229,7 @@ fn every_reason() -> Vec<SkipReason> {
         match reason {
             NothingKnown | NotListed(_) | NotifiedByGoPlugin | NoRecipients | TooManyRecipients { .. } => {}
             InvalidReviewers { .. } | NoLongerRecipient | SharesDestination | RecordFull => {}
+            DecidedBefore => {}
             TooManyInDoubt | WaitsForNames | Unreachable | Duplicate | RetryAt(_) | VerifyAt(_) => {}
             DeletionUnconfirmed(_) | WaitsForTurn(_) | ClaimedByOther(_) => {}
             Unresolved { why, .. } => match why {

@@ -9,6 +9,8 @@ use access_sim::slack::{self, SlackSim};
 use access_sim::teleport::certs::CertOptions;
 use access_sim::teleport::presets::PLUGIN_USER;
 use access_sim::teleport::{self, TeleportSim};
+use jiff::Timestamp;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::sandbox;
@@ -124,6 +126,10 @@ impl Environment {
              reason = \"required\"\n\
              confirm = true\n\
              \n\
+             # Health, metrics and the state of the daemon; the log says on which port.\n\
+             [diagnostics]\n\
+             listen_addr = \"127.0.0.1:0\"\n\
+             \n\
              [log]\n\
              output = \"stderr\"\n\
              severity = \"INFO\"\n",
@@ -150,7 +156,8 @@ impl Environment {
         let timings = Timings::default();
         let metrics = Metrics::of(&loaded.config, timings.unready_after, timings.outage);
         let reloads = ReloadRequests::new(&path, timings.configuration, metrics.health().reload());
-        let options = AppOptions { path, timings, insecure_no_tls: true, metrics, reloads, log };
+        let started = (Instant::now(), Timestamp::now());
+        let options = AppOptions { path, timings, insecure_no_tls: true, started, metrics, reloads, log };
         match App::start(loaded, options, stop).await? {
             Some(app) => app.run().await,
             None => Ok(()),

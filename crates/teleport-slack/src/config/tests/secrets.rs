@@ -39,6 +39,8 @@ https_key_file = "f3"
 https_cert_file = "f4"
 [diagnostics]
 listen_addr = "127.0.0.1:2"
+allow = ["192.0.2.0/24", "192.0.2.9"]
+token = "0123456789abcdefghij"
 [log]
 output = "./g1"
 severity = "INFO"
@@ -103,7 +105,7 @@ fn a_secret_in_any_text_or_key_is_refused_and_not_shown() {
             {
                 // A token of the right kind in its own place is what the place is for.
                 if own == "xoxb-1" && text.starts_with("xoxb-")
-                    || own == "0123456789signing" && !text.contains("://")
+                    || ["0123456789signing", "0123456789abcdefghij"].contains(&own) && !text.contains("://")
                 {
                     continue;
                 }
@@ -189,17 +191,17 @@ fn each_kind_of_secret_is_named_with_its_remedy() {
     let output = quoted(FILE).into_iter().find(|range| &FILE[range.clone()] == "./g1").unwrap();
     let shown: Vec<_> = secrets().iter().map(|secret| mistake(&replaced(FILE, &output, secret))).collect();
     insta::assert_snapshot!(shown.join("\n"), @r#"
-    38: this looks like a Slack token, which does not belong here; remove it here; slack.token takes the bot token, review.app_token the app-level token, or the path of a file that holds it
-    38: this looks like a Slack token, which does not belong here; remove it here; slack.token takes the bot token, review.app_token the app-level token, or the path of a file that holds it
-    38: this looks like a Slack token, which does not belong here; remove it here; slack.token takes the bot token, review.app_token the app-level token, or the path of a file that holds it
-    38: this looks like a Slack token, which does not belong here; remove it here; slack.token takes the bot token, review.app_token the app-level token, or the path of a file that holds it
-    38: this looks like a Slack token, which does not belong here; remove it here; slack.token takes the bot token, review.app_token the app-level token, or the path of a file that holds it
-    38: this looks like the address of a Slack webhook, which does not belong here; remove it; no webhook is needed: name the channel, such as "access-requests"
-    38: this looks like an address with a password in it, which does not belong here; write the address without user and password
-    38: this looks like an address with a password in it, which does not belong here; write the address without user and password
-    38: this looks like a private key, which does not belong here; write the path of the file that holds it
-    38: this looks like a private key, which does not belong here; write the path of the file that holds it
-    38: this looks like a signed token (JWT), which does not belong here; remove it; nothing here takes one
+    40: this looks like a Slack token, which does not belong here; remove it here; slack.token takes the bot token, review.app_token the app-level token, or the path of a file that holds it
+    40: this looks like a Slack token, which does not belong here; remove it here; slack.token takes the bot token, review.app_token the app-level token, or the path of a file that holds it
+    40: this looks like a Slack token, which does not belong here; remove it here; slack.token takes the bot token, review.app_token the app-level token, or the path of a file that holds it
+    40: this looks like a Slack token, which does not belong here; remove it here; slack.token takes the bot token, review.app_token the app-level token, or the path of a file that holds it
+    40: this looks like a Slack token, which does not belong here; remove it here; slack.token takes the bot token, review.app_token the app-level token, or the path of a file that holds it
+    40: this looks like the address of a Slack webhook, which does not belong here; remove it; no webhook is needed: name the channel, such as "access-requests"
+    40: this looks like an address with a password in it, which does not belong here; write the address without user and password
+    40: this looks like an address with a password in it, which does not belong here; write the address without user and password
+    40: this looks like a private key, which does not belong here; write the path of the file that holds it
+    40: this looks like a private key, which does not belong here; write the path of the file that holds it
+    40: this looks like a signed token (JWT), which does not belong here; remove it; nothing here takes one
     "#);
 }
 

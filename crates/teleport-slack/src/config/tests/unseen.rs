@@ -50,6 +50,8 @@ const SOCKET_MODE: &[(&str, &str)] = &[
     ("review.rule[1].approvers", "S0DBA"),
     ("review.rule[1].reason", "required"),
     ("diagnostics.listen_addr", "127.0.0.1:9091"),
+    ("diagnostics.allow", "192.0.2.0/24"),
+    ("diagnostics.token", "0123456789abcdefghij"),
     ("log.output", "/var/log/slack.log"),
     ("log.severity", "DEBUG"),
     ("log.format", "json"),
@@ -95,6 +97,8 @@ approvers = ["dave@corp.example", "S0DBA"]
 reason = "required"
 [diagnostics]
 listen_addr = "127.0.0.1:9091"
+allow = ["192.0.2.0/24"]
+token = "0123456789abcdefghij"
 [log]
 output = "/var/log/slack.log"
 severity = "DEBUG"

@@ -1,15 +1,20 @@
 //! Health, readiness and metrics over the wire.
 
 use super::super::diagnostics::Diagnostics;
+use super::status::Fixed;
 use super::*;
 use crate::observe::health::Stage;
 use crate::observe::metrics::{Metrics, SlackOperation};
 
 async fn start(metrics: &Metrics) -> Running {
+    start_with(metrics, Fixed(None)).await
+}
+
+pub(super) async fn start_with(metrics: &Metrics, status: Fixed) -> Running {
     let listener = Diagnostics::bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
     let (address, stop) = (listener.address(), CancellationToken::new());
     let mut tasks = JoinSet::new();
-    tasks.spawn(listener.run(metrics.clone(), stop.clone(), HttpTimings::default()));
+    tasks.spawn(listener.run(metrics.clone(), Arc::new(status), stop.clone(), HttpTimings::default()));
     Running { address, stop, tasks }
 }
 

@@ -27,7 +27,8 @@ fn logged(format: LogFormat, begin: Beginning, severity: Severity, act: impl FnO
             .unwrap();
     let (filter, _) = LogLevel::new(severity, false);
     let style = CurrentStyle::new(RwLock::new(style));
-    tracing::subscriber::with_default(subscriber(sink, style, filter, noon), act);
+    let lines = LineLayer { sink, style, last_errors: LastErrors::default(), now: noon };
+    tracing::subscriber::with_default(subscriber(lines, filter), act);
     drop(guard);
     let mut out = String::new();
     reader.read_to_string(&mut out).unwrap();

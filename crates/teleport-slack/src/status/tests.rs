@@ -1,0 +1,314 @@
+//! The form of the JSON against its document, and the page against hostile texts. `tests/it/status.rs` has the scenarios.
+
+use std::collections::BTreeSet;
+
+use serde_json::{Map, Value, json};
+
+use jiff::Timestamp;
+use tokio::time::Instant;
+
+use super::moment::Moment;
+use super::page::page;
+use super::problems::problems;
+use super::view::*;
+use crate::observe::metrics::Metrics;
+
+fn at(second: i64) -> Timestamp {
+    Timestamp::from_second(1_795_800_000 + second).unwrap()
+}
+
+fn some(words: &str) -> Option<String> {
+    Some(words.to_owned())
+}
+
+fn list<T>(items: Vec<T>) -> Listed<T> {
+    Listed::of(items.len() + 3, items)
+}
+
+/// A view in which nothing is absent; texts from outside are `hostile`.
+fn full(hostile: &str) -> View {
+    let hostile = text(hostile);
+    let h = || hostile.clone();
+    let copy = |state| Copy {
+        recipient: Some(h()),
+        channel: Some(h()),
+        ts: some("1795799000.000100"),
+        shows: Some("pending"),
+        state,
+    };
+    let fields = Map::from_iter([("channel".to_owned(), Value::String(h()))]);
+    View {
+        version: VERSION,
+        generated_at: at(0),
+        daemon: Daemon {
+            version: "1.2.3",
+            started_at: at(-90),
+            uptime_s: 90,
+            claim_holder: some("0123456789abcdef"),
+        },
+        ready: false,
+        problems: vec![Problem { what: h(), remedy: h() }],
+        teleport: Teleport {
+            addr: "auth.example.com:3025".to_owned(),
+            credentials: "identity",
+            state: SideState::Away,
+            away_since: Some(at(-30)),
+            error: Some(h()),
+            last_answer_at: Some(at(-31)),
+            cluster: Some(h()),
+            server_version: Some(h()),
+            enterprise: Some(true),
+            certificate_expires_at: Some(at(600)),
+            certificate_left_s: Some(600),
+        },
+        watch: Watch {
+            state: StreamState::Lost,
+            since: Some(at(-30)),
+            last_event_at: Some(at(-40)),
+            last_list_at: Some(at(-80)),
+            list_error: Some(h()),
+        },
+        slack: Slack {
+            api_url: "https://slack.com/api/".to_owned(),
+            state: SideState::Waiting,
+            away_since: Some(at(-30)),
+            error: Some(h()),
+            last_answer_at: Some(at(-30)),
+            team: Some(h()),
+            bot_user: Some(h()),
+            rate_limits: vec![RateLimit { method: "chat.postMessage", left_s: 3 }],
+        },
+        interactions: Interactions {
+            transport: "socket_mode",
+            state: Some(StreamState::Never),
+            since: Some(at(-1)),
+            connections: Some(2),
+            listen_addr: some("0.0.0.0:8081"),
+            public_addr: Some(h()),
+        },
+        requests: Some(list(vec![Request {
+            id: h(),
+            requester: h(),
+            roles: list(vec![h()]),
+            created_at: Some(at(-100_000)),
+            age_s: Some(100_000),
+            expires_at: Some(at(100_000)),
+            in_progress: true,
+            claimed_by: Some(h()),
+            copies: list(vec![
+                copy(CopyState::Current),
+                copy(CopyState::UpdateWaits),
+                copy(CopyState::PostWaits),
+                copy(CopyState::Unreachable),
+            ]),
+        }])),
+        waiting: Some(list(vec![Waiting {
+            request: h(),
+            operation: "post",
+            destination: Some(h()),
+            since: at(-61),
+            waits_s: 61,
+            retry_at: Some(at(9)),
+            attempts: 4,
+        }])),
+        circuits: Some(list(vec![Circuit {
+            channel: h(),
+            failures: 2,
+            last_attempt_at: at(-5),
+            next_attempt_at: at(55),
+        }])),
+        last_errors: vec![LoggedProblem { at: at(-3), level: "ERROR", message: h(), fields }],
+        configuration: Configuration {
+            path: h(),
+            loaded_at: at(-90),
+            reloading: true,
+            refused_at: Some(at(-2)),
+            refusal: list(vec![h()]),
+        },
+        rules: Rules {
+            recipients: list(vec![h()]),
+            role_to_recipients: list(vec![RoleRecipients { role: h(), recipients: list(vec![h()]) }]),
+            review: Some(Review {
+                mode: "auto",
+                mode_in_effect: Some("reviewer"),
+                slack_user_id_trait: Some(h()),
+                allow_email_username_match: true,
+                users: 2,
+                rules: list(vec![Rule {
+                    roles: list(vec![h()]),
+                    approvers: list(vec![h()]),
+                    approvals: 2,
+                    denials: 1,
+                    reason: "required",
+                    confirm: true,
+                    teleport_only: false,
+                }]),
+            }),
+        },
+    }
+}
+
+/// The paths of the fields as the document has them: without those of cut lists, and without the fields of log lines.
+fn paths(value: &Value, path: &str, found: &mut BTreeSet<String>) {
+    match value {
+        Value::Object(map) if map.contains_key("left_out") => {
+            assert_eq!(map.keys().collect::<Vec<_>>(), ["items", "left_out", "total"], "{path}");
+            found.insert(path.to_owned());
+            map["items"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .for_each(|item| paths(item, &format!("{path}.items[]"), found));
+        }
+        Value::Object(map) if !path.ends_with(".fields") => {
+            for (name, value) in map {
+                let path = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
+                paths(value, &path, found);
+            }
+        }
+        Value::Array(items) => items.iter().for_each(|item| paths(item, &format!("{path}[]"), found)),
+        // Of a list of texts the list is what the document explains.
+        _ if path.ends_with("[]") => {}
+        Value::Null => panic!("{path} is absent"),
+        _ => {
+            found.insert(path.to_owned());
+        }
+    }
+}
+
+#[test]
+fn the_document_explains_exactly_the_fields_of_the_json() {
+    let mut found = BTreeSet::new();
+    paths(&serde_json::to_value(full("x")).unwrap(), "", &mut found);
+    let document = include_str!("../../../../docs/status.md");
+    let rows = document.lines().skip_while(|line| !line.starts_with("| field |")).skip(2);
+    let rows = rows.map_while(|line| line.strip_prefix("| `")?.split_once('`'));
+    let documented: BTreeSet<_> =
+        rows.map(|(field, _)| field.to_owned()).filter(|field| field != "rules.review").collect();
+    assert_eq!(found, documented);
+}
+
+#[test]
+fn times_and_durations_have_one_form() {
+    let view = serde_json::to_value(full("x")).unwrap();
+    assert_eq!(view["generated_at"], json!("2026-11-27T17:20:00Z"));
+    assert_eq!(view["waiting"]["items"][0]["waits_s"], json!(61));
+    let mut paths_found = BTreeSet::new();
+    paths(&view, "", &mut paths_found);
+    let values = paths_found.iter().filter(|path| path.ends_with("_at") || path.ends_with("since"));
+    assert!(values.count() > 15);
+}
+
+/// The tags of a page, without the texts between them and without its style.
+fn tags(page: &str) -> Vec<&str> {
+    let body = page.split_once("</style>").unwrap().1;
+    body.split('<')
+        .skip(1)
+        .map(|rest| rest.split_once('>').unwrap_or_else(|| panic!("no tag: {rest}")).0)
+        .collect()
+}
+
+#[test]
+fn no_text_from_outside_makes_a_tag_or_leaves_its_attribute() {
+    let plain = page(&full("x"), false);
+    for hostile in [
+        "<script>alert(1)</script>",
+        "</title><script>alert(1)</script>",
+        "\"><img src=x onerror=alert(1)>",
+        "' onmouseover='alert(1)",
+        "&lt;script&gt;&#60;script&#62;",
+        "<!--",
+        "]]></style><b>",
+        "{{7*7}}${7*7}",
+    ] {
+        let page = page(&full(hostile), false);
+        assert_eq!(tags(&page), tags(&plain), "{hostile}");
+    }
+    assert_eq!(plain.matches("<script").count(), 0);
+}
+
+#[test]
+fn what_hides_or_turns_text_is_shown_by_its_number() {
+    let page = page(&full("adm\u{202e}in\u{200b}\n\u{7}<\u{0}"), false);
+    for hidden in ['\u{202e}', '\u{200b}', '\n', '\u{7}', '\u{0}'] {
+        let body = page.split_once("</style>").unwrap().1;
+        assert!(!body.contains(hidden), "{hidden:?}");
+    }
+    assert!(page.contains(r"adm\u{202e}in\u{200b}\n\u{7}&lt;\u{0}"));
+}
+
+#[test]
+fn long_texts_are_cut() {
+    let (short, long) = (full("x"), full(&"<".repeat(10_000)));
+    let json = |view: &View| serde_json::to_string(view).unwrap();
+    assert!(json(&long).len() - json(&short).len() < 40 * 201 && json(&long).contains('…'));
+    // Four characters stand for each.
+    assert!(page(&long, false).len() - page(&short, false).len() < 40 * 4 * 201);
+}
+
+#[test]
+fn what_needs_a_person_comes_first() {
+    let mut view = full("x");
+    let page_of = |view: &View| page(view, false);
+    let place = |page: &str, words: &str| page.find(words).unwrap_or_else(|| panic!("{words} in {page}"));
+    let problem = |what: &str| Problem { what: what.to_owned(), remedy: "mend it".to_owned() };
+    view.problems = vec![problem("the worst"), problem("the other")];
+    let drawn = page_of(&view);
+    let order =
+        ["2 things need you", "the worst", "mend it", "the other", ">Connections<", ">Open requests (4)<"];
+    let body = drawn.split_once("<body>").unwrap().1;
+    assert!(order.map(|words| place(body, words)).is_sorted(), "{body}");
+    view.problems.truncate(1);
+    assert!(page_of(&view).contains("<title>1 thing needs you – teleport-slack</title>"));
+    view.problems.clear();
+    assert!(page_of(&view).contains(">Everything works<"));
+}
+
+#[test]
+fn a_page_without_a_controller_says_so_and_loads_itself_again_only_if_asked() {
+    let view = View { requests: None, waiting: None, circuits: None, ..full("x") };
+    assert_eq!(page(&view, false).matches("Not known: the controller").count(), 3);
+    assert!(!page(&view, false).contains("http-equiv"));
+    assert!(page(&view, true).contains("<meta http-equiv=\"refresh\" content=\"15\">"));
+}
+
+/// The browser's tests look at it, too.
+#[test]
+fn everything_that_can_go_wrong() {
+    insta::assert_snapshot!(page(
+        &full("prod-<b>db</b>, a name that is long enough for two lines on a phone"),
+        false
+    ));
+}
+
+#[test]
+fn each_thing_that_needs_a_person_is_said_once_with_its_remedy() {
+    let health = Metrics::new().health().clone();
+    let moment = Moment { now: Instant::now(), time: Timestamp::now() };
+    let found = |view: &View, is_silent| {
+        let found = problems(view, &health, is_silent, moment);
+        assert!(found.iter().all(|problem| !problem.remedy.is_empty()), "{found:?}");
+        found.into_iter().map(|problem| problem.what).collect::<Vec<_>>()
+    };
+    let mut view = full("x");
+    let expected = [
+        "Teleport has not answered yet",
+        "the controller does not answer, so nothing is shown of requests",
+        "the certificate for Teleport expires in 600 s",
+        "Slack refuses messages for x (2 times in a row)",
+        "the configuration is refused: x (and 3 more)",
+        "1 of what waits has failed for more than a minute",
+    ];
+    assert_eq!(found(&view, true), expected);
+    view.slack.state = SideState::Away;
+    let away = found(&view, false);
+    assert_eq!(away[1], "Slack does not answer: x");
+    assert!(!away.iter().any(|what| what.contains("what waits")), "the outage is why: {away:?}");
+    for left in [0, 900] {
+        view.teleport.certificate_left_s = Some(left);
+        assert!(!found(&view, false).iter().any(|what| what.contains("expires")), "{left}");
+    }
+    let waiting = &mut view.waiting.as_mut().unwrap().items[0];
+    (waiting.attempts, view.slack.state) = (0, SideState::Answers);
+    assert!(!found(&view, false).iter().any(|what| what.contains("what waits")), "its turn has not come");
+}
