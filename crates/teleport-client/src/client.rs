@@ -83,7 +83,7 @@ impl Client {
         Self::with_dialer(Dialer::new(addr, identity, timings), identity, observer)
     }
 
-    fn with_dialer(dialer: Dialer, identity: &Identity, observer: Arc<dyn Observer>) -> Self {
+    pub(super) fn with_dialer(dialer: Dialer, identity: &Identity, observer: Arc<dyn Observer>) -> Self {
         let shared = Shared {
             timings: dialer.timings(),
             connection: RwLock::new(Connection::open(dialer, identity)),

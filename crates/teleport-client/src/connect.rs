@@ -7,7 +7,6 @@ use std::sync::Arc;
 
 use hyper_util::rt::TokioIo;
 use rustls::ClientConfig;
-use tokio::net::TcpStream;
 use tokio::time::Instant;
 use tokio_rustls::client::TlsStream;
 use tonic::transport::{Channel, Endpoint};
@@ -15,14 +14,26 @@ use tonic::transport::{Channel, Endpoint};
 use super::address::TeleportAddr;
 use super::identity::Identity;
 use super::route::{HTTP2, LONGEST_NAME};
+use super::text::quote;
 use super::timings::CallTimings;
 
+mod address_state;
 mod auth_server;
 mod error;
-mod tcp;
 
-use self::error::AttemptError;
+mod stream;
+mod tcp;
+mod upgrade;
+mod web;
+
+use self::address_state::{AddressState, Way};
+use self::error::{AttemptError, UpgradeError};
 pub(super) use self::error::{ConnectError, ConnectErrorKind};
+use self::stream::IoStream;
+use self::upgrade::Form;
+
+/// A connection with the auth server.
+type AuthStream = TlsStream<Box<dyn IoStream>>;
 
 /// How the auth server is reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,6 +42,8 @@ pub enum Reach {
     Direct,
     /// A Teleport proxy answers there and passes our TLS on.
     Proxy,
+    /// A Teleport proxy is there, and our TLS with the auth server runs inside an upgraded HTTPS connection with it.
+    Upgraded,
 }
 
 /// Opens connections to one address as one identity.
@@ -41,12 +54,13 @@ pub(super) struct Dialer {
     /// The cluster's name, by which a proxy knows it.
     cluster: Option<Arc<str>>,
     timings: CallTimings,
+    state: Arc<AddressState>,
 }
 
 impl Dialer {
     pub(super) fn new(addr: &TeleportAddr, identity: &Identity, timings: CallTimings) -> Self {
         let (tls, cluster) = (identity.tls_config(), identity.route_name());
-        Self { addr: addr.clone(), tls, cluster, timings }
+        Self { addr: addr.clone(), tls, cluster, timings, state: Arc::default() }
     }
 
     pub(super) fn with_identity(&self, identity: &Identity) -> Self {
@@ -54,7 +68,16 @@ impl Dialer {
     }
 
     pub(super) fn with_addr(&self, addr: &TeleportAddr) -> Self {
-        Self { addr: addr.clone(), ..self.clone() }
+        if *addr == self.addr {
+            return self.clone();
+        }
+        Self { addr: addr.clone(), state: Arc::new(self.state.of_another_address()), ..self.clone() }
+    }
+
+    /// With these roots for the web certificates of proxies, in place of the machine's.
+    #[cfg(test)]
+    pub(super) fn with_web_roots(self, roots: rustls::RootCertStore) -> Self {
+        Self { state: Arc::new(AddressState::with_roots(roots)), ..self }
     }
 
     pub(super) fn timings(&self) -> CallTimings {
@@ -73,37 +96,151 @@ impl Dialer {
 
     /// How the auth server is reached: only the auth server itself takes a connection without the entry for proxies.
     pub(super) async fn reach(&self) -> Option<Reach> {
+        if let Some(Way::Upgraded(_)) = self.state.way() {
+            return Some(Reach::Upgraded);
+        }
         let mut tls = ClientConfig::clone(&self.tls);
         tls.alpn_protocols = vec![HTTP2.to_vec()];
-        match self.dial_directly(&Arc::new(tls), Instant::now() + self.timings.connect).await {
+        match self.dial_straight(&Arc::new(tls), self.deadline()).await {
             Ok(_) => Some(Reach::Direct),
-            Err(failure) if failure.kind.is_answer_of_another() => Some(Reach::Proxy),
+            Err(error) if error.kind.is_answer_of_another() => Some(Reach::Proxy),
             Err(_) => None,
         }
     }
 
-    async fn dial(&self) -> Result<TlsStream<TcpStream>, ConnectError> {
-        let deadline = Instant::now() + self.timings.connect;
-        self.dial_directly(&self.tls, deadline).await.map_err(|failure| self.explain(failure))
+    fn deadline(&self) -> Instant {
+        Instant::now() + self.timings.connect
     }
 
-    async fn dial_directly(
+    /// The way that led there last comes first. All of it together takes no longer than one attempt may.
+    async fn dial(&self) -> Result<AuthStream, ConnectError> {
+        let deadline = self.deadline();
+        let known = self.state.way();
+        if let Some(Way::Upgraded(form)) = known {
+            match self.dial_upgraded(Some(form), deadline).await {
+                // What stood before the proxy may be gone.
+                Err(Upgraded::NoTunnel(_)) => {}
+                ended => return ended.map_err(|error| self.explain_upgraded(error)),
+            }
+        }
+        let error = match self.dial_straight(&self.tls, deadline).await {
+            Ok(stream) => {
+                if let Some(Way::Upgraded(_)) = self.state.remember(Way::Straight) {
+                    tracing::info!(
+                        "The auth server is reached at {} without a connection upgrade again",
+                        self.addr
+                    );
+                }
+                return Ok(stream);
+            }
+            Err(error) => error,
+        };
+        // Where the straight way is known to work, a connection that just ends is the sign of an auth server that is down.
+        let is_known = known == Some(Way::Straight) && error.kind == ConnectErrorKind::Closed;
+        let has_route = self.tls.alpn_protocols.len() > 1;
+        if !has_route || !error.kind.may_need_upgrade() || is_known {
+            let error = if is_known { self.explain_end(error, deadline).await } else { error };
+            return Err(self.explain(error, None));
+        }
+        match self.dial_upgraded(None, deadline).await {
+            Ok(stream) => Ok(stream),
+            Err(Upgraded::NoTunnel(refusal)) => Err(self.explain(error, Some(refusal))),
+            Err(failed) => Err(self.explain_upgraded(failed)),
+        }
+    }
+
+    async fn dial_straight(
         &self,
         tls: &Arc<ClientConfig>,
         deadline: Instant,
-    ) -> Result<TlsStream<TcpStream>, AttemptError> {
-        let tcp = tcp::open(&self.addr, deadline).await?;
+    ) -> Result<AuthStream, AttemptError> {
+        let tcp: Box<dyn IoStream> = Box::new(tcp::open(&self.addr, deadline).await?);
         auth_server::handshake(tcp, tls, deadline, &self.timings).await
     }
 
-    fn explain(&self, failure: AttemptError) -> ConnectError {
-        let AttemptError { mut kind, detail } = failure;
+    async fn dial_upgraded(&self, known: Option<Form>, deadline: Instant) -> Result<AuthStream, Upgraded> {
+        let web_tls = self.state.web_tls().map_err(Upgraded::NoTunnel)?;
+        let (form, tunnel) =
+            upgrade::open(&self.addr, &web_tls, known, deadline).await.map_err(Upgraded::NoTunnel)?;
+        match auth_server::handshake(tunnel, &self.tls, deadline, &self.timings).await {
+            Ok(stream) => {
+                let way = Way::Upgraded(form);
+                if self.state.remember(way) != Some(way) {
+                    let form = if form == Form::WebSocket { "WebSocket" } else { "the form before 15.1" };
+                    tracing::info!(
+                        "The auth server is reached through the proxy at {} by a connection upgrade ({form}), because \
+                         something before the proxy opens TLS or looks into it",
+                        self.addr
+                    );
+                }
+                Ok(stream)
+            }
+            Err(error) => Err(Upgraded::InTunnel(match error.kind {
+                ConnectErrorKind::Closed => self.explain_end(error, deadline).await,
+                ConnectErrorKind::TimedOut => AttemptError { kind: ConnectErrorKind::SilentProxy, ..error },
+                // A proxy leads to the auth server of the cluster asked for, or nowhere.
+                ConnectErrorKind::UnknownIssuer => {
+                    AttemptError { kind: ConnectErrorKind::HostCaRotated, ..error }
+                }
+                _ => error,
+            })),
+        }
+    }
+
+    /// Why a proxy just ends the handshake: it says which cluster it is of.
+    async fn explain_end(&self, error: AttemptError, deadline: Instant) -> AttemptError {
+        let Ok(web_tls) = self.state.web_tls() else { return error };
+        match (upgrade::find_cluster(&self.addr, &web_tls, deadline).await, &self.cluster) {
+            (Some(found), Some(ours)) if found == **ours => {
+                let detail = format!("the proxy is of this cluster, {:?}", quote(&found));
+                AttemptError::new(ConnectErrorKind::AuthServerDown, detail)
+            }
+            (Some(found), Some(ours)) => {
+                let detail =
+                    format!("the proxy is of {:?}, the identity of {:?}", quote(&found), quote(ours));
+                AttemptError::new(ConnectErrorKind::OtherCluster, detail)
+            }
+            _ => error,
+        }
+    }
+
+    fn explain_upgraded(&self, error: Upgraded) -> ConnectError {
+        match error {
+            Upgraded::InTunnel(error) => self.explain(error, None),
+            Upgraded::NoTunnel(refusal) => {
+                self.explain(AttemptError::new(ConnectErrorKind::Closed, refusal.to_string()), None)
+            }
+        }
+    }
+
+    /// `refusal`: why there was no upgrade either.
+    fn explain(&self, error: AttemptError, refusal: Option<UpgradeError>) -> ConnectError {
+        let AttemptError { mut kind, mut detail } = error;
         let is_too_long = self.cluster.as_ref().is_some_and(|name| name.len() > LONGEST_NAME);
         if is_too_long && kind.is_answer_of_another() {
             kind = ConnectErrorKind::NotRoutable;
         }
-        ConnectError { addr: self.addr.to_string(), kind, detail }
+        let mut upgrade = None;
+        match refusal {
+            None => {}
+            // These say more than that TLS did not get through.
+            Some(UpgradeError::OtherHost) => kind = ConnectErrorKind::OtherHost,
+            Some(UpgradeError::HeadersDropped) => kind = ConnectErrorKind::HeadersDropped,
+            Some(UpgradeError::Gateway(status)) => {
+                (kind, detail) = (ConnectErrorKind::ProxyDown, format!("HTTP {status}"));
+            }
+            Some(other) => upgrade = Some(other.to_string()),
+        }
+        ConnectError { addr: self.addr.to_string(), kind, detail, upgrade }
     }
+}
+
+/// Why the second way did not lead to the auth server.
+enum Upgraded {
+    /// The connection was not upgraded.
+    NoTunnel(UpgradeError),
+    /// It was, and then TLS with the auth server failed.
+    InTunnel(AttemptError),
 }
 
 /// How a connection is used. The URI only names the scheme and the authority in the calls' headers. tonic is built

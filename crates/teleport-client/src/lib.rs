@@ -23,6 +23,7 @@ pub mod observer;
 mod pem;
 pub mod plugin_data;
 pub mod refusal;
+pub mod request_json;
 mod requests;
 pub mod resources;
 pub mod review_support;

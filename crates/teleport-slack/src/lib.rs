@@ -7,6 +7,7 @@
 pub mod cli;
 pub mod app;
 pub mod explain;
+pub mod render;
 pub mod check;
 pub mod interactions;
 pub mod status;

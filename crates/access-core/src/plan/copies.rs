@@ -53,16 +53,18 @@ impl<'a> ReviewDisplay<'a> {
 }
 
 /// The recipients that a message is rendered for.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Audience {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Audience {
+    /// The requester, in a direct message.
     Requester,
-    /// Perhaps the requester.
+    /// Perhaps the requester: a direct message of the Go plugin, which did not record its recipient.
     Unknown,
+    /// A channel, or any other user.
     Others,
 }
 
 /// A message in its two lengths and what it shows.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub(super) struct Rendered {
     pub(super) message: Message,
     pub(super) fallback: Message,
@@ -70,7 +72,8 @@ pub(super) struct Rendered {
 }
 
 /// The message for every audience.
-pub(super) struct Copies {
+#[derive(Clone, Debug)]
+pub struct Copies {
     for_requester: Rendered,
     for_unknown: Rendered,
     for_others: Rendered,
@@ -92,6 +95,16 @@ impl Copies {
             for_others: render(Audience::Others),
             requester: requester_keys(input, request),
         }
+    }
+
+    /// The message of an audience.
+    pub fn message(&self, audience: Audience) -> &Message {
+        &self.of_audience(audience).message
+    }
+
+    /// What is shown instead where Slack refuses the message: a text, the same for each audience.
+    pub fn fallback(&self) -> &Message {
+        &self.for_others.fallback
     }
 
     /// What a delivered message is to show.

@@ -19,8 +19,7 @@ mod posts;
 mod skip;
 mod step;
 
-use copies::Copies;
-pub use copies::ReviewDisplay;
+pub use copies::{Audience, Copies, ReviewDisplay};
 pub use skip::{SkipReason, Skipped, Unresolved};
 pub use step::{HistoryQuery, Step};
 
@@ -120,17 +119,23 @@ impl Plan {
     }
 }
 
+/// The phase of a request and its messages; `None` if neither Teleport nor the record has it.
+pub fn copies(input: &PlanInput<'_>) -> Option<(Phase, Copies)> {
+    let PlanInput { current, record, now, .. } = *input;
+    let subject = current.or(record.known.as_ref())?;
+    let phase = phase(current, record.known.as_ref(), now);
+    Some((phase, Copies::render(input, subject, phase)))
+}
+
 /// The plan for a request.
 pub fn plan(input: &PlanInput<'_>) -> Plan {
-    let PlanInput { current, record, now, .. } = *input;
+    let PlanInput { current, record, .. } = *input;
     let mut plan = Plan::default();
-    let phase = phase(current, record.known.as_ref(), now);
-    // With neither there is nothing to show, and no recipient was notified.
-    let Some(subject) = current.or(record.known.as_ref()) else {
+    // Without either there is nothing to show, and no recipient was notified.
+    let Some((phase, copies)) = copies(input) else {
         skip_unknown(&mut plan, record);
         return plan;
     };
-    let copies = Copies::render(input, subject, phase);
     let against = against_posts(current, record, phase);
     messages::plan_updates(&mut plan, input, &copies);
     messages::plan_verifications(&mut plan, input, against.is_none());

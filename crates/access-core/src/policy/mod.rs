@@ -170,7 +170,7 @@ pub fn decide(facts: &Facts<'_>) -> Verdict {
 
 fn evaluate(facts: &Facts<'_>) -> Result<Verdict, Refusal> {
     let Facts { rules, record, reviewer: person, decision, now, .. } = *facts;
-    let request = pending(facts)?;
+    let request = open_request(facts.current, record, now)?;
     let mode = facts.mode.ok_or(Refusal::NotPossible)?;
     check_decidable_in_slack(rules, request)?;
     if person.is(&request.user) {
@@ -230,14 +230,18 @@ fn evaluate(facts: &Facts<'_>) -> Result<Verdict, Refusal> {
     })
 }
 
-/// The request if it waits for a decision, else what became of it.
-fn pending<'a>(facts: &Facts<'a>) -> Result<&'a AccessRequest, Refusal> {
-    let known = facts.current.or(facts.record.known.as_ref());
+/// The request if it waits for a decision, else what became of it. `current` is the request as Teleport lists it now.
+pub fn open_request<'a>(
+    current: Option<&'a AccessRequest>,
+    record: &Record,
+    now: Timestamp,
+) -> Result<&'a AccessRequest, Refusal> {
+    let known = current.or(record.known.as_ref());
     let decided = |decision| {
         let reason = known.map(|request| request.resolve_reason.clone()).unwrap_or_default();
-        Err(Refusal::AlreadyDecided { decision, by: deciders(known, facts.record, decision), reason })
+        Err(Refusal::AlreadyDecided { decision, by: deciders(known, record, decision), reason })
     };
-    match (phase(facts.current, facts.record.known.as_ref(), facts.now), facts.current) {
+    match (phase(current, record.known.as_ref(), now), current) {
         (Phase::Pending, Some(request)) => Ok(request),
         (Phase::Approved, _) => decided(Decision::Approve),
         (Phase::Denied, _) => decided(Decision::Deny),

@@ -4,6 +4,7 @@
 //! at [`modal`] for the form that asks for a reason and at [`ephemeral`] for the answer that only the person who clicked
 //! sees. Nothing here decides who sees a message or when.
 
+pub mod answers;
 mod disarm;
 pub mod ephemeral;
 pub mod request_message;

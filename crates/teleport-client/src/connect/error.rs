@@ -16,9 +16,48 @@ impl AttemptError {
     }
 }
 
+/// Why there is no tunnel.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum UpgradeError {
+    #[error("{0}")]
+    Network(String),
+    #[error("no answer in time")]
+    TimedOut,
+    #[error("{0}")]
+    NoRoots(String),
+    #[error("its web certificate signed itself, and a connection upgrade needs one that this machine trusts")]
+    SelfSigned,
+    #[error(
+        "its web certificate is not from an authority that this machine trusts; if the authority is your own, name a \
+         file with its certificate in SSL_CERT_FILE"
+    )]
+    Untrusted,
+    #[error("its web certificate is not for this name; write the host as it stands there")]
+    OtherName,
+    #[error("HTTPS failed: {0}")]
+    Https(String),
+    /// A proxy, which does not go by this name.
+    #[error("the proxy leads elsewhere")]
+    OtherHost,
+    /// A proxy, which did not see what was asked.
+    #[error("the proxy saw no request for an upgrade")]
+    HeadersDropped,
+    /// A balancer without its proxy.
+    #[error("HTTP {0}")]
+    Gateway(u16),
+    #[error("it answers HTTP {0}, as no Teleport proxy does")]
+    NotAProxy(u16),
+}
+
+impl From<AttemptError> for UpgradeError {
+    fn from(error: AttemptError) -> Self {
+        Self::Network(error.detail)
+    }
+}
+
 /// A failed attempt to connect.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("cannot connect to the Teleport auth server at {addr}: {kind} ({detail})")]
+#[error("cannot connect to the Teleport auth server at {addr}: {kind} ({detail}){}", also(.upgrade))]
 pub struct ConnectError {
     /// The address, as configured.
     pub addr: String,
@@ -26,6 +65,18 @@ pub struct ConnectError {
     pub kind: ConnectErrorKind,
     /// The underlying error's words.
     pub detail: String,
+    /// Why a connection upgrade, tried next, failed too.
+    pub upgrade: Option<String>,
+}
+
+/// The end of a message about two ways that failed.
+fn also(upgrade: &Option<String>) -> String {
+    let also = |reason| {
+        format!(
+            "; a connection upgrade, for a Teleport proxy whose TLS something opens, failed too: {reason}"
+        )
+    };
+    upgrade.as_ref().map(also).unwrap_or_default()
 }
 
 impl ConnectError {
@@ -37,6 +88,9 @@ impl ConnectError {
             | ConnectErrorKind::TimedOut
             | ConnectErrorKind::Unreachable
             | ConnectErrorKind::Closed
+            | ConnectErrorKind::AuthServerDown
+            | ConnectErrorKind::ProxyDown
+            | ConnectErrorKind::SilentProxy
             | ConnectErrorKind::Tls => ErrorKind::Retry,
             ConnectErrorKind::ClientCertificateRejected => ErrorKind::Unauthorized,
             ConnectErrorKind::UnknownIssuer
@@ -46,7 +100,11 @@ impl ConnectError {
             | ConnectErrorKind::NotTls
             | ConnectErrorKind::NotHttp2
             | ConnectErrorKind::EndsAtProxy
-            | ConnectErrorKind::NotRoutable => ErrorKind::Permanent,
+            | ConnectErrorKind::NotRoutable
+            | ConnectErrorKind::OtherCluster
+            | ConnectErrorKind::OtherHost
+            | ConnectErrorKind::HeadersDropped
+            | ConnectErrorKind::HostCaRotated => ErrorKind::Permanent,
         }
     }
 }
@@ -124,6 +182,47 @@ pub enum ConnectErrorKind {
          server's own address (port 3025)"
     )]
     NotRoutable,
+    /// A proxy leads nowhere, and it is of the identity's cluster.
+    #[error(
+        "the Teleport proxy there cannot reach its cluster's auth server; look whether the auth server runs, the daemon \
+         keeps trying"
+    )]
+    AuthServerDown,
+    /// A proxy leads nowhere, because it is of another cluster.
+    #[error(
+        "the Teleport proxy there is of another cluster than the identity; name the proxy of the identity's cluster, or sign \
+         an identity in that one"
+    )]
+    OtherCluster,
+    /// The proxy of the identity's cluster leads to a server that the identity does not trust.
+    #[error(
+        "the auth server behind the proxy has a certificate that is not from a CA of our identity, so the cluster's host CA \
+         was rotated; sign the identity again with `tctl auth sign`, or check that tbot renews it"
+    )]
+    HostCaRotated,
+    /// The proxy does not go by the name that we use.
+    #[error(
+        "the Teleport proxy there has another public address; write teleport's address as `proxy_service.public_addr` has it, \
+         and let any balancer before it pass the header Host on unchanged"
+    )]
+    OtherHost,
+    /// A balancer takes the upgrade out of the request.
+    #[error(
+        "a balancer before the Teleport proxy drops the headers that ask for a connection upgrade; let it pass Upgrade and \
+         Connection on, as for a WebSocket"
+    )]
+    HeadersDropped,
+    /// A balancer answers for a proxy that does not.
+    #[error(
+        "the balancer there does not reach the Teleport proxy; look whether the proxy runs, the daemon keeps trying"
+    )]
+    ProxyDown,
+    /// The proxy agreed to the upgrade, and nothing came.
+    #[error(
+        "the Teleport proxy there upgraded the connection and then said nothing; look whether it does TLS itself, which it \
+         must also behind a balancer (no --insecure-no-tls), and whether its auth server hangs"
+    )]
+    SilentProxy,
     /// Any other failure of TLS.
     #[error("the TLS handshake failed")]
     Tls,
@@ -140,6 +239,21 @@ impl ConnectErrorKind {
                 | Self::NotHttp2
                 | Self::EndsAtProxy
                 | Self::NotRoutable
+                | Self::OtherHost
+        )
+    }
+
+    /// Whether the cause may be that our TLS, or its list of protocols, does not get through to a proxy.
+    pub(super) fn may_need_upgrade(self) -> bool {
+        matches!(
+            self,
+            Self::UnknownIssuer
+                | Self::ServerName
+                | Self::ServerCertificate
+                | Self::UnexpectedCertificate
+                | Self::NotHttp2
+                | Self::Closed
+                | Self::Tls
         )
     }
 

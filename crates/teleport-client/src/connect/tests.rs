@@ -22,6 +22,7 @@ fn unused() -> Responder {
 }
 
 mod proxy;
+mod upgrade;
 
 /// Why a call cannot connect.
 async fn connect_error(client: &Client) -> ConnectError {
@@ -195,6 +196,7 @@ fn a_connection_problem_names_the_server_the_cause_and_the_remedy() {
         addr: "auth.example.com:3025".into(),
         kind: ConnectErrorKind::Refused,
         detail: "Connection refused (os error 111)".into(),
+        upgrade: None,
     };
     insta::assert_snapshot!(error, @"cannot connect to the Teleport auth server at auth.example.com:3025: the connection was refused; is the auth server running, and is this its port (usually 3025)? (Connection refused (os error 111))");
 }

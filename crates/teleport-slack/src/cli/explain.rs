@@ -44,16 +44,7 @@ pub struct Args {
 /// # Errors
 /// If the id is none, the configuration or the identity cannot be used, or Teleport gives no answer.
 pub fn run(args: &Args) -> Result<ExitCode, ExitError> {
-    let id = RequestId::new(args.request.trim());
-    if id.as_token().is_none() {
-        let shown: String = args.request.chars().take(100).collect();
-        let words = format!(
-            "\"{}\" is no id of an access request; copy it from the message or from `tctl requests ls`, such as \
-             8f77d2d1-2bbf-4031-a300-58926237a807",
-            escape_line(&shown)
-        );
-        return Err(ExitError::new(Exit::Usage, words));
-    }
+    let id = request_id(&args.request)?;
     let loaded = config::load(&args.config)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| ExitError::from_cause(Cause::Environment, error))?;
@@ -69,4 +60,19 @@ pub fn run(args: &Args) -> Result<ExitCode, ExitError> {
     };
     super::print(&text)?;
     Ok(exit.map_or(ExitCode::SUCCESS, ExitCode::from))
+}
+
+/// The id that an argument names.
+pub(super) fn request_id(argument: &str) -> Result<RequestId, ExitError> {
+    let id = RequestId::new(argument.trim());
+    if id.as_token().is_none() {
+        let shown: String = argument.chars().take(100).collect();
+        let words = format!(
+            "\"{}\" is no id of an access request; copy it from the message or from `tctl requests ls`, such as \
+             8f77d2d1-2bbf-4031-a300-58926237a807",
+            escape_line(&shown)
+        );
+        return Err(ExitError::new(Exit::Usage, words));
+    }
+    Ok(id)
 }

@@ -8,6 +8,7 @@ pub mod configure;
 pub mod demo;
 pub mod explain;
 pub mod manifest;
+pub mod render;
 pub mod resources;
 pub mod start;
 pub mod version;
@@ -34,6 +35,7 @@ use crate::supervise::journal;
         teleport-slack check                              look at the configuration, Teleport and Slack\n  \
         teleport-slack check --offline                    look at the configuration and its files only\n  \
         teleport-slack explain REQUEST                    say who was notified of a request, and why others were not\n  \
+        teleport-slack render REQUEST                     show what Slack would show of a request, in every phase\n  \
         teleport-slack start                              run with /etc/teleport-slack.toml\n  \
         teleport-slack start -c teleport-slack.toml -d    run with another file, and log each step\n\n\
         Exit status: 0 done, 1 failed while running, 2 wrong command line,\n\
@@ -63,6 +65,9 @@ enum Command {
     /// Print the manifest of a Slack app with the scopes that the configuration needs.
     #[command(after_help = manifest::HELP)]
     Manifest(manifest::Args),
+    /// Show the messages about a request without posting them: every phase and audience, drawn or as Block Kit JSON.
+    #[command(after_help = render::HELP)]
+    Render(render::Args),
     /// Print the role and the user for Teleport with the rights that the configuration needs.
     #[command(after_help = resources::HELP)]
     Resources(resources::Args),
@@ -104,6 +109,10 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             Err(failure) => Err(failure),
         },
         Command::Explain(args) => match explain::run(&args) {
+            Ok(status) => return status,
+            Err(failure) => Err(failure),
+        },
+        Command::Render(args) => match render::run(&args) {
             Ok(status) => return status,
             Err(failure) => Err(failure),
         },

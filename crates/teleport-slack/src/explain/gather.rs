@@ -9,7 +9,7 @@ use access_core::domain::error_chain::chain;
 use access_core::domain::ids::{ChannelId, MessageTs, RequestId, SlackUserId};
 use access_core::domain::recipients::{Recipient, RecipientKey, Rules, is_slack_id};
 use access_core::plan::Step;
-use access_core::policy::{CanSubmitForUsers, Mode, ModeSetting, Voters, mode};
+use access_core::policy::{Mode, Voters, mode};
 use access_core::record::{Operation, Record};
 use futures_util::{StreamExt, stream};
 use jiff::Timestamp;
@@ -70,7 +70,7 @@ pub(crate) async fn gather(config: &Config, id: &RequestId) -> Result<Facts, Exi
             (Some(review), Some(users)) => Some(ReviewView {
                 rules: Arc::new(review.rules.clone()),
                 setting: review.mode,
-                can_submit: can_submit(&teleport, review).await,
+                can_submit: review_support(&teleport, review).check_once().await,
                 users: Arc::clone(users),
             }),
             _ => None,
@@ -109,15 +109,8 @@ fn users(teleport: &Client, review: &ReviewConfig) -> Arc<UserLookup> {
     Arc::new(UserLookup::new(teleport.clone(), review.user_mapping(), ReviewTimings::default()))
 }
 
-/// Whether Teleport takes reviews for users, as a daemon finds out.
-async fn can_submit(teleport: &Client, review: &ReviewConfig) -> CanSubmitForUsers {
-    match review.mode {
-        ModeSetting::Resolver => CanSubmitForUsers::default(),
-        setting => {
-            let rules = review.rules.0.len();
-            ReviewSupport::new(teleport.clone(), setting, rules, ReviewTimings::default()).check().await
-        }
-    }
+fn review_support(teleport: &Client, review: &ReviewConfig) -> ReviewSupport {
+    ReviewSupport::new(teleport.clone(), review.mode, review.rules.0.len(), ReviewTimings::default())
 }
 
 async fn connect_slack(config: &Config) -> Result<Slack, ExitError> {

@@ -59,6 +59,15 @@ impl ReviewSupport {
         *self.status.borrow()
     }
 
+    /// For those who only look, as a daemon finds out: the result now. In mode `resolver` nothing is asked, as nothing depends
+    /// on it.
+    pub(crate) async fn check_once(&self) -> CanSubmitForUsers {
+        match self.setting {
+            ModeSetting::Resolver => CanSubmitForUsers::default(),
+            ModeSetting::Auto | ModeSetting::Reviewer => self.check().await,
+        }
+    }
+
     /// Checks now, for at most [`ReviewTimings::support_timeout`]. Without an answer of Teleport the last result stands.
     pub async fn check(&self) -> CanSubmitForUsers {
         let found = match timeout(self.timings.support_timeout, self.teleport.review_support()).await {

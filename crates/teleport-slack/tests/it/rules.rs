@@ -217,8 +217,10 @@ fn each_foreign_protocol_is_known_to_one_client() {
     };
     let grpc = ["tonic", "prost", "prost-types", "teleport-proto"];
     assert_eq!(users(&grpc), ["teleport-client", "teleport-proto"].map(str::to_owned).into());
-    let http = ["hyper-rustls", "tokio-tungstenite"];
-    assert_eq!(users(&http), ["slack-client"].map(str::to_owned).into());
+    assert_eq!(users(&["hyper-rustls"]), ["slack-client"].map(str::to_owned).into());
+    // Socket Mode, and upgraded connections to a Teleport proxy.
+    let websocket = ["slack-client", "teleport-client"].map(str::to_owned).into();
+    assert_eq!(users(&["tokio-tungstenite"]), websocket);
     for (krate, ours) in [
         ("client-base", [].as_slice()),
         ("slack-client", &["access-core", "client-base"]),

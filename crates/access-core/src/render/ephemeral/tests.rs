@@ -1,81 +1,19 @@
 use super::*;
+use crate::render::answers::{Names, all_accepted, all_refusals};
 use crate::render::tests::hostile::{assert_nothing_styled, hostile};
 use crate::render::tests::oracle::validate;
 
 fn every_refusal(text: &str) -> Vec<Refusal> {
-    let name = || text.to_owned();
-    let names = || vec![name(), "carol@example.com".to_owned()];
-    let mut all = vec![
-        Refusal::AlreadyDecided { decision: Decision::Approve, by: names(), reason: name() },
-        Refusal::AlreadyDecided { decision: Decision::Deny, by: vec![], reason: String::new() },
-        Refusal::BeingDecided { decision: Decision::Approve },
-        Refusal::Expired,
-        Refusal::Deleted,
-        Refusal::Promoted,
-        Refusal::LongTerm,
-        Refusal::AlreadyVoted { decision: Decision::Approve, in_slack: true },
-        Refusal::AlreadyVoted { decision: Decision::Deny, in_slack: false },
-        Refusal::SelfReview,
-        Refusal::NotAnApprover { role: name(), named: names() },
-        Refusal::NoMatchingRule { role: name() },
-        Refusal::NoMatchingRule { role: String::new() },
-        Refusal::NotSuggested { named: names() },
-        Refusal::NotSuggested { named: vec![] },
-        Refusal::TeleportOnly,
-        Refusal::NotPossible,
-        Refusal::NotOnBehalf { user: name() },
-        Refusal::ReasonMissing,
-        Refusal::UnmappedUser,
-        Refusal::AmbiguousUser { users: names() },
-        Refusal::TeleportUserExpired { user: name() },
-        Refusal::TeleportUserUnknown { user: name() },
-        Refusal::UserCaseMismatch { user: name(), mapped: name() },
-        Refusal::ApproverCaseMismatch { role: name(), named: name(), user: name() },
-        Refusal::ApproverCaseMismatch { role: String::new(), named: name(), user: name() },
-        Refusal::UsersUnreadable,
-        Refusal::EmailUnconfirmed,
-        Refusal::MayNotReview,
-        Refusal::TeleportRefused,
-        Refusal::SecondFactor,
-        Refusal::TeleportUnreachable,
-        Refusal::TeleportForbids,
-        Refusal::SlackUnreachable,
-        Refusal::SlackForbids,
-        Refusal::ScopeMissing { scope: "users:read" },
-        Refusal::GroupsUnreadable { is_lasting: false },
-        Refusal::GroupsUnreadable { is_lasting: true },
-        Refusal::Newer(Newer::State(7)),
-        Refusal::Newer(Newer::Kind(-7)),
-        Refusal::Newer(Newer::Review(i32::MIN)),
-        Refusal::GroupGone,
-        Refusal::VotersUnreadable,
-        Refusal::DenialsInDoubt,
-        Refusal::Timeout,
-        Refusal::StaleMessage,
-        Refusal::OtherCluster { cluster: name(), own: name() },
-        Refusal::ExpiredModal,
-        Refusal::UnknownOrigin,
-        Refusal::OtherInstallation,
-        Refusal::TooBusy,
-        Refusal::Interrupted,
-        Refusal::VotesUnusable,
-    ];
-    use AccountIneligible::*;
-    let ineligible = [
-        IdMismatch,
-        Deactivated,
-        Slackbot,
-        WorkflowBot,
-        ConnectorBot,
-        Bot,
-        SingleChannelGuest,
-        Guest,
-        External,
-        OtherWorkspace,
-        NeverSignedIn,
-    ];
-    all.extend(ineligible.map(Refusal::AccountIneligible));
-    all
+    let deciders = [text.to_owned(), "carol@example.com".to_owned()];
+    all_refusals(&Names {
+        user: text,
+        other_case: text,
+        role: text,
+        deciders: &deciders,
+        reason: text,
+        cluster: text,
+        other_cluster: text,
+    })
 }
 
 #[test]
@@ -208,7 +146,7 @@ fn accepted_decisions_are_answered() {
         Accepted::LacksSecondFactor(Approve),
         Accepted::Unconfirmed(Deny),
     ];
-    let kinds: std::collections::BTreeSet<_> = all.iter().map(Accepted::kind).collect();
+    let kinds = all_accepted(tally).iter().map(Accepted::kind).collect::<std::collections::BTreeSet<_>>();
     assert_eq!(kinds, Accepted::KINDS.into());
     let sentences = all.map(|what| validate(&accepted(what)).text).join("\n");
     insta::assert_snapshot!(sentences, @r"

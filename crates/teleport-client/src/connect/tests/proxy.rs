@@ -9,7 +9,7 @@ use access_sim::teleport::{Options, ServerVersion, TeleportSim, fixture::Fixture
 
 use super::*;
 
-async fn cluster_named(name: &str) -> TeleportSim {
+pub(super) async fn cluster_named(name: &str) -> TeleportSim {
     let fixture = Fixture { cluster: name.to_owned(), ..Fixture::golden() };
     TeleportSim::start(Options::new(ServerVersion::V15, fixture)).await.unwrap()
 }
@@ -18,7 +18,7 @@ async fn proxy_of(cluster: &TeleportSim) -> ProxySim {
     ProxySim::start(cluster, ProxyOptions::default()).await.unwrap()
 }
 
-fn identity(cluster: &TeleportSim) -> Identity {
+pub(super) fn identity(cluster: &TeleportSim) -> Identity {
     let signed = cluster.credentials(PLUGIN_USER, CertOptions::default());
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("auth_id");

@@ -7,13 +7,18 @@ use crate::causes::Exit;
 use crate::check::report::{Item, ItemId, Status};
 use crate::config::slack_setting;
 
-/// An item that failed, or that could not be looked at, for a call that failed.
-pub(super) fn slack_failure(id: ItemId, error: &SlackError, is_failure: bool) -> Item {
-    let exit = match error.retry() {
+/// The exit status for a call that failed.
+pub(crate) fn slack_exit(error: &SlackError) -> Exit {
+    match error.retry() {
         Retry::NeedsOperator => Exit::Credentials,
         Retry::Never => Exit::Configuration,
         Retry::Backoff | Retry::After(_) => Exit::Failed,
-    };
+    }
+}
+
+/// An item that failed, or that could not be looked at, for a call that failed.
+pub(super) fn slack_failure(id: ItemId, error: &SlackError, is_failure: bool) -> Item {
+    let exit = slack_exit(error);
     let remedy = match error.remedy() {
         Some(remedy) => remedy.with_name(slack_setting).to_string(),
         None => {

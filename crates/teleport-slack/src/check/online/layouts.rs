@@ -18,22 +18,7 @@ pub(super) async fn items(slack: &slack_client::Client) -> Vec<Item> {
     let mut waited = Duration::ZERO;
     let mut answers = Vec::new();
     for (name, sample) in samples() {
-        let answer = loop {
-            let answer = match &sample {
-                Sample::Message(message) => slack.validate(Layout::<()>::Message(message)).await,
-                Sample::Modal(view) => slack.validate(Layout::View(view)).await,
-            };
-            match answer {
-                Err(error)
-                    if let Retry::After(wait) = error.retry()
-                        && waited + wait <= MAX_WAIT =>
-                {
-                    tokio::time::sleep(wait).await;
-                    waited += wait;
-                }
-                answer => break answer,
-            }
-        };
+        let answer = ask(slack, &sample, &mut waited).await;
         let is_last = !matches!(answer, Ok(Validation::Valid | Validation::Invalid(_)));
         answers.push((name, answer));
         if is_last {
@@ -41,6 +26,30 @@ pub(super) async fn items(slack: &slack_client::Client) -> Vec<Item> {
         }
     }
     judge(&answers)
+}
+
+/// Asks Slack about one, as soon as it may; `waited` is how long this has taken before.
+pub(crate) async fn ask(
+    slack: &slack_client::Client,
+    sample: &Sample,
+    waited: &mut Duration,
+) -> Result<Validation, SlackError> {
+    loop {
+        let answer = match sample {
+            Sample::Message(message) => slack.validate(Layout::<()>::Message(message)).await,
+            Sample::Modal(view) => slack.validate(Layout::View(view)).await,
+        };
+        match answer {
+            Err(error)
+                if let Retry::After(wait) = error.retry()
+                    && *waited + wait <= MAX_WAIT =>
+            {
+                tokio::time::sleep(wait).await;
+                *waited += wait;
+            }
+            answer => return answer,
+        }
+    }
 }
 
 /// One item for each layout that Slack refuses or did not judge; one for all if it would show each.

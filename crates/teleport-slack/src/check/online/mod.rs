@@ -5,7 +5,7 @@
 
 mod callback;
 mod failure;
-mod layouts;
+pub(crate) mod layouts;
 mod people;
 pub(crate) mod recipients;
 pub(crate) mod scopes;
@@ -17,6 +17,7 @@ use super::report::{Item, ItemId, REMEDY_ABOVE};
 use crate::causes::Exit;
 use crate::config::Config;
 
+pub(crate) use failure::slack_exit;
 pub(crate) use teleport::{cause_of, exit_of};
 
 /// What to do besides looking.

@@ -117,6 +117,7 @@ fn server_item(pong: &Pong, addr: &str, reach: Option<Reach>) -> Item {
     let way = match reach {
         Some(Reach::Direct) => "directly at",
         Some(Reach::Proxy) => "through the proxy at",
+        Some(Reach::Upgraded) => "by a connection upgrade through the proxy at",
         None => "at",
     };
     let summary = format!(
