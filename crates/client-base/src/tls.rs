@@ -35,12 +35,17 @@ pub struct NoTrustedRoots {
     source: Option<rustls_native_certs::Error>,
 }
 
-/// The machine's own roots, which `SSL_CERT_FILE` and `SSL_CERT_DIR` replace, and further ones. Blocks while it reads them.
+/// The machine's own roots, which `SSL_CERT_FILE` and `SSL_CERT_DIR` replace. Blocks while it reads them.
+pub fn machine_roots() -> Result<RootCertStore, NoTrustedRoots> {
+    usable_roots(rustls_native_certs::load_native_certs())
+}
+
+/// The same and further ones.
 ///
 /// # Errors
 /// If there are none at all.
 pub fn trusted_roots(more: &[CertificateDer<'static>]) -> Result<RootCertStore, NoTrustedRoots> {
-    with_more(usable_roots(rustls_native_certs::load_native_certs()), more)
+    with_more(machine_roots(), more)
 }
 
 fn with_more(
