@@ -82,6 +82,8 @@ fn timings() -> Timings {
         teleport_denied: tenth(controller.teleport_denied),
         undecided: tenth(controller.undecided),
         drain: ms(5_000),
+        // An operation loses its turn because another is not needed any more, not because the machine is busy.
+        turns: TurnTimings { turn_timeout: ms(8_000), ..controller.turns },
         ..controller
     };
     let values = TimingValues {
