@@ -21,7 +21,7 @@ use teleport_client::WatcherTimings;
 use teleport_slack::app::reload::{ReloadCause, ReloadRequests};
 use teleport_slack::app::timings::{TimingValues, Timings};
 use teleport_slack::cli::start::{self, Args};
-use teleport_slack::controller::ControllerTimings;
+use teleport_slack::controller::{ControllerTimings, TurnTimings};
 use teleport_slack::http::HttpTimings;
 use teleport_slack::observe::file_watch::FileTimings;
 use teleport_slack::review::ReviewTimings;
