@@ -195,3 +195,18 @@ fn a_balancer_without_its_proxy_is_waited_for() {
         daemon.stop().await;
     });
 }
+
+#[test]
+fn an_nginx_that_drops_the_headers_of_an_upgrade_is_named() {
+    run_test(async {
+        let Some(setup) = Setup::new().await else { return };
+        let web = NGINX_WEB.replace("HTTP2", "").replace("UPGRADE", "");
+        let balancer = setup.start("nginx", &format!("{NGINX}{web}")).await;
+        let daemon = setup.launch(&balancer);
+        let words =
+            "a balancer before the Teleport proxy drops the headers that ask for a connection upgrade";
+        setup.bed.until_warned(&daemon, words).await;
+        assert_eq!(daemon.exit_status(), None);
+        daemon.stop().await;
+    });
+}
