@@ -6,6 +6,8 @@
 pub mod teleport;
 pub mod captured;
 pub mod tcp_proxy;
+pub mod forward_proxy;
+pub mod tls_front;
 pub mod call_sequence;
 pub mod demo_ui;
 pub mod slack;

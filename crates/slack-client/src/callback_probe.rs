@@ -11,11 +11,13 @@ use access_core::domain::error_chain::chain;
 use access_core::domain::secret::Secret;
 use access_core::interaction::signature::sign;
 use bytes::Bytes;
+use client_base::forward_proxy::TunnelError;
+use client_base::outbound::Outbound;
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, Request, StatusCode};
 use jiff::Timestamp;
 
-use super::error::ErrorKind;
+use super::error::{ErrorKind, find_cause};
 use super::redact::Redactor;
 use super::timings::CallTimings;
 use super::transport::Transport;
@@ -34,24 +36,33 @@ pub struct CallbackAnswers {
 }
 
 /// Why there is no answer.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 pub enum ProbeError {
     /// The port is closed.
     #[error("nothing listens there")]
     Refused,
+    /// There is no way through the proxy.
+    #[error("{}", chain(.0.as_ref()))]
+    Proxy(Box<TunnelError>),
     /// No connection, no answer, or no way to call at all.
     #[error("{0}")]
     NoAnswer(String),
 }
 
-/// Calls `url`, `http://…` or `https://…`, which is checked with the machine's trusted certificates. At most 10 s a call.
+/// Calls `url`, `http://…` or `https://…`, which is checked with the trusted certificates of the machine and of `outbound`. At
+/// most 10 s a call.
 ///
 /// # Errors
 /// If there is no answer to one of the calls, or `url` or the secret cannot be used.
-pub async fn probe_callback(url: &str, signing_secret: &Secret) -> Result<CallbackAnswers, ProbeError> {
+pub async fn probe_callback(
+    url: &str,
+    signing_secret: &Secret,
+    outbound: &Outbound,
+) -> Result<CallbackAnswers, ProbeError> {
     let no_way = |error: &dyn Error| ProbeError::NoAnswer(chain(error));
-    let roots = client_base::tls::machine_roots().map_err(|error| no_way(&error))?;
-    let transport = Transport::new(roots, CallTimings::default()).map_err(|error| no_way(&error))?;
+    let roots = client_base::tls::trusted_roots(&outbound.extra_roots).map_err(|error| no_way(&error))?;
+    let transport = Transport::new(roots, outbound.clone(), CallTimings::default());
+    let transport = transport.map_err(|error| no_way(&error))?;
     let now = Timestamp::now();
     // Different in each call: a signature counts once.
     let body =
@@ -86,19 +97,14 @@ async fn answer(
         Err(ErrorKind::Status { status }) => Ok(status),
         Err(ErrorKind::RateLimited { .. }) => Ok(StatusCode::TOO_MANY_REQUESTS),
         Err(error) if is_refused(&error) => Err(ProbeError::Refused),
+        Err(ErrorKind::Proxy(error)) => Err(ProbeError::Proxy(error)),
         Err(error) => Err(ProbeError::NoAnswer(chain(&error))),
     }
 }
 
-/// Whether an error of the system below says that the port is closed.
+/// Whether an error of the system below says that the port is closed, and not that of a proxy.
 fn is_refused(error: &ErrorKind) -> bool {
-    let mut cause: Option<&dyn Error> = Some(error);
-    while let Some(error) = cause {
-        let io = error.downcast_ref::<io::Error>();
-        if io.is_some_and(|error| error.kind() == io::ErrorKind::ConnectionRefused) {
-            return true;
-        }
-        cause = error.source();
-    }
-    false
+    let refused = find_cause::<io::Error>(error);
+    !matches!(error, ErrorKind::Proxy(_))
+        && refused.is_some_and(|error| error.kind() == io::ErrorKind::ConnectionRefused)
 }

@@ -11,6 +11,8 @@ use access_core::domain::skew::Offset;
 use access_core::policy::identity::SlackProfile;
 use access_core::render::Message;
 use bytes::Bytes;
+use client_base::forward_proxy::Dialer;
+use client_base::outbound::Outbound;
 use http::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, DATE, HeaderName, HeaderValue, USER_AGENT};
 use http::{HeaderMap, Request, Uri};
 use jiff::Timestamp;
@@ -49,10 +51,12 @@ pub struct ClientOptions {
     pub observer: Arc<dyn Observer>,
     /// What the caller calls the settings that remedies are about.
     pub setting_names: SettingNames,
+    /// Through which proxies to call, and which certificates to trust beside the machine's.
+    pub outbound: Outbound,
 }
 
 impl ClientOptions {
-    /// Slack itself, with the default waits, no observer and no names of settings.
+    /// Slack itself, reached directly, with the default waits, no observer and no names of settings.
     pub fn new(token: Secret) -> Self {
         Self {
             api_url: DEFAULT_API_URL.into(),
@@ -60,6 +64,7 @@ impl ClientOptions {
             timings: CallTimings::default(),
             observer: Arc::new(NoObserver),
             setting_names: no_names,
+            outbound: Outbound::default(),
         }
     }
 }
@@ -118,7 +123,7 @@ impl Client {
     pub fn new(options: ClientOptions) -> Result<Self, SetupError> {
         let base = parse_base(&options.api_url)?;
         let roots = if base.starts_with("https:") {
-            client_base::tls::machine_roots()?
+            client_base::tls::trusted_roots(&options.outbound.extra_roots)?
         } else {
             RootCertStore::empty()
         };
@@ -132,7 +137,7 @@ impl Client {
     ) -> Result<Self, SetupError> {
         let ClientOptions { observer, setting_names, .. } = options;
         let token = Tokens::new(&options.token, setting_names)?;
-        let transport = LimitedTransport::new(Transport::new(roots, options.timings)?);
+        let transport = LimitedTransport::new(Transport::new(roots, options.outbound, options.timings)?);
         let endpoint = RwLock::new(Arc::new(Endpoint { transport, base, previous: None }));
         Ok(Self { shared: Arc::new(Shared { endpoint, token, observer, setting_names }) })
     }
@@ -389,6 +394,11 @@ impl Client {
     /// How Slack's servers are checked.
     pub(super) fn tls(&self) -> Arc<ClientConfig> {
         self.endpoint().transport.tls()
+    }
+
+    /// How Slack's servers are reached.
+    pub(super) fn dialer(&self) -> Dialer {
+        self.endpoint().transport.dialer()
     }
 
     /// The API's address.

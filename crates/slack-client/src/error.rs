@@ -9,6 +9,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use client_base::forward_proxy::TunnelError;
 use client_base::tls::NoTrustedRoots;
 use http::StatusCode;
 
@@ -106,6 +107,7 @@ impl SlackError {
             ErrorKind::Serialize { .. } | ErrorKind::UntrustedUrl { .. } => Retry::Never,
             ErrorKind::InvalidToken => Retry::NeedsOperator,
             ErrorKind::Status { .. }
+            | ErrorKind::Proxy(_)
             | ErrorKind::Connect { .. }
             | ErrorKind::ConnectionLost { .. }
             | ErrorKind::TimedOut { .. }
@@ -127,6 +129,7 @@ impl SlackError {
         self.method.writes()
             && match &self.kind {
                 ErrorKind::RateLimited { .. }
+                | ErrorKind::Proxy(_)
                 | ErrorKind::Connect { .. }
                 | ErrorKind::Serialize { .. }
                 | ErrorKind::UntrustedUrl { .. }
@@ -157,7 +160,10 @@ impl SlackError {
     /// Whether no answer of Slack came: Slack, or the way there, is away. A later call may succeed as it is.
     pub fn is_unavailable(&self) -> bool {
         match &self.kind {
-            ErrorKind::Connect { .. } | ErrorKind::ConnectionLost { .. } | ErrorKind::TimedOut { .. } => true,
+            ErrorKind::Proxy(_)
+            | ErrorKind::Connect { .. }
+            | ErrorKind::ConnectionLost { .. }
+            | ErrorKind::TimedOut { .. } => true,
             ErrorKind::Status { status } => status.is_server_error(),
             _ => false,
         }
@@ -218,10 +224,13 @@ impl SlackError {
                 Some(Remedy::setting(Setting::BotToken, "configure the app's bot token (xoxb-...)"))
             }
             ErrorKind::Api(refusal) => refusal.info.remedy,
+            ErrorKind::Proxy(error) => Some(proxy_remedy(error)),
+            ErrorKind::Connect { source } if is_of_unknown_authority(source.as_ref()) => {
+                Some(UNKNOWN_AUTHORITY)
+            }
             ErrorKind::Connect { .. } | ErrorKind::TimedOut { begun: false, .. } => Some(Remedy::setting(
-                Setting::ApiUrl,
-                "check name resolution, the firewall and Slack's API address; if a proxy opens TLS, name a file with its \
-                 CA in SSL_CERT_FILE",
+                Setting::Connection,
+                "check name resolution, the firewall, Slack's API address, and whether only a proxy leads out",
             )),
             ErrorKind::Status { status } if is_permanent(*status) && self.method != Method::Respond => {
                 Some(Remedy::setting(
@@ -292,6 +301,8 @@ pub(super) enum ErrorKind {
     #[error("HTTP status {status}{}", if status.is_redirection() { " (redirects are not followed)" } else { "" })]
     Status { status: StatusCode },
     #[error("no connection")]
+    Proxy(#[source] Box<TunnelError>),
+    #[error("no connection")]
     Connect { source: Arc<dyn Error + Send + Sync> },
     #[error("the connection broke")]
     ConnectionLost { begun: bool, source: Arc<dyn Error + Send + Sync> },
@@ -309,6 +320,38 @@ pub(super) enum ErrorKind {
     UntrustedUrl { reason: &'static str },
     #[error("the token holds characters that tokens do not have")]
     InvalidToken,
+}
+
+/// What to do when there is no way through the proxy.
+pub(super) fn proxy_remedy(error: &TunnelError) -> Remedy {
+    Remedy::setting(Setting::Proxy, error.remedy())
+}
+
+/// What to do when none of the trusted authorities signed the server's certificate.
+pub(super) const UNKNOWN_AUTHORITY: Remedy = Remedy::setting(
+    Setting::CaFile,
+    "name a file with the CA of the proxy or firewall that opens TLS in between; if there is none, check where the address \
+     leads",
+);
+
+/// Whether it is that none of the trusted authorities signed the server's certificate.
+pub(super) fn is_of_unknown_authority(error: &(dyn Error + 'static)) -> bool {
+    use rustls::CertificateError::UnknownIssuer;
+    let tls = find_cause::<rustls::Error>(error);
+    matches!(tls, Some(rustls::Error::InvalidCertificate(UnknownIssuer)))
+}
+
+/// The first error of this type among an error and its causes. What an I/O error wraps counts as its cause.
+pub(super) fn find_cause<'a, E: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a E> {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if let Some(found) = error.downcast_ref::<E>() {
+            return Some(found);
+        }
+        let wrapped = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+        next = wrapped.map(|error| error as &(dyn Error + 'static)).or_else(|| error.source());
+    }
+    None
 }
 
 /// `ok: false`, with what Slack said about it. All texts are scrubbed.

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use client_base::forward_proxy::Dialer;
 use http::{HeaderMap, Request, Uri};
 use parking_lot::{Mutex, MutexGuard};
 use rustls::ClientConfig;
@@ -181,6 +182,11 @@ impl LimitedTransport {
     /// How servers are checked, for connections that are no calls.
     pub(super) fn tls(&self) -> Arc<ClientConfig> {
         self.transport.tls()
+    }
+
+    /// How servers are reached, for the same.
+    pub(super) fn dialer(&self) -> Dialer {
+        self.transport.dialer()
     }
 }
 

@@ -17,6 +17,12 @@ pub enum Setting {
     Interactivity,
     /// The ids of user groups.
     UserGroups,
+    /// The address of Slack's API, and the way to it.
+    Connection,
+    /// The address of the forward proxy.
+    Proxy,
+    /// The file of further authorities to trust.
+    CaFile,
 }
 
 /// What a program calls a setting, such as a key of its configuration; empty if it has no name.

@@ -11,19 +11,21 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
+use client_base::forward_proxy::{Deadline, DialError, Dialer, Stream as DialedStream, Target, TunnelError};
+use client_base::outbound::Outbound;
 use client_base::tls;
 use http::Request;
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::body::{Body, Frame, SizeHint};
-use hyper_rustls::HttpsConnectorBuilder;
-use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_rustls::HttpsConnector;
 use hyper_util::client::legacy::{self, Client};
-use hyper_util::rt::{TokioExecutor, TokioTimer};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use rustls::{ClientConfig, RootCertStore};
+use tokio::time::timeout_at;
 use tower::util::BoxCloneSyncService;
 use tower::{ServiceExt, service_fn};
 
-use super::error::{ErrorKind, SetupError};
+use super::error::{ErrorKind, SetupError, find_cause};
 use super::redact::Redactor;
 use super::timings::CallTimings;
 use super::wire::{self, Fields};
@@ -34,7 +36,7 @@ pub(super) const MAX_BODY_BYTES: usize = 1024 * 1024;
 /// Connections kept open while unused.
 const MAX_IDLE_CONNECTIONS: usize = 4;
 
-type Stream = hyper_rustls::MaybeHttpsStream<hyper_util::rt::TokioIo<tokio::net::TcpStream>>;
+type Stream = hyper_rustls::MaybeHttpsStream<TokioIo<DialedStream>>;
 /// Turns the head and body of an HTTP 200 into the fields of a success.
 pub(super) type BodyParser = fn(&http::HeaderMap, &[u8], &Redactor) -> Result<Fields, ErrorKind>;
 
@@ -45,32 +47,32 @@ type Connector = BoxCloneSyncService<http::Uri, Stream, Box<dyn Error + Send + S
 pub(super) struct Transport {
     http: Client<Connector, TrackedBody>,
     tls: Arc<ClientConfig>,
+    dialer: Dialer,
     timings: CallTimings,
 }
 
 impl Transport {
-    /// No connection is made yet.
-    pub(super) fn new(roots: RootCertStore, timings: CallTimings) -> Result<Self, SetupError> {
+    /// No connection is made yet. `roots` are all that are trusted; the further ones of `outbound` are among them.
+    pub(super) fn new(
+        roots: RootCertStore,
+        outbound: Outbound,
+        timings: CallTimings,
+    ) -> Result<Self, SetupError> {
         let connect_timeout = timings.connect;
-        let tls = tls::client_config(roots)?.with_no_client_auth();
-        let shared_tls = Arc::new(tls.clone());
-        let mut tcp = HttpConnector::new();
-        tcp.enforce_http(false);
-        tcp.set_nodelay(true);
-        // Shared out over the server's addresses, so that one dead address leaves time for the next.
-        tcp.set_connect_timeout(Some(connect_timeout));
-        let https = HttpsConnectorBuilder::new()
-            .with_tls_config(tls)
-            .https_or_http()
-            .enable_http1()
-            .wrap_connector(tcp);
+        let tls = Arc::new(tls::client_config(roots)?.with_no_client_auth());
+        let dialer = Dialer::new(outbound.proxies, Arc::clone(&tls));
+        let (dialing, checking) = (dialer.clone(), Arc::clone(&tls));
         let connector = Connector::new(service_fn(move |uri| {
-            let connecting = https.clone().oneshot(uri);
+            // One deadline for all steps.
+            let deadline = Deadline::after(connect_timeout);
+            let dialer = dialing.clone();
+            let dial = service_fn(move |uri| dial(dialer.clone(), uri, deadline));
+            let connecting = HttpsConnector::from((dial, Arc::clone(&checking))).oneshot(uri);
             async move {
                 let timed_out = |_| {
                     io::Error::new(io::ErrorKind::TimedOut, format!("no connection in {connect_timeout:?}"))
                 };
-                tokio::time::timeout(connect_timeout, connecting).await.map_err(timed_out)?
+                timeout_at(deadline.at, connecting).await.map_err(timed_out)?
             }
         }));
         let http = Client::builder(TokioExecutor::new())
@@ -78,7 +80,7 @@ impl Transport {
             .pool_idle_timeout(timings.idle)
             .pool_max_idle_per_host(MAX_IDLE_CONNECTIONS)
             .build(connector);
-        Ok(Self { http, tls: shared_tls, timings })
+        Ok(Self { http, tls, dialer, timings })
     }
 
     pub(super) fn timings(&self) -> &CallTimings {
@@ -88,6 +90,11 @@ impl Transport {
     /// How servers are checked, for connections that this pool does not make.
     pub(super) fn tls(&self) -> Arc<ClientConfig> {
         self.tls.clone()
+    }
+
+    /// How servers are reached, for the same.
+    pub(super) fn dialer(&self) -> Dialer {
+        self.dialer.clone()
     }
 
     /// Sends a request and reads the whole answer within `limit`.
@@ -123,8 +130,25 @@ impl Transport {
     }
 }
 
+/// Connects to a URL's server; TLS with it comes later.
+async fn dial(
+    dialer: Dialer,
+    uri: http::Uri,
+    deadline: Deadline,
+) -> Result<TokioIo<DialedStream>, Box<dyn Error + Send + Sync>> {
+    let target = Target::of(&uri).ok_or("the address names no server")?;
+    match dialer.dial(&target, deadline).await {
+        Ok(stream) => Ok(TokioIo::new(stream)),
+        Err(DialError::Direct(error)) => Err(error),
+        Err(DialError::Proxy(error)) => Err(error.into()),
+    }
+}
+
 /// No answer came.
 fn request_error(error: legacy::Error, begun: &AtomicBool) -> ErrorKind {
+    if let Some(error) = find_cause::<TunnelError>(&error) {
+        return ErrorKind::Proxy(Box::new(error.clone()));
+    }
     if error.is_connect() {
         return ErrorKind::Connect { source: Arc::new(error) };
     }

@@ -382,7 +382,12 @@ impl SlackSim {
     /// What to write into the addresses that are handed out (`response_url`, sockets) in place of the simulator's
     /// own address, so that a proxy stands between there too.
     pub fn set_public_addr(&self, addr: SocketAddr) {
-        self.modify(|state| state.public_addr = addr);
+        self.set_public_url(&format!("http://{addr}"));
+    }
+
+    /// The same with a scheme: `https://…` without a slash at the end, for a front that speaks TLS.
+    pub fn set_public_url(&self, url: &str) {
+        self.modify(|state| state.public_url = url.to_owned());
     }
 
     /// Posts as a user, bypassing the API. Returns the new message's ts, or `None` without such a channel.

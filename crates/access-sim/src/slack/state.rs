@@ -112,7 +112,8 @@ pub(super) struct State {
     pub(super) edit_window: Option<Duration>,
     pub(super) timings: Timings,
     /// Where clients find the simulator, for the addresses that it hands out.
-    pub(super) public_addr: SocketAddr,
+    /// `http://…` or `https://…` without a slash at the end.
+    pub(super) public_url: String,
     pub(super) limiter: RateLimiter,
     last_ts: Option<Ts>,
 }
@@ -151,7 +152,7 @@ impl State {
             tickets: Tickets::default(),
             edit_window,
             timings: times,
-            public_addr,
+            public_url: format!("http://{public_addr}"),
             limiter: RateLimiter::new(limits),
             last_ts: None,
         }
@@ -248,7 +249,7 @@ impl State {
 
     /// The address for answers to an interaction.
     pub(super) fn response_url(&self, secret: &str) -> String {
-        format!("http://{}/actions/{}/{secret}", self.public_addr, self.team.id)
+        format!("{}/actions/{}/{secret}", self.public_url, self.team.id)
     }
 
     /// A message of `user` with the next timestamp, not stored yet.

@@ -5,18 +5,20 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use client_base::forward_proxy::{Deadline, DialError, Dialer, Target};
 use http::Uri;
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpStream;
-use tokio::time::timeout;
+use tokio::time::timeout_at;
 use tokio_rustls::TlsConnector;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::{WebSocketStream, client_async_with_config};
 
 use super::error::ConnectionError;
 use super::timings::SocketModeTimings;
+use crate::error::is_of_unknown_authority;
+use access_core::domain::error_chain::chain;
 use access_core::domain::secret::Secret;
 
 /// The largest frame and message taken. Payloads with a large message inside have some tens of kilobytes.
@@ -37,11 +39,13 @@ pub(super) async fn open(
     url: &Secret,
     base: &Uri,
     tls: Arc<ClientConfig>,
+    dialer: &Dialer,
     timings: &SocketModeTimings,
 ) -> Result<WebSocketStream<Box<dyn IoStream>>, ConnectionError> {
     let uri = validate_url(url.expose(), base).map_err(|reason| ConnectionError::InvalidUrl { reason })?;
     let limit = timings.connect;
-    match timeout(limit, connect(uri, tls)).await {
+    let deadline = Deadline::after(limit);
+    match timeout_at(deadline.at, connect(uri, tls, dialer, deadline)).await {
         Ok(outcome) => outcome,
         Err(_) => Err(ConnectionError::Timeout { what: "opening the connection", limit }),
     }
@@ -50,20 +54,25 @@ pub(super) async fn open(
 async fn connect(
     uri: Uri,
     tls: Arc<ClientConfig>,
+    dialer: &Dialer,
+    deadline: Deadline,
 ) -> Result<WebSocketStream<Box<dyn IoStream>>, ConnectionError> {
-    let is_secure = uri.scheme_str() == Some("wss");
-    let port = uri.port_u16().unwrap_or(if is_secure { 443 } else { 80 });
-    // An IPv6 address has its brackets in URLs only.
-    let host = uri.host().unwrap_or_default().trim_matches(['[', ']']).to_owned();
+    let target = Target::of(&uri).ok_or(ConnectionError::InvalidUrl { reason: "names no host" })?;
+    let host = target.host().to_owned();
     let failed = |cause: String| ConnectionError::Connect { host: host.clone(), cause };
-    let tcp = TcpStream::connect((host.as_str(), port)).await.map_err(|error| failed(error.to_string()))?;
-    tcp.set_nodelay(true).map_err(|error| failed(error.to_string()))?;
-    let stream: Box<dyn IoStream> = if is_secure {
+    let dialed = dialer.dial(&target, deadline).await.map_err(|error| match error {
+        DialError::Direct(error) => failed(chain(error.as_ref())),
+        DialError::Proxy(error) => ConnectionError::Proxy(error),
+    })?;
+    let stream: Box<dyn IoStream> = if uri.scheme_str() == Some("wss") {
         let name = ServerName::try_from(host.clone()).map_err(|error| failed(error.to_string()))?;
-        let connecting = TlsConnector::from(tls).connect(name, tcp);
-        Box::new(connecting.await.map_err(|error| failed(error.to_string()))?)
+        let connecting = TlsConnector::from(tls).connect(name, dialed).await;
+        Box::new(connecting.map_err(|error| match is_of_unknown_authority(&error) {
+            true => ConnectionError::UnknownAuthority { host: host.clone(), cause: error.to_string() },
+            false => failed(error.to_string()),
+        })?)
     } else {
-        Box::new(tcp)
+        Box::new(dialed)
     };
     let shaken = client_async_with_config(uri, stream, Some(websocket_config())).await;
     // Its text names the status at most, never the address nor what the server wrote.

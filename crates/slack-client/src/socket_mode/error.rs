@@ -4,7 +4,10 @@
 
 use std::time::Duration;
 
-use crate::error::{CHECK_ADDRESS, Remedy, Retry, Setting, SlackError};
+use access_core::domain::error_chain::chain;
+use client_base::forward_proxy::TunnelError;
+
+use crate::error::{CHECK_ADDRESS, Remedy, Retry, Setting, SlackError, UNKNOWN_AUTHORITY, proxy_remedy};
 
 /// A connection that did not come about or ended.
 #[derive(Debug, thiserror::Error)]
@@ -15,6 +18,10 @@ pub(super) enum ConnectionError {
     InvalidUrl { reason: &'static str },
     #[error("no connection to {host}: {cause}")]
     Connect { host: String, cause: String },
+    #[error("no connection to {host}: {cause}")]
+    UnknownAuthority { host: String, cause: String },
+    #[error("no connection: {}", chain(.0))]
+    Proxy(TunnelError),
     #[error("{what} was not done within {limit:?}")]
     Timeout { what: &'static str, limit: Duration },
     #[error("Slack closed the connection")]
@@ -65,6 +72,8 @@ impl ConnectionError {
             Self::Disabled | Self::OtherApp { .. } => RetryDelay::NeedsOperator,
             Self::InvalidUrl { .. }
             | Self::Connect { .. }
+            | Self::UnknownAuthority { .. }
+            | Self::Proxy(_)
             | Self::Timeout { .. }
             | Self::Closed
             | Self::ConnectionLost { .. }
@@ -80,9 +89,10 @@ impl ConnectionError {
         match self {
             Self::Api(error) => error.remedy(),
             Self::InvalidUrl { .. } => Some(CHECK_ADDRESS),
+            Self::UnknownAuthority { .. } => Some(UNKNOWN_AUTHORITY),
+            Self::Proxy(error) => Some(proxy_remedy(error)),
             Self::Connect { .. } | Self::Timeout { .. } => Some(Remedy::new(
-                "check that the firewall lets WebSockets (wss) through to this host; a proxy that opens TLS needs its \
-                 CA in SSL_CERT_FILE",
+                "check that the firewall or the proxy lets WebSockets (wss) through to this host",
             )),
             Self::Disabled => Some(Remedy::setting(
                 Setting::Interactivity,

@@ -148,8 +148,8 @@ impl<'a> Supervisor<'a> {
         let ours = self.others.ours();
         let app_token = self.app_token.borrow().clone();
         let url = self.client.apps_connections_open(&app_token).await.map_err(ConnectionError::Api)?;
-        let (base, tls) = (self.client.base(), self.client.tls());
-        let stream = connect::open(&url, &base, tls, &self.timings).await?;
+        let (base, tls, dialer) = (self.client.base(), self.client.tls(), self.client.dialer());
+        let stream = connect::open(&url, &base, tls, &dialer, &self.timings).await?;
         let mut connection = Connection::await_hello(stream, self.timings).await?;
         if let Some(theirs) = connection.hello().app_id.clone().filter(|app_id| *app_id != self.app_id) {
             // The other app's interactions are not ours to take.

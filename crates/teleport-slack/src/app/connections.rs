@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::review::ReviewBuilder;
 use super::timings::Timings;
 use super::token_reloader;
-use crate::config::{SlackConfig, slack_setting};
+use crate::config::{Config, slack_setting};
 use crate::observe::metrics::Metrics;
 use access_core::domain::error_chain::chain;
 use slack_client::ClientOptions;
@@ -19,21 +19,22 @@ use teleport_client::identity::Identity;
 /// # Errors
 /// An address or token that cannot be used.
 pub(super) fn slack_client(
-    settings: &SlackConfig,
+    config: &Config,
     timings: &Timings,
     metrics: &Metrics,
 ) -> Result<slack_client::Client, SetupError> {
-    let options = options(settings, timings);
+    let options = options(config, timings);
     slack_client::Client::new(ClientOptions { observer: Arc::new(metrics.clone()), ..options })
 }
 
 /// For a client whose calls are not counted.
-fn options(settings: &SlackConfig, timings: &Timings) -> ClientOptions {
+fn options(config: &Config, timings: &Timings) -> ClientOptions {
     ClientOptions {
-        api_url: settings.api_url.as_str().to_owned(),
+        api_url: config.slack.api_url.as_str().to_owned(),
         timings: timings.slack,
         setting_names: slack_setting,
-        ..ClientOptions::new(settings.token.clone())
+        outbound: config.network.outbound.clone(),
+        ..ClientOptions::new(config.slack.token.clone())
     }
 }
 
@@ -67,20 +68,31 @@ pub(super) async fn try_teleport(
     Ok(())
 }
 
-/// Tries another address of Slack's API, with the token that the configuration has now. Another workspace would not know the
-/// messages that there are.
+/// Tries another address of Slack's API or another way to it, with the token that the configuration has now. Another workspace
+/// would not know the messages that there are. `is_moved`: the address is another one.
 ///
 /// # Errors
 /// Why it is not used, on one line.
 pub(super) async fn try_slack(
     builder: &ReviewBuilder,
-    settings: &SlackConfig,
+    config: &Config,
+    is_moved: bool,
 ) -> Result<slack_client::Client, String> {
-    let not_used = |why: &str| format!("slack.api_url = {} is not used: {why}", settings.api_url.as_str());
+    let not_used = |why: &str| match is_moved {
+        true => format!("slack.api_url = {} is not used: {why}", config.slack.api_url.as_str()),
+        false => format!("[network] is not used: {why}"),
+    };
     // What fails there is no outage of the Slack that is in use.
-    let client = slack_client::Client::new(options(settings, &builder.timings))
+    let client = slack_client::Client::new(options(config, &builder.timings))
         .map_err(|error| not_used(&error.to_string()))?;
-    token_reloader::judge_bot_token(&client, Some(&builder.auth), &settings.token)
+    // Why a way leads nowhere is the operator's question.
+    if !is_moved
+        && let Err(error) = client.auth_test().await
+        && error.is_unavailable()
+    {
+        return Err(not_used(&error.with_remedy(slack_setting).to_string()));
+    }
+    token_reloader::judge_bot_token(&client, Some(&builder.auth), &config.slack.token)
         .await
         .map_err(|why| not_used(&format!("the bot token was tried there, and {why}")))?;
     Ok(client)

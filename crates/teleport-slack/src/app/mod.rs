@@ -305,13 +305,13 @@ impl AppBuilder<'_> {
     async fn connect_slack(
         &mut self,
     ) -> Result<(slack_client::Client, AuthTest, watch::Sender<Secret>), ExitError> {
-        let (settings, timings) = (&self.loaded.config.slack, self.options.timings);
+        let (config, timings) = (&self.loaded.config, self.options.timings);
         let metrics = &self.options.metrics;
-        let slack = connections::slack_client(settings, &timings, metrics)
+        let slack = connections::slack_client(config, &timings, metrics)
             .map_err(|error| ExitError::from_cause(Cause::Environment, error))?;
         // From the beginning, because a new token may be what the start waits for.
         let (known_tx, known) = watch::channel(None);
-        let (bot_token, configured) = watch::channel(settings.token.clone());
+        let (bot_token, configured) = watch::channel(config.slack.token.clone());
         let renewing = token_reloader::keep_bot_token_current(
             slack.clone(),
             configured,
@@ -320,9 +320,9 @@ impl AppBuilder<'_> {
             timings,
         );
         self.tasks.add(Task::endless("bot token", &self.stop, renewing));
-        let auth = startup::wait_for_slack(&slack, &self.config().rules(), timings.startup_waits()).await?;
+        let auth = startup::wait_for_slack(&slack, &config.rules(), timings.startup_waits()).await?;
         known_tx.send_replace(Some(auth.clone()));
-        info!(team = %auth.team, bot = %auth.user_id, "Slack answers");
+        info!(team = %auth.team, bot = %auth.user_id, reached = config.way_to_slack(), "Slack answers");
         Ok((slack, auth, bot_token))
     }
 

@@ -70,7 +70,7 @@ struct Judged {
     notes: Vec<Item>,
     /// `None` if it stays as it is.
     log: Option<OpenedLog>,
-    /// Calls another address of Slack; `None` if that stays.
+    /// Calls another address of Slack, or by another way; `None` if both stay.
     slack: Option<slack_client::Client>,
     review: Option<Reviewed>,
     /// `None` if the listener stays as it is.
@@ -157,8 +157,9 @@ impl Running {
             Err(cause) => causes.push(cause),
         }
         let mut slack = None;
-        if config.slack.api_url != self.config.slack.api_url {
-            match connections::try_slack(&self.builder, &config.slack).await {
+        let is_moved = config.slack.api_url != self.config.slack.api_url;
+        if is_moved || config.network != self.config.network {
+            match connections::try_slack(&self.builder, &config, is_moved).await {
                 Ok(client) => slack = Some(client),
                 Err(cause) => causes.push(cause),
             }
@@ -328,6 +329,7 @@ fn changed_parts(old: &Config, new: &Config) -> Vec<&'static str> {
         ("role_to_recipients", old.role_to_recipients != new.role_to_recipients),
         ("review", old.review != new.review),
         ("diagnostics", old.diagnostics != new.diagnostics),
+        ("network", old.network != new.network),
         ("log", old.log != new.log),
     ];
     parts.into_iter().filter(|(_, differs)| *differs).map(|(name, _)| name).collect()

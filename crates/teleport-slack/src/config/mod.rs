@@ -15,6 +15,7 @@ mod log;
 mod modes;
 mod names;
 mod network;
+mod outbound;
 mod raw;
 mod recipient;
 mod report;
@@ -46,6 +47,7 @@ pub use self::http::{HttpConfig, TlsFiles};
 pub use self::log::{LogConfig, LogFormat, LogOutput, Severity};
 pub(crate) use self::modes::{Sensitivity, open_to_others};
 pub use self::network::Network;
+pub use self::outbound::NetworkConfig;
 pub use self::report::{Diagnostic, Diagnostics, Topic};
 pub use self::review::{ReviewConfig, ReviewTransport};
 pub(crate) use self::setting_names::{ConfiguredIdentityError, slack_setting};
@@ -55,6 +57,7 @@ pub use self::token::{TokenKind, reread};
 use access_core::domain::error_chain::chain;
 use access_core::domain::secret::Secret;
 use client_base::files;
+use client_base::forward_proxy::Way;
 
 /// Where the configuration is unless `-c` says otherwise.
 pub const DEFAULT_PATH: &str = "/etc/teleport-slack.toml";
@@ -77,6 +80,8 @@ pub struct Config {
     pub review: Option<ReviewConfig>,
     /// Where health, metrics and the state of the daemon are served; `None` if nowhere.
     pub diagnostics: Option<DiagnosticsConfig>,
+    /// The way out of this machine.
+    pub network: NetworkConfig,
     /// The table `[log]`: severity, output and format.
     pub log: LogConfig,
 }
@@ -85,6 +90,12 @@ impl Config {
     /// Which recipients get which request.
     pub fn rules(&self) -> Rules {
         Rules { always: self.slack.recipients.clone(), by_role: self.role_to_recipients.clone() }
+    }
+
+    /// Completes "Slack is reached …".
+    pub fn way_to_slack(&self) -> String {
+        let url = self.slack.api_url.as_str().parse();
+        url.map_or(Way::Direct, |url| self.network.outbound.proxies.way_to(&url)).to_string()
     }
 }
 
@@ -123,6 +134,8 @@ pub struct Parts {
     pub review: Option<ReviewConfig>,
     /// Where health, metrics and the state of the daemon are served, if somewhere.
     pub diagnostics: Option<Option<DiagnosticsConfig>>,
+    /// The way out of this machine.
+    pub network: Option<NetworkConfig>,
     /// The table `[log]`.
     pub log: Option<LogConfig>,
     /// The format of the log, also if something else in the table is wrong.
@@ -131,7 +144,8 @@ pub struct Parts {
 
 impl From<&Config> for Parts {
     fn from(config: &Config) -> Self {
-        let Config { teleport, slack, role_to_recipients, review, diagnostics, log } = config.clone();
+        let Config { teleport, slack, role_to_recipients, review, diagnostics, network, log } =
+            config.clone();
         Self {
             addr: Some(teleport.addr),
             credentials: Some(teleport.credentials),
@@ -139,6 +153,7 @@ impl From<&Config> for Parts {
             role_to_recipients: Some(role_to_recipients),
             review,
             diagnostics: Some(diagnostics),
+            network: Some(network),
             log_format: Some(log.format),
             log: Some(log),
         }
@@ -154,6 +169,7 @@ impl Parts {
             role_to_recipients: self.role_to_recipients?,
             review: self.review,
             diagnostics: self.diagnostics?,
+            network: self.network?,
             log: self.log?,
         })
     }
@@ -299,15 +315,39 @@ fn examine_file(path: &Path, without_secrets: bool) -> Result<Examined, ConfigEr
         _ => ConfigError::Unreadable { path: owned(), source },
     })?;
     let text = encoding::decode(bytes).map_err(|found| ConfigError::NotText { path: owned(), found })?;
-    let (read, look_at) = (&read_token_file, &source::look_at);
-    Ok(validate::examine(&text, &Source { path, permissions, read, without_secrets, look_at }))
+    let source = Source {
+        path,
+        permissions,
+        read: &read_token_file,
+        without_secrets,
+        read_certificates: &source::read_certificates,
+        environment: &source::environment,
+        look_at: &source::look_at,
+    };
+    Ok(validate::examine(&text, &source))
 }
 
-/// Checks a configuration text as if it stood in the file `path`; nothing but `read` touches the disk.
+/// Checks a configuration text as if it stood in the file `path` and no variable of the environment was set; nothing but
+/// `read` touches the disk.
 pub fn parse(text: &str, path: &Path, read: ReadTokenFile<'_>) -> Result<Loaded, ConfigError> {
-    validate::examine(
-        text,
-        &Source { path, permissions: None, read, without_secrets: false, look_at: &|_| None },
-    )
-    .into_loaded(path)
+    parse_with(text, path, read, &|_| None)
+}
+
+/// The same with these variables of the environment.
+fn parse_with(
+    text: &str,
+    path: &Path,
+    read: ReadTokenFile<'_>,
+    environment: &dyn Fn(&str) -> Option<String>,
+) -> Result<Loaded, ConfigError> {
+    let source = Source {
+        path,
+        permissions: None,
+        read,
+        without_secrets: false,
+        read_certificates: &|path| read(path).map(|file| file.text.expose().as_bytes().to_vec()),
+        environment,
+        look_at: &|_| None,
+    };
+    validate::examine(text, &source).into_loaded(path)
 }

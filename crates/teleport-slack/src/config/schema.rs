@@ -36,6 +36,7 @@ pub(super) const ROOT: Table = Table {
         key("review"),
         key("http"),
         key("diagnostics"),
+        key("network"),
         key("log"),
     ],
 };
@@ -107,10 +108,14 @@ pub(super) const HTTP: Table = Table {
 pub(super) const DIAGNOSTICS: Table =
     Table { path: "diagnostics", keys: &[key("listen_addr"), key("allow"), key("token")] };
 
+pub(super) const NETWORK: Table =
+    Table { path: "network", keys: &[key("proxy"), key("no_proxy"), key("ca_file")] };
+
 pub(super) const LOG: Table = Table { path: "log", keys: &[key("output"), key("severity"), key("format")] };
 
 /// Every table with keys of its own.
-pub(super) const TABLES: &[&Table] = &[&TELEPORT, &SLACK, &REVIEW, &RULE, &HTTP, &DIAGNOSTICS, &LOG];
+pub(super) const TABLES: &[&Table] =
+    &[&TELEPORT, &SLACK, &REVIEW, &RULE, &HTTP, &DIAGNOSTICS, &NETWORK, &LOG];
 
 /// A name found in a table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -17,6 +17,9 @@ pub(crate) fn slack_setting(setting: Setting) -> &'static str {
             "review.app_token for Socket Mode, or review.signing_secret and [http] for HTTP callbacks"
         }
         Setting::UserGroups => "[[review.rule]]",
+        Setting::Connection => "slack.api_url and network.proxy",
+        Setting::Proxy => "network.proxy, or HTTPS_PROXY in the environment",
+        Setting::CaFile => "network.ca_file",
     }
 }
 

@@ -35,7 +35,7 @@ pub(super) struct NamedFile {
 /// Looks at a file on the disk.
 pub(super) fn look_at(path: &Path) -> Option<NamedFile> {
     let permissions = files::permissions(path)?;
-    let bytes = files::read(path, MAX_CERTIFICATE_FILE).map(|(bytes, _)| bytes).unwrap_or_default();
+    let bytes = read_certificates(path).unwrap_or_default();
     let text = String::from_utf8_lossy(&bytes);
     let is_certificate = text.contains("BEGIN CERTIFICATE-----") && !text.contains("PRIVATE KEY-----");
     Some(NamedFile { permissions, is_certificate })
@@ -54,8 +54,22 @@ pub(super) struct Source<'a> {
     pub(super) read: ReadTokenFile<'a>,
     /// Whether tokens and secrets may be missing or wrong, and are not read: the caller uses none.
     pub(super) without_secrets: bool,
+    /// How files of certificates are read.
+    pub(super) read_certificates: &'a dyn Fn(&Path) -> io::Result<Vec<u8>>,
+    /// The variables of the environment.
+    pub(super) environment: &'a dyn Fn(&str) -> Option<String>,
     /// What is known of other files, if they are there.
     pub(super) look_at: &'a dyn Fn(&Path) -> Option<NamedFile>,
+}
+
+/// Reads a file of certificates from the disk.
+pub(super) fn read_certificates(path: &Path) -> io::Result<Vec<u8>> {
+    files::read(path, MAX_CERTIFICATE_FILE).map(|(bytes, _)| bytes)
+}
+
+/// A variable of this process's environment.
+pub(super) fn environment(name: &str) -> Option<String> {
+    std::env::var_os(name).map(|value| value.to_string_lossy().into_owned())
 }
 
 /// Reads a token file from the disk.

@@ -13,6 +13,7 @@ use crate::exit::{Exit, ExitError};
 mod diagnostics;
 mod go_files;
 mod modes;
+mod outbound;
 mod remedies;
 mod rules;
 mod secrets;
@@ -38,6 +39,9 @@ fn token_files(path: &Path) -> io::Result<TokenFile> {
         "/run/empty" => file("\n", 0o600),
         "/run/user" => file("xoxp-1", 0o600),
         "/run/two" => file("xoxb-1\nxoxb-2\n", 0o600),
+        "/etc/ca.pem" | "/etc/ssl/proxy-ca.pem" => {
+            file(&rcgen::generate_simple_self_signed(["a.example".to_owned()]).unwrap().cert.pem(), 0o644)
+        }
         "/run/denied" => Err(io::Error::from(io::ErrorKind::PermissionDenied)),
         _ => no_files(path),
     }
@@ -144,6 +148,7 @@ fn the_guide_loads_unchanged() {
         role_to_recipients: Vec::new(),
         review: None,
         diagnostics: None,
+        network: NetworkConfig::default(),
         log: LogConfig::default(),
     };
     assert_eq!(config(GUIDE), expected);

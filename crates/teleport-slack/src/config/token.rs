@@ -75,15 +75,8 @@ pub(super) fn resolve(
                 (value_in(file.text.expose()).to_owned(), format!("the file {shown} "))
             }
             Err(error) => {
-                let remedy = match error.kind() {
-                    io::ErrorKind::NotFound => "create the file, or write the value itself here",
-                    io::ErrorKind::PermissionDenied => "let the user that runs teleport-slack read it",
-                    io::ErrorKind::InvalidData => "it must hold one line of text: the value and nothing else",
-                    io::ErrorKind::IsADirectory | io::ErrorKind::InvalidInput => "name a regular file",
-                    _ => "check the path",
-                };
                 let cause = format!("cannot read the file {shown}: {error}");
-                report.file_error(line, &entry.key, cause, remedy);
+                report.file_error(line, &entry.key, cause, unreadable_remedy(error.kind()));
                 return None;
             }
         }
@@ -115,8 +108,19 @@ pub(super) fn resolve(
     }
 }
 
+/// What to do about a file that cannot be read.
+pub(super) fn unreadable_remedy(kind: io::ErrorKind) -> &'static str {
+    match kind {
+        io::ErrorKind::NotFound => "create the file, or write the value itself here",
+        io::ErrorKind::PermissionDenied => "let the user that runs teleport-slack read it",
+        io::ErrorKind::InvalidData => "it must hold one line of text: the value and nothing else",
+        io::ErrorKind::IsADirectory | io::ErrorKind::InvalidInput => "name a regular file",
+        _ => "check the path",
+    }
+}
+
 /// What a file holds, without the white space around it and without the mark that some editors put at the start of UTF-8 text.
-fn value_in(text: &str) -> &str {
+pub(super) fn value_in(text: &str) -> &str {
     text.trim_start_matches('\u{feff}').trim()
 }
 

@@ -11,6 +11,7 @@ use super::address::{ApiUrl, check_host};
 use super::diagnostics::diagnostics;
 use super::log::{LogConfig, LogFormat, LogOutput, Severity};
 use super::modes::{Sensitivity, checked_path, warn_if_config_open};
+use super::outbound::network;
 use super::raw::{Document, Entry, Field, TableReader};
 use super::recipient::{looks_like_channel_name, remedy};
 use super::report::{Report, quote, quote_whole};
@@ -42,11 +43,12 @@ fn build(root: &mut TableReader<'_, '_>, source: &Source<'_>) -> Parts {
     let role_to_recipients = role_to_recipients(root);
     let review = review(root, old, source);
     let diagnostics = diagnostics(root, source);
+    let network = network(root, source);
     let (log, log_format) = log(root, source);
     if let (Some(slack), Some(roles)) = (&slack, &role_to_recipients) {
         warn_no_recipients(slack, roles, root.report());
     }
-    Parts { addr, credentials, slack, role_to_recipients, review, diagnostics, log, log_format }
+    Parts { addr, credentials, slack, role_to_recipients, review, diagnostics, network, log, log_format }
 }
 
 fn teleport(

@@ -117,6 +117,7 @@ async fn connect_slack(config: &Config) -> Result<Slack, ExitError> {
     let client = slack_client::Client::new(ClientOptions {
         api_url: config.slack.api_url.as_str().to_owned(),
         setting_names: slack_setting,
+        outbound: config.network.outbound.clone(),
         ..ClientOptions::new(config.slack.token.clone())
     })
     .map_err(|error| ExitError::new(Exit::Failed, error))?;

@@ -207,7 +207,11 @@ fn public_addr_is_called_as_slack_would_call_it_and_nothing_changes() {
         assert_eq!((status, cause.as_str()), (Status::Warning, words), "{}", daemon.log());
         // Each call has a signature of its own, or one of two within a second would be taken for a replay.
         let signing = Secret::new(secret.clone());
-        let (one, other) = tokio::join!(probe_callback(&url, &signing), probe_callback(&url, &signing));
+        let (one, other) = {
+            let direct = client_base::outbound::Outbound::default();
+            let probe = || probe_callback(&url, &signing, &direct);
+            tokio::join!(probe(), probe())
+        };
         assert_eq!((one.unwrap().signed, other.unwrap().signed), (StatusCode::OK, StatusCode::OK));
         assert!(daemon.find_logged(" WARN  A callback").is_none(), "{}", daemon.log());
         assert_eq!(daemon.times_logged("Handled an interaction"), 0);

@@ -69,7 +69,7 @@ const LAYERS: &[(&str, &[&[&str]])] = &[
             &["convert", "kind", "text", "timings"],
         ],
     ),
-    ("client-base", &[&["certificate", "files", "tls"], &["acl"]]),
+    ("client-base", &[&["outbound"], &["certificate", "files", "forward_proxy", "tls"], &["acl"]]),
     // One layer: its files import each other, and none in a circle.
     ("access-sim", &[]),
 ];

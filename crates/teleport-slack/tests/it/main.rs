@@ -71,6 +71,7 @@ mod impossible;
 mod role_patterns;
 mod manifest;
 mod resources;
+mod forward_proxy;
 mod misplaced;
 mod capitals;
 mod files;

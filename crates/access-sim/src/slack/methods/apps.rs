@@ -31,6 +31,7 @@ pub(super) fn connections_open(state: &mut State, incoming: &Incoming, now: Mome
     }
     state.limiter.admit_call(OPEN, Tier::Three, now.instant).map_err(ApiError::rate_limited)?;
     let ticket = state.tickets.create(now.instant);
-    let (addr, app) = (state.public_addr, &state.bot.app_id);
-    Ok(json!({ "url": format!("ws://{addr}/link/?ticket={ticket}&app_id={app}") }))
+    // https becomes wss.
+    let (base, app) = (state.public_url.replacen("http", "ws", 1), &state.bot.app_id);
+    Ok(json!({ "url": format!("{base}/link/?ticket={ticket}&app_id={app}") }))
 }

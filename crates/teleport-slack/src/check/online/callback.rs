@@ -1,5 +1,6 @@
 //! Whether `public_addr` leads to a daemon that takes this configuration's signing secret, as seen from this machine.
 
+use client_base::forward_proxy::Way;
 use http::StatusCode;
 use slack_client::callback_probe::{CallbackAnswers, ProbeError, probe_callback};
 
@@ -19,18 +20,28 @@ pub(super) async fn item(config: &Config) -> Option<Item> {
         return Some(Item::not_looked_at(ItemId::CallbackAddress, Exit::Configuration, cause, remedy));
     };
     let url = request_url(address);
-    let found = probe_callback(&url, signing_secret).await;
-    Some(describe(&url, found).of(url))
+    let outbound = &config.network.outbound;
+    let found = probe_callback(&url, signing_secret, outbound).await;
+    let way = url.parse().map_or(Way::Direct, |url| outbound.proxies.way_to(&url));
+    Some(describe(&url, found, way).of(url))
 }
 
 /// What the answers mean. Slack may reach another machine than this one does.
-fn describe(url: &str, found: Result<CallbackAnswers, ProbeError>) -> Item {
+fn describe(url: &str, found: Result<CallbackAnswers, ProbeError>, way: Way<'_>) -> Item {
     const ID: ItemId = ItemId::CallbackAddress;
     const START: &str = "start the daemon and check again; where only Slack reaches the address, and not this machine, look \
          at a click in Slack instead";
-    let here = |words: String| format!("{words} (from this machine)");
+    let here = |words: String| match way {
+        Way::Through(_) => format!("{words} (from this machine, {way})"),
+        Way::Direct | Way::Exempt(_) => format!("{words} (from this machine)"),
+    };
     let (unsigned, signed) = match found {
         Ok(CallbackAnswers { unsigned, signed }) => (unsigned, signed),
+        Err(ProbeError::Proxy(error)) => {
+            let remedy = format!("{}; or exempt this host in network.no_proxy", error.remedy());
+            let error = ProbeError::Proxy(error);
+            return Item::warning(ID, Exit::Failed, "", here(error.to_string()), remedy);
+        }
         Err(error) => return Item::warning(ID, Exit::Failed, "", here(error.to_string()), START),
     };
     match signed {
@@ -70,7 +81,8 @@ mod tests {
 
     fn shown(url: &str, unsigned: u16, signed: u16) -> (Status, Option<Exit>) {
         let status = |code| StatusCode::from_u16(code).unwrap();
-        let item = describe(url, Ok(CallbackAnswers { unsigned: status(unsigned), signed: status(signed) }));
+        let answers = CallbackAnswers { unsigned: status(unsigned), signed: status(signed) };
+        let item = describe(url, Ok(answers), Way::Direct);
         let words = item.problem.as_ref().map_or(&item.summary, |problem| &problem.cause);
         assert!(words.ends_with("(from this machine)"), "{item:?}");
         (item.status, item.problem.map(|problem| problem.exit))
@@ -95,7 +107,7 @@ mod tests {
 
     #[test]
     fn without_an_answer_nothing_is_known() {
-        let item = describe("https://slack.example.com", Err(ProbeError::Refused));
+        let item = describe("https://slack.example.com", Err(ProbeError::Refused), Way::Direct);
         assert_eq!(item.status, Status::Warning);
         assert_eq!(item.problem.unwrap().cause, "nothing listens there (from this machine)");
     }

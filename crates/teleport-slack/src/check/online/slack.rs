@@ -40,12 +40,13 @@ pub(super) async fn ask(config: &Config, options: Options) -> Answers {
         api_url: config.slack.api_url.as_str().to_owned(),
         observer: Arc::<ClockObserver>::clone(&clock),
         setting_names: slack_setting,
+        outbound: config.network.outbound.clone(),
         ..ClientOptions::new(config.slack.token.clone())
     });
     let slack = match slack {
         Ok(slack) => slack,
         Err(error) => {
-            let remedy = "install the machine's trusted certificates (ca-certificates), or name a file in SSL_CERT_FILE";
+            let remedy = "install the machine's trusted certificates (ca-certificates), or name a file in network.ca_file";
             let id = ItemId::SlackBotToken;
             let mut items = vec![Item::failed(id, Exit::Failed, "not asked", chain(&error), remedy)];
             items.extend(unasked(config, options, "Slack cannot be called", Exit::Failed));
@@ -64,7 +65,7 @@ pub(super) async fn ask(config: &Config, options: Options) -> Answers {
             return items.into();
         }
     };
-    let mut items = vec![bot_token_item(&auth)];
+    let mut items = vec![bot_token_item(&auth, &config.way_to_slack())];
     items.extend(app_token_item(&slack, config.review.as_ref()).await);
     let rules = config.rules();
     items.extend(scopes::items(auth.scopes.as_ref(), &rules, config.review.as_ref()));
@@ -114,9 +115,9 @@ fn unasked(config: &Config, options: Options, cause: &str, exit: Exit) -> Vec<It
     Item::none_looked_at(ids, exit, cause, REMEDY_ABOVE)
 }
 
-fn bot_token_item(auth: &AuthTest) -> Item {
+fn bot_token_item(auth: &AuthTest, way: &str) -> Item {
     let summary = format!(
-        "Slack takes the token: the bot {} of the workspace {} ({})",
+        "Slack, reached {way}, takes the token: the bot {} of the workspace {} ({})",
         auth.user_id.as_str(),
         auth.team,
         auth.team_id

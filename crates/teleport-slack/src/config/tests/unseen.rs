@@ -52,6 +52,9 @@ const SOCKET_MODE: &[(&str, &str)] = &[
     ("diagnostics.listen_addr", "127.0.0.1:9091"),
     ("diagnostics.allow", "192.0.2.0/24"),
     ("diagnostics.token", "0123456789abcdefghij"),
+    ("network.proxy", "proxy.corp:3128"),
+    ("network.no_proxy", "intranet.corp"),
+    ("network.ca_file", "ca.pem"),
     ("log.output", "/var/log/slack.log"),
     ("log.severity", "DEBUG"),
     ("log.format", "json"),
@@ -99,6 +102,10 @@ reason = "required"
 listen_addr = "127.0.0.1:9091"
 allow = ["192.0.2.0/24"]
 token = "0123456789abcdefghij"
+[network]
+proxy = "proxy.corp:3128"
+no_proxy = ["intranet.corp"]
+ca_file = "ca.pem"
 [log]
 output = "/var/log/slack.log"
 severity = "DEBUG"

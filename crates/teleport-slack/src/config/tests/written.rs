@@ -183,6 +183,8 @@ fn a_file_of_another_kind_is_named() {
 fn a_mistake_in_the_recipients_is_not_called_a_lack_of_them() {
     let examined = |text: &str| {
         let source = Source {
+            read_certificates: &source::read_certificates,
+            environment: &|_| None,
             path: Path::new("/etc/slack.toml"),
             permissions: None,
             read: &token_files,

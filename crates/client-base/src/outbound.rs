@@ -1,0 +1,14 @@
+//! How connections leave this machine: through which proxies, and which certificates are trusted beside the machine's own.
+
+use rustls::pki_types::CertificateDer;
+
+use crate::forward_proxy::Proxies;
+
+/// How connections leave this machine.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Outbound {
+    /// The proxies.
+    pub proxies: Proxies,
+    /// Certificates of authorities that are trusted as well.
+    pub extra_roots: Vec<CertificateDer<'static>>,
+}
