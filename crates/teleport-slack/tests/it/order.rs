@@ -45,7 +45,8 @@ async fn until_posted(bed: &TestBed, daemon: &Daemon, destination: &str, ids: &[
     let numbers = |posted: Vec<String>| -> Vec<_> {
         posted.iter().map(|id| ids.iter().position(|asked| asked == id).unwrap()).collect()
     };
-    assert_eq!(numbers(posted_ids(bed, destination)), (0..ids.len()).collect::<Vec<_>>(), "in {destination}");
+    let are = numbers(posted_ids(bed, destination));
+    assert_eq!(are, (0..ids.len()).collect::<Vec<_>>(), "in {destination}\n{}", daemon.log());
 }
 
 #[test]

@@ -332,7 +332,12 @@ fn an_unrecorded_approval_is_shown_although_the_request_is_gone() {
         let faults = bed.teleport.faults();
         faults.inject(Method::GetPluginData, Fault::unavailable(), Repeat::UntilCleared);
         bed.approve(&id);
-        until_called(&bed, &daemon, Method::GetPluginData, 1).await;
+        bed.until(&daemon, "the approval received", || {
+            let log = daemon.log();
+            let is_it = |line: &&str| line.contains("from the watch") && line.contains("state=Approved");
+            log.lines().find(is_it).map(drop)
+        })
+        .await;
         // The daemon learns of the removal from a list, not from an event.
         faults.drop_events(Repeat::UntilCleared);
         bed.teleport.delete(TCTL, &id).unwrap();

@@ -21,7 +21,7 @@ use teleport_client::WatcherTimings;
 use teleport_slack::app::reload::{ReloadCause, ReloadRequests};
 use teleport_slack::app::timings::{TimingValues, Timings};
 use teleport_slack::cli::start::{self, Args};
-use teleport_slack::controller::ControllerTimings;
+use teleport_slack::controller::{ControllerTimings, TurnTimings};
 use teleport_slack::http::HttpTimings;
 use teleport_slack::observe::file_watch::FileTimings;
 use teleport_slack::review::ReviewTimings;
@@ -82,6 +82,8 @@ fn timings() -> Timings {
         teleport_denied: tenth(controller.teleport_denied),
         undecided: tenth(controller.undecided),
         drain: ms(5_000),
+        // An operation loses its turn because another is not needed any more, not because the machine is busy.
+        turns: TurnTimings { turn_timeout: ms(8_000), ..controller.turns },
         ..controller
     };
     let values = TimingValues {
