@@ -27,10 +27,10 @@ pub enum TunnelErrorKind {
     Tls(Arc<dyn Error + Send + Sync>),
     /// 403: its rules.
     Forbidden,
-    /// 407, and we sent no credentials.
-    CredentialsMissing,
-    /// 407, and we sent some.
-    CredentialsRefused,
+    /// 407, or tinyproxy's 401, and we sent no credentials.
+    CredentialsMissing(StatusCode),
+    /// The same, and we sent some.
+    CredentialsRefused(StatusCode),
     /// 407, and the proxy takes none of the kind that we have: which it takes.
     NoBasicAuthentication(String),
     /// 5xx: it found no way to the target.
@@ -60,10 +60,10 @@ impl TunnelError {
                  certificate"
             }
             Forbidden => "let the proxy's rules allow CONNECT to this host and port for this machine",
-            CredentialsMissing => {
+            CredentialsMissing(_) => {
                 "write user and password into the proxy's address, http://user:password@host:port"
             }
-            CredentialsRefused => {
+            CredentialsRefused(_) => {
                 "correct user and password in the proxy's address; special signs in them are written as percent codes"
             }
             NoBasicAuthentication(_) => {
@@ -92,11 +92,15 @@ impl fmt::Display for TunnelError {
             Unreachable(_) => write!(f, "no connection to the proxy {proxy}"),
             Tls(_) => write!(f, "no TLS connection to the proxy {proxy}"),
             Forbidden => write!(f, "the proxy {proxy} forbids connections to {target} (HTTP status 403)"),
-            CredentialsMissing => {
-                write!(f, "the proxy {proxy} wants a user and a password (HTTP status 407)")
+            CredentialsMissing(status) => {
+                write!(f, "the proxy {proxy} wants a user and a password (HTTP status {})", status.as_u16())
             }
-            CredentialsRefused => {
-                write!(f, "the proxy {proxy} refuses the user or the password (HTTP status 407)")
+            CredentialsRefused(status) => {
+                write!(
+                    f,
+                    "the proxy {proxy} refuses the user or the password (HTTP status {})",
+                    status.as_u16()
+                )
             }
             NoBasicAuthentication(offered) => write!(
                 f,

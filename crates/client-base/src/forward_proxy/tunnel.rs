@@ -175,10 +175,11 @@ async fn ask(proxy: &Proxy, target: &Target, stream: Stream) -> Result<Stream, T
 fn refusal(status: StatusCode, headers: &HeaderMap, proxy: &Proxy) -> TunnelErrorKind {
     match status {
         StatusCode::FORBIDDEN => TunnelErrorKind::Forbidden,
-        StatusCode::PROXY_AUTHENTICATION_REQUIRED => match offered(headers) {
+        // tinyproxy answers 401 to a wrong password.
+        StatusCode::PROXY_AUTHENTICATION_REQUIRED | StatusCode::UNAUTHORIZED => match offered(headers) {
             Some(offered) => TunnelErrorKind::NoBasicAuthentication(offered),
-            None if proxy.has_credentials() => TunnelErrorKind::CredentialsRefused,
-            None => TunnelErrorKind::CredentialsMissing,
+            None if proxy.has_credentials() => TunnelErrorKind::CredentialsRefused(status),
+            None => TunnelErrorKind::CredentialsMissing(status),
         },
         _ if status.is_server_error() => TunnelErrorKind::BadGateway(status),
         _ => TunnelErrorKind::Status(status),

@@ -1,10 +1,12 @@
 //! Slack behind a forward proxy: nothing but the proxy knows where `slack.example` is, so what arrives there came through it.
 
 use std::process::Command;
+use std::time::Duration;
 
 use access_sim::forward_proxy::{Answer, ForwardProxy};
 use access_sim::slack::socket::SocketSelector;
 use access_sim::tls_front::TlsFront;
+use client_base::forward_proxy::{Deadline, Dialer, Proxies, Proxy, Target};
 
 use crate::harness::deciding::*;
 use crate::harness::*;
@@ -56,17 +58,30 @@ impl ProxiedBed {
         Daemon::start(&self.bed.write_config(&self.config(network)), "hunter2k9")
     }
 
-    /// A request, its message, and bob's approval with its reply.
     async fn assert_decided(&self, daemon: &Daemon) {
-        let Self { bed, .. } = self;
-        bed.until_logged(daemon, "Ready").await;
-        let sockets = bed.slack.sockets();
-        bed.until(daemon, "two sockets", || (sockets.count() >= 2).then_some(())).await;
-        let id = bed.create_request();
-        let message = bed.until_clickable(daemon, "C0TEAM", &id).await;
-        bed.assert_bob_can_approve(daemon, &message, &id).await;
-        bed.until_status(daemon, "C0TEAM", &id, "✅ APPROVED").await;
+        assert_decided(&self.bed, daemon).await;
     }
+}
+
+/// A request, its message, and bob's approval over Socket Mode with its reply.
+async fn assert_decided(bed: &TestBed, daemon: &Daemon) {
+    bed.until_logged(daemon, "Ready").await;
+    let sockets = bed.slack.sockets();
+    bed.until(daemon, "two sockets", || (sockets.count() >= 2).then_some(())).await;
+    let id = bed.create_request();
+    let message = bed.until_clickable(daemon, "C0TEAM", &id).await;
+    bed.assert_bob_can_approve(daemon, &message, &id).await;
+    bed.until_status(daemon, "C0TEAM", &id, "✅ APPROVED").await;
+}
+
+/// The proxies that `.ci/proxies` started, by address; and the simulated one, which must be like them.
+async fn all_proxies() -> (ForwardProxy, Vec<String>) {
+    let simulated = ForwardProxy::start().await.unwrap();
+    simulated.demand(BASIC);
+    let real = std::env::var("FORWARD_PROXIES").unwrap_or_default();
+    let real = real.split_whitespace().map(str::to_owned);
+    let all = std::iter::once(simulated.addr().to_string()).chain(real).collect();
+    (simulated, all)
 }
 
 fn assert_no_secret(text: &str) {
@@ -93,6 +108,60 @@ fn every_call_and_web_socket_goes_through_the_proxy_alone() {
         let way = format!("through the proxy {} (network.proxy)", behind.proxy.addr());
         assert!(line.contains(&way), "{line}");
         assert_no_secret(&daemon.stop().await);
+    });
+}
+
+#[test]
+fn real_proxies_carry_calls_and_web_sockets_as_the_simulated_one_does() {
+    run_test(async {
+        let (simulated, proxies) = all_proxies().await;
+        for proxy in proxies {
+            let bed = TestBed::with_review().await;
+            let front = TlsFront::start(&["slack.example"], bed.slack.addr()).await.unwrap();
+            let target = format!("slack.example:{}", front.addr().port());
+            simulated.lead(&target, front.addr());
+            bed.slack.set_public_url(&format!("https://{target}"));
+            bed.slack.set_socket_mode(true);
+            std::fs::write(bed.dir.path().join("ca.pem"), front.ca_pem()).unwrap();
+            let config = bed.review_config(Transport::Socket, ANY_OF_THREE);
+            let config = config.replace(&bed.slack.api_url(), &format!("https://{target}/api/"));
+            let network = format!("proxy = \"http://{USER_AND_PASSWORD}@{proxy}\"\nca_file = \"ca.pem\"");
+            let daemon = bed.launch(&format!("{config}\n[network]\n{network}\n"));
+            assert_decided(&bed, &daemon).await;
+            assert_no_secret(&daemon.stop().await);
+        }
+    });
+}
+
+#[test]
+fn real_proxies_refuse_as_the_simulated_one_does() {
+    run_test(async {
+        let (simulated, proxies) = all_proxies().await;
+        let tls = client_base::tls::client_config(rustls::RootCertStore::empty()).unwrap();
+        let tls = std::sync::Arc::new(tls.with_no_client_auth());
+        let refusal = async |proxy: &str, credentials: &str, host: &str, port: u16| {
+            let proxy = Proxy::parse(&format!("http://{credentials}{proxy}"), "network.proxy").unwrap();
+            let proxies = Proxies { https: Some(proxy), ..Proxies::default() };
+            let dialer = Dialer::new(proxies, std::sync::Arc::clone(&tls));
+            let dialed =
+                dialer.dial(&Target::new(host, port), Deadline::after(Duration::from_secs(20))).await;
+            dialed.unwrap_err().to_string()
+        };
+        let good = format!("{USER_AND_PASSWORD}@");
+        for proxy in &proxies {
+            let text = refusal(proxy, "", "slack.example", 443).await;
+            assert!(text.contains("wants a user and a password (HTTP status 407)"), "{text}");
+            let text = refusal(proxy, "bob:wrong@", "slack.example", 443).await;
+            assert!(text.contains("refuses the user or the password (HTTP status 40"), "{text}");
+            let text = refusal(proxy, &good, "gone.invalid", 443).await;
+            assert!(text.contains("does not reach gone.invalid:443 (HTTP status 5"), "{text}");
+            if proxy == proxies.first().unwrap() {
+                simulated.answer(Answer::Head("HTTP/1.1 403 Forbidden".to_owned()));
+            }
+            // Squid forbids the port, tinyproxy the host.
+            let text = refusal(proxy, &good, "forbidden.example", 25).await;
+            assert!(text.contains("forbids connections to forbidden.example:25 (HTTP status 403)"), "{text}");
+        }
     });
 }
 

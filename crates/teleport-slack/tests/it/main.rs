@@ -28,6 +28,7 @@ mod tls;
 mod verdicts;
 mod remedies;
 mod reach;
+mod balancers;
 mod render;
 mod reload;
 mod reload_connections;

@@ -12,10 +12,10 @@ use teleport_slack::check::report::ItemId;
 
 use crate::harness::*;
 
-const TEAM: &str = r#"recipients = ["C0TEAM"]"#;
+pub(crate) const TEAM: &str = r#"recipients = ["C0TEAM"]"#;
 
 /// A request is posted, decided, and its message edited.
-async fn one_request_through(bed: &TestBed, daemon: &Daemon) {
+pub(crate) async fn one_request_through(bed: &TestBed, daemon: &Daemon) {
     let id = bed.create_request();
     bed.until_status(daemon, "C0TEAM", &id, "⏳ PENDING").await;
     bed.approve(&id);
@@ -74,7 +74,7 @@ fn check_says_how_the_auth_server_is_reached() {
 }
 
 /// The program with `SSL_CERT_FILE`, in which the authority of the proxy's bought certificates stands.
-fn trusting(bed: &TestBed, proxy: &ProxySim, command: &str) -> Command {
+pub(crate) fn trusting(bed: &TestBed, proxy: &ProxySim, command: &str) -> Command {
     let roots = bed.dir.path().join("roots.pem");
     std::fs::write(&roots, proxy.authority_pem()).unwrap();
     let mut program = Command::new(program());

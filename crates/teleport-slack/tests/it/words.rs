@@ -7,7 +7,7 @@
 
 mod lists;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::fmt::Write as _;
 use std::path::Path;
 
@@ -124,15 +124,20 @@ fn comment_line_tokens(text: &str, signs: &[&str]) -> Vec<Token> {
 
 /// Each place of a listed phrase: its line, the phrase, and what to say instead.
 fn places<'a>(tokens: &[Token], list: &[(&'a str, &'a str)]) -> Vec<(usize, &'a str, &'a str)> {
-    let mut found = Vec::new();
+    let mut by_first = HashMap::<String, Vec<(Vec<&str>, &'a str, &'a str)>>::new();
     for (forms, instead) in list {
         for form in forms.split('|') {
             let words: Vec<_> = form.split([' ', '-']).collect();
-            let is_form = |window: &&[Token]| {
-                window.iter().map(|(_, word)| word).zip(&words).all(|(a, b)| a.eq_ignore_ascii_case(b))
-            };
-            let windows = tokens.windows(words.len()).filter(is_form);
-            found.extend(windows.map(|window| (window[0].0, form, *instead)));
+            by_first.entry(words[0].to_ascii_lowercase()).or_default().push((words, form, instead));
+        }
+    }
+    let mut found = Vec::new();
+    for (n, (line, word)) in tokens.iter().enumerate() {
+        for (words, form, instead) in by_first.get(&word.to_ascii_lowercase()).into_iter().flatten() {
+            let is_form = tokens.get(n..n + words.len()).is_some_and(|window| {
+                window.iter().zip(words).all(|((_, word), part)| word.eq_ignore_ascii_case(part))
+            });
+            found.extend(is_form.then_some((*line, *form, *instead)));
         }
     }
     found.sort_unstable();
@@ -141,8 +146,9 @@ fn places<'a>(tokens: &[Token], list: &[(&'a str, &'a str)]) -> Vec<(usize, &'a 
 
 /// The same for names, where capitals count.
 fn named<'a>(tokens: &[Token], list: &[(&'a str, &'a str)]) -> Vec<(usize, &'a str, &'a str)> {
+    let answers: HashMap<_, _> = list.iter().copied().collect();
     let find = |(line, word): &Token| {
-        list.iter().find(|(name, _)| name == word).map(|(name, instead)| (*line, *name, *instead))
+        answers.get_key_value(word.as_str()).map(|(name, instead)| (*line, *name, *instead))
     };
     tokens.iter().filter_map(find).collect()
 }

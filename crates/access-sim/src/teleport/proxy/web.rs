@@ -122,7 +122,8 @@ fn upgrade(front: &Arc<Front>, request: Request<Incoming>) -> Response<String> {
         }
         return response;
     }
-    if has(UPGRADE, "alpn-ping") || has(OLD_UPGRADE, "alpn-ping") {
+    // The real one takes the second header alone as well, for balancers that drop the first; hyper does not switch then.
+    if has(UPGRADE, "alpn-ping") && has(OLD_UPGRADE, "alpn-ping") {
         let mut response = switching("alpn-ping");
         response.headers_mut().insert(OLD_UPGRADE, HeaderValue::from_static("alpn-ping"));
         tunnel::begin(front, request, Form::Old);

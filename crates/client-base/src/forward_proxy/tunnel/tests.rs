@@ -130,6 +130,12 @@ async fn each_failure_has_its_sentence_and_its_remedy() {
             "refuses the user or the password (HTTP status 407)",
             "correct user and password",
         ),
+        (
+            &bob,
+            head("HTTP/1.1 401 x"),
+            "refuses the user or the password (HTTP status 401)",
+            "correct user and password",
+        ),
         (&bob, head("HTTP/1.1 407 x"), "refuses the user or the password", "correct user and password"),
         (
             &bob,

@@ -155,7 +155,7 @@ fn each_setting_names_the_character_and_its_place() {
     let files = [(SOCKET_MODE_FILE, SOCKET_MODE), (CALLBACKS_FILE, CALLBACKS), (FILE_OF_0X, SECRET_OF_0X)];
     for (good, settings) in files {
         config(good);
-        for (n, (setting, value)) in settings.into_iter().enumerate() {
+        for (n, (setting, value)) in settings.iter().enumerate() {
             let is_secret = ["token", "secret"].iter().any(|secret| setting.ends_with(secret));
             for (m, (character, name, is_blank)) in CHARACTERS.into_iter().enumerate() {
                 // White space around a secret is left away, in files too.
