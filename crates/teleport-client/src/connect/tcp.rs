@@ -57,7 +57,7 @@ impl Forward<'_> {
     }
 }
 
-/// Its errors tell the causes apart, which those of the library for the other way do not.
+/// Its errors distinguish the causes, which those of the library for the other way do not.
 async fn open_directly(addr: &TeleportAddr, deadline: Instant) -> Result<TcpStream, AttemptError> {
     let found = timeout_at(deadline, tokio::net::lookup_host((addr.host(), addr.port())))
         .await

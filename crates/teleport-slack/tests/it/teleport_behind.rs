@@ -1,4 +1,4 @@
-//! Teleport behind a forward proxy: nothing but that proxy knows where `teleport.example` is.
+//! Teleport behind a forward proxy: nothing but that proxy knows where `teleport.corp` is.
 
 use std::process::Command;
 
@@ -9,8 +9,8 @@ use access_sim::teleport::relay::{Relay, RelayKind};
 use crate::harness::*;
 use crate::reach::{TEAM, one_request_through};
 
-const ADDR: &str = "teleport.example:3025";
-const CONNECT: &str = "CONNECT teleport.example:3025 HTTP/1.1";
+const ADDR: &str = "teleport.corp:3025";
+const CONNECT: &str = "CONNECT teleport.corp:3025 HTTP/1.1";
 
 /// No output may have it.
 const PASSWORD: &str = "hunter2k9";
@@ -67,7 +67,7 @@ fn every_connection_to_teleport_goes_through_the_forward_proxy_and_heals() {
         behind.proxy.answer(Answer::Head("HTTP/1.1 403 Forbidden".to_owned()));
         bed.teleport.stop().await;
         bed.teleport.restart().await.unwrap();
-        let line = bed.until_logged(&daemon, "forbids connections to teleport.example:3025").await;
+        let line = bed.until_logged(&daemon, "forbids connections to teleport.corp:3025").await;
         assert!(line.contains("allow CONNECT") && line.contains("(network.proxy)"), "{line}");
         behind.proxy.answer(Answer::Tunnel);
         one_request_through(bed, &daemon).await;
@@ -90,21 +90,21 @@ fn a_connection_upgrade_goes_through_it_too_and_trusts_the_configured_authoritie
         let bed = &behind.bed;
         let options = ProxyOptions {
             certificate: WebCertificate::Bought,
-            public_host: Some("teleport.example".to_owned()),
+            public_host: Some("teleport.corp".to_owned()),
             ..ProxyOptions::default()
         };
         let web = ProxySim::start(&bed.teleport, options).await.unwrap();
-        let pair = web.bought(&["teleport.example"]).unwrap();
+        let pair = web.bought(&["teleport.corp"]).unwrap();
         let kind = RelayKind::EndsTls { pair, alpn: Vec::new(), again: Some(web.authority_pem()) };
         let relay = Relay::start(kind, web.web_addr()).await.unwrap();
-        behind.proxy.lead("teleport.example:443", relay.addr());
+        behind.proxy.lead("teleport.corp:443", relay.addr());
         std::fs::write(bed.dir.path().join("ca.pem"), web.authority_pem()).unwrap();
         let network = network(&behind.proxy);
-        let config = behind.config_at("teleport.example:443", &format!("{network}\nca_file = \"ca.pem\""));
+        let config = behind.config_at("teleport.corp:443", &format!("{network}\nca_file = \"ca.pem\""));
         let daemon = bed.launch(&config);
         bed.until_logged(&daemon, "Ready").await;
         one_request_through(bed, &daemon).await;
-        assert!(daemon.log().contains("at teleport.example:443 by a connection upgrade"), "{}", daemon.log());
+        assert!(daemon.log().contains("at teleport.corp:443 by a connection upgrade"), "{}", daemon.log());
         // `/webapi/find` goes there too.
         bed.teleport.stop().await;
         bed.until_logged(&daemon, "cannot reach its cluster's auth server").await;
@@ -115,7 +115,7 @@ fn a_connection_upgrade_goes_through_it_too_and_trusts_the_configured_authoritie
         let (status, text) = behind.check(&config);
         assert_eq!(status, Some(0), "{text}");
         let words = format!(
-            "by a connection upgrade through the proxy at teleport.example:443 (connections there go through the proxy {}",
+            "by a connection upgrade through the proxy at teleport.corp:443 (connections there go through the proxy {}",
             behind.proxy.addr()
         );
         assert!(text.contains(&words), "{text}");
@@ -129,9 +129,9 @@ fn the_start_says_what_the_forward_proxy_does_and_waits() {
         let bed = &behind.bed;
         let head = |text: &str| Answer::Head(text.to_owned());
         for (answer, cause, remedy) in [
-            (head("HTTP/1.1 403 Forbidden"), "forbids connections to teleport.example:3025", "allow CONNECT"),
+            (head("HTTP/1.1 403 Forbidden"), "forbids connections to teleport.corp:3025", "allow CONNECT"),
             (head("HTTP/1.1 407 x"), "refuses the user or the password", "correct user and password"),
-            (head("HTTP/1.1 502 x"), "does not reach teleport.example:3025", "the host's name resolves"),
+            (head("HTTP/1.1 502 x"), "does not reach teleport.corp:3025", "the host's name resolves"),
             (Answer::Silence, "did not say within ", "check that this is an HTTP proxy"),
             (Answer::Cut, "closed the connection without a whole answer", "an HTTP proxy listens"),
         ] {
@@ -149,7 +149,7 @@ fn the_start_says_what_the_forward_proxy_does_and_waits() {
         behind.proxy.answer(head("HTTP/1.1 403 Forbidden"));
         let (status, text) = behind.check(&behind.config(""));
         assert_eq!(status, Some(1), "{text}");
-        assert!(text.contains("forbids connections to teleport.example:3025 (HTTP status 403)\n"), "{text}");
+        assert!(text.contains("forbids connections to teleport.corp:3025 (HTTP status 403)\n"), "{text}");
         assert!(text.contains("remedy: let the proxy's rules allow CONNECT"), "{text}");
     });
 }
@@ -159,7 +159,7 @@ fn an_exempt_teleport_is_tried_directly_and_without_a_proxy_the_key_is_a_mistake
     run_test(async {
         let behind = BehindBed::new().await;
         // Exempt, and not asked for: both times nothing knows the name.
-        let exempt = behind.config("no_proxy = \"*.example\"");
+        let exempt = behind.config("no_proxy = \"*.corp\"");
         let not_asked_for = behind.config("").replace("proxy_for_teleport = true", "");
         for config in [&exempt, &not_asked_for] {
             let daemon = behind.bed.launch(config);
