@@ -5,7 +5,7 @@
 //! shows holds for the machine that calls; whether Slack's servers reach the address, it does not show.
 
 use std::error::Error;
-use std::io;
+use std::{fmt, io};
 
 use access_core::domain::error_chain::chain;
 use access_core::domain::secret::Secret;
@@ -16,6 +16,8 @@ use client_base::outbound::Outbound;
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, Request, StatusCode};
 use jiff::Timestamp;
+use rustls::CertificateError;
+use rustls::pki_types::UnixTime;
 
 use super::error::{ErrorKind, find_cause};
 use super::redact::Redactor;
@@ -35,12 +37,51 @@ pub struct CallbackAnswers {
     pub signed: StatusCode,
 }
 
+/// Why this machine does not trust the certificate of the server there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CertificateFault {
+    /// It signs itself, or is signed by an authority that this machine does not know.
+    UnknownAuthority,
+    /// It ended, then, if that is known.
+    Expired(Option<Timestamp>),
+    /// It begins later, then, if that is known.
+    NotValidYet(Option<Timestamp>),
+    /// It has not the name that was called.
+    OtherName,
+    /// Anything else, such as a purpose that is not a server's.
+    Unusable,
+}
+
+impl fmt::Display for CertificateFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the certificate there ")?;
+        match self {
+            Self::UnknownAuthority => f.write_str("is signed by no authority that this machine trusts"),
+            Self::Expired(Some(at)) => write!(f, "expired at {at}"),
+            Self::Expired(None) => f.write_str("has expired"),
+            Self::NotValidYet(Some(at)) => write!(f, "is valid only from {at}"),
+            Self::NotValidYet(None) => f.write_str("is not valid yet"),
+            Self::OtherName => f.write_str("is for another name"),
+            Self::Unusable => f.write_str("is damaged, or not a server's"),
+        }
+    }
+}
+
 /// Why there is no answer.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum ProbeError {
     /// The port is closed.
     #[error("nothing listens there")]
     Refused,
+    /// The port is open, and the connection ends without an answer.
+    #[error("the connection was closed without an answer")]
+    Closed,
+    /// The server answers, and not in TLS.
+    #[error("what answers there speaks no TLS")]
+    NoTls,
+    /// The server shows a certificate that does not count.
+    #[error("{0}")]
+    Certificate(CertificateFault),
     /// There is no way through the proxy.
     #[error("{}", chain(.0.as_ref()))]
     Proxy(Box<TunnelError>),
@@ -98,8 +139,57 @@ async fn answer(
         Err(ErrorKind::RateLimited { .. }) => Ok(StatusCode::TOO_MANY_REQUESTS),
         Err(error) if is_refused(&error) => Err(ProbeError::Refused),
         Err(ErrorKind::Proxy(error)) => Err(ProbeError::Proxy(error)),
-        Err(error) => Err(ProbeError::NoAnswer(chain(&error))),
+        Err(error) => Err(tls_fault(&error).unwrap_or_else(|| match error {
+            _ if is_closed(&error) => ProbeError::Closed,
+            error => ProbeError::NoAnswer(chain(&error)),
+        })),
     }
+}
+
+/// What is wrong with TLS there, if it is that.
+fn tls_fault(error: &ErrorKind) -> Option<ProbeError> {
+    match find_cause::<rustls::Error>(error)? {
+        rustls::Error::InvalidCertificate(refused) => {
+            Some(ProbeError::Certificate(certificate_fault(refused)))
+        }
+        rustls::Error::InvalidMessage(_) => Some(ProbeError::NoTls),
+        _ => None,
+    }
+}
+
+fn certificate_fault(refused: &CertificateError) -> CertificateFault {
+    let at = |time: &UnixTime| Timestamp::from_second(i64::try_from(time.as_secs()).ok()?).ok();
+    match refused {
+        // An authority with a new key keeps its name, and then its signature is what fails.
+        CertificateError::UnknownIssuer | CertificateError::BadSignature => {
+            CertificateFault::UnknownAuthority
+        }
+        CertificateError::Expired => CertificateFault::Expired(None),
+        CertificateError::ExpiredContext { not_after, .. } => CertificateFault::Expired(at(not_after)),
+        CertificateError::NotValidYet => CertificateFault::NotValidYet(None),
+        CertificateError::NotValidYetContext { not_before, .. } => {
+            CertificateFault::NotValidYet(at(not_before))
+        }
+        CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
+            CertificateFault::OtherName
+        }
+        // An authority's own certificate on a server: `openssl req -x509` makes such. The library has no kind of its own for it.
+        CertificateError::Other(_) if refused.to_string().contains("CaUsedAsEndEntity") => {
+            CertificateFault::UnknownAuthority
+        }
+        _ => CertificateFault::Unusable,
+    }
+}
+
+/// Whether the other end closed the connection, in order or not.
+fn is_closed(error: &ErrorKind) -> bool {
+    use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, UnexpectedEof};
+    let found = find_cause::<io::Error>(error);
+    let ended = std::iter::successors(found, |error| error.get_ref()?.downcast_ref()).last();
+    matches!(error, ErrorKind::ConnectionLost { .. })
+        || ended.is_some_and(|error| {
+            matches!(error.kind(), BrokenPipe | ConnectionAborted | ConnectionReset | UnexpectedEof)
+        })
 }
 
 /// Whether an error of the system below says that the port is closed, and not that of a proxy.
@@ -107,4 +197,38 @@ fn is_refused(error: &ErrorKind) -> bool {
     let refused = find_cause::<io::Error>(error);
     !matches!(error, ErrorKind::Proxy(_))
         && refused.is_some_and(|error| error.kind() == io::ErrorKind::ConnectionRefused)
+}
+
+#[cfg(test)]
+mod tests {
+    use client_base::outbound::Outbound;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    /// What the probe says of a server that reads once, sends these bytes and closes.
+    async fn shown(scheme: &str, answer: &'static [u8]) -> String {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("{scheme}://{}/", listener.local_addr().unwrap());
+        let mut server = tokio::task::JoinSet::new();
+        server.spawn(async move {
+            loop {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                let _ = stream.read(&mut [0; 4096]).await.unwrap();
+                stream.write_all(answer).await.unwrap();
+            }
+        });
+        let found = probe_callback(&url, &Secret::new("0123456789abcdef"), &Outbound::default()).await;
+        found.unwrap_err().to_string()
+    }
+
+    #[tokio::test]
+    async fn a_server_that_closes_or_speaks_no_tls_is_named() {
+        for scheme in ["http", "https"] {
+            assert_eq!(shown(scheme, b"").await, "the connection was closed without an answer", "{scheme}");
+        }
+        let plain = shown("https", b"HTTP/1.1 400 Bad Request\r\n\r\n").await;
+        assert_eq!(plain, "what answers there speaks no TLS");
+    }
 }

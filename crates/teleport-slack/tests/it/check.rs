@@ -184,6 +184,16 @@ fn waits_that_slack_asks_for_are_kept() {
     });
 }
 
+/// Until the system refuses connections. A process that another test starts has, until it runs its program, a copy of what
+/// this process had open: as long the port outlives its listener, and then it resets the connections that it took.
+async fn until_closed(bed: &TestBed, url: &str) {
+    let address = url.split('/').nth(2).unwrap();
+    let connect = || std::net::TcpStream::connect(address).err();
+    let is_refused = || connect().filter(|error| error.kind() == std::io::ErrorKind::ConnectionRefused);
+    let closed = bed.holds_within(std::time::Duration::from_secs(30), None, is_refused).await;
+    closed.expect("the port stays open");
+}
+
 #[test]
 fn public_addr_is_called_as_slack_would_call_it_and_nothing_changes() {
     run_in_process(async {
@@ -219,6 +229,7 @@ fn public_addr_is_called_as_slack_would_call_it_and_nothing_changes() {
         let words = "a correctly signed call is refused (from this machine)";
         assert_eq!((status, cause.as_str()), (Status::Failed, words));
         bed.stop_and_check_secrets(daemon).await;
+        until_closed(&bed, &url).await;
         let (status, cause) = look(&config).await;
         assert_eq!((status, cause.as_str()), (Status::Warning, "nothing listens there (from this machine)"));
     });

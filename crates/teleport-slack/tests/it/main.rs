@@ -64,6 +64,7 @@ mod concurrent_changes;
 mod replicas;
 mod enterprise;
 mod two_clusters;
+mod callback_certificates;
 mod callbacks;
 mod refusals;
 mod modes;

@@ -93,8 +93,12 @@ fn the_log_has_the_configured_output_and_format() {
             let (_, err) = both_outputs(&bed, "severity = \"ERROR\"", &[switch]).await;
             assert!(err.contains(first) && err.contains(" DEBUG "), "{err}");
         }
+        // Only the signal is answered.
         let (out, err) = both_outputs(&bed, "severity = \"ERROR\"", &[]).await;
-        assert_eq!((out.as_str(), err.as_str()), ("", ""));
+        let lines: Vec<_> = err.lines().filter_map(|line| line.split_once("INFO  ")).collect();
+        assert_eq!(err.lines().count(), 2, "{err}");
+        assert!(lines[0].1.starts_with("Stopping: SIGTERM received") && lines[1].1 == "Stopped", "{err}");
+        assert_eq!(out, "");
 
         let (out, err) = both_outputs(&bed, "output = \"stdout\"\nformat = \"json\"", &[]).await;
         let lines: Vec<serde_json::Value> =

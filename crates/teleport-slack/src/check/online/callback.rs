@@ -2,7 +2,7 @@
 
 use client_base::forward_proxy::Way;
 use http::StatusCode;
-use slack_client::callback_probe::{CallbackAnswers, ProbeError, probe_callback};
+use slack_client::callback_probe::{CallbackAnswers, CertificateFault, ProbeError, probe_callback};
 
 use crate::causes::Exit;
 use crate::check::report::{Item, ItemId};
@@ -42,6 +42,16 @@ fn describe(url: &str, found: Result<CallbackAnswers, ProbeError>, way: Way<'_>)
             let error = ProbeError::Proxy(error);
             return Item::warning(ID, Exit::Failed, "", here(error.to_string()), remedy);
         }
+        Err(ProbeError::Certificate(fault)) => {
+            let (make, why, remedy) = certificate(fault);
+            return make(ID, Exit::Credentials, "", here(format!("{fault}{why}")), remedy);
+        }
+        Err(error @ ProbeError::NoTls) => {
+            let cause = here(format!("{error}, and Slack calls https:// only"));
+            let remedy =
+                "name https_key_file and https_cert_file under [http], or let the proxy there open TLS";
+            return Item::failed(ID, Exit::Configuration, "", cause, remedy);
+        }
         Err(error) => return Item::warning(ID, Exit::Failed, "", here(error.to_string()), START),
     };
     match signed {
@@ -70,6 +80,38 @@ fn describe(url: &str, found: Result<CallbackAnswers, ProbeError>, way: Way<'_>)
             ));
             let remedy = "correct http.public_addr, or let the proxy there pass POST and the whole path on to the daemon";
             Item::failed(ID, Exit::Configuration, "", cause, remedy)
+        }
+    }
+}
+
+type MakeItem = fn(ItemId, Exit, &'static str, String, &'static str) -> Item;
+
+/// What a certificate that this machine refuses means to Slack, and what to do. A firewall that opens TLS has an authority of
+/// its own, which stands between this machine and the address and not between Slack and it: so that is no failure.
+fn certificate(fault: CertificateFault) -> (MakeItem, &'static str, &'static str) {
+    const REFUSED: &str = ", and Slack refuses it";
+    match fault {
+        CertificateFault::UnknownAuthority => (
+            Item::warning,
+            ", and Slack takes only those of public authorities",
+            "use a certificate of a public authority there; if it has one, install the ca-certificates package on this \
+             machine, or name the CA of a firewall in between in network.ca_file",
+        ),
+        CertificateFault::Expired(_) => (
+            Item::failed,
+            REFUSED,
+            "renew it, and see that what serves the address takes up the new one; is this machine's clock right?",
+        ),
+        CertificateFault::NotValidYet(_) => {
+            (Item::failed, REFUSED, "set this machine's clock, or wait until then")
+        }
+        CertificateFault::OtherName => (
+            Item::failed,
+            REFUSED,
+            "use a certificate for the name in http.public_addr there, or correct http.public_addr",
+        ),
+        CertificateFault::Unusable => {
+            (Item::failed, REFUSED, "use a certificate for servers, of a public authority, there")
         }
     }
 }
