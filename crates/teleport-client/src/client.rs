@@ -87,7 +87,7 @@ impl Client {
         Self::with_dialer(Dialer::new(destination, identity, timings), identity, observer)
     }
 
-    pub(super) fn with_dialer(dialer: Dialer, identity: &Identity, observer: Arc<dyn Observer>) -> Self {
+    fn with_dialer(dialer: Dialer, identity: &Identity, observer: Arc<dyn Observer>) -> Self {
         let shared = Shared {
             timings: dialer.timings(),
             connection: RwLock::new(Connection::open(dialer, identity)),

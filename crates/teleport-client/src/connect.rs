@@ -81,12 +81,6 @@ impl Dialer {
         Self { destination: destination.clone(), state: Arc::new(state), ..self.clone() }
     }
 
-    /// With these roots for the web certificates of proxies, in place of the machine's.
-    #[cfg(test)]
-    pub(super) fn with_web_roots(self, roots: rustls::RootCertStore) -> Self {
-        Self { state: Arc::new(AddressState::with_roots(roots)), ..self }
-    }
-
     pub(super) fn timings(&self) -> CallTimings {
         self.timings
     }

@@ -6,8 +6,6 @@ use std::sync::{Arc, OnceLock};
 use client_base::tls;
 use parking_lot::Mutex;
 use rustls::ClientConfig;
-#[cfg(test)]
-use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
 
 use super::error::UpgradeError;
@@ -34,13 +32,6 @@ impl AddressState {
     /// For another address: only the roots stay.
     pub(super) fn of_another_address(&self) -> Self {
         Self { way: Mutex::default(), web_tls: self.web_tls.clone() }
-    }
-
-    /// With these roots for web certificates.
-    #[cfg(test)]
-    pub(super) fn with_roots(roots: RootCertStore) -> Self {
-        let config = web::tls_config(roots).expect("settings with roots only");
-        Self { way: Mutex::default(), web_tls: OnceLock::from(Arc::new(config)) }
     }
 
     pub(super) fn way(&self) -> Option<Way> {
