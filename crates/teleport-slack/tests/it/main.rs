@@ -53,6 +53,7 @@ mod rules;
 mod diagnostics;
 mod deciding;
 mod in_doubt;
+mod names;
 mod order;
 mod outages;
 mod earlier_voters;
