@@ -24,6 +24,7 @@ use tokio::sync::watch as latest;
 use super::api_url::{MAX_URL_BYTES, parse_base};
 use super::error::{Affects, ErrorKind, SetupError, SlackError};
 use super::method::Method;
+use super::names::Names;
 use super::objects::{self, AuthTest, Conversation, Posted};
 use super::observer::{NoObserver, Observer};
 use super::rate_limit::{LimitedTransport, LookupQueue};
@@ -103,6 +104,7 @@ pub(super) struct Shared {
     pub(super) token: Tokens,
     observer: Arc<dyn Observer>,
     pub(super) setting_names: SettingNames,
+    pub(super) names: Names,
 }
 
 /// Where calls go.
@@ -137,9 +139,10 @@ impl Client {
     ) -> Result<Self, SetupError> {
         let ClientOptions { observer, setting_names, .. } = options;
         let token = Tokens::new(&options.token, setting_names)?;
+        let names = Names::new(options.timings);
         let transport = LimitedTransport::new(Transport::new(roots, options.outbound, options.timings)?);
         let endpoint = RwLock::new(Arc::new(Endpoint { transport, base, previous: None }));
-        Ok(Self { shared: Arc::new(Shared { endpoint, token, observer, setting_names }) })
+        Ok(Self { shared: Arc::new(Shared { endpoint, token, observer, setting_names, names }) })
     }
 
     /// Makes every later call, on all clones, with another token.
@@ -180,6 +183,7 @@ impl Client {
             token: tokens,
             observer: self.shared.observer.clone(),
             setting_names,
+            names: self.shared.names.clone(),
         };
         Self { shared: Arc::new(shared) }.auth_test().await
     }
@@ -302,10 +306,9 @@ impl Client {
     }
 
     async fn find_user(&self, method: Method, key: (&str, &str)) -> Result<Option<SlackProfile>, SlackError> {
-        match self.read(method, &[key]).await {
-            Ok(fields) => {
-                objects::user(&fields).map(Some).map_err(|failure| SlackError::new(method, failure))
-            }
+        let found = self.read(method, &[key]).await;
+        match found.and_then(|fields| objects::user(&fields).map_err(|kind| SlackError::new(method, kind))) {
+            Ok(profile) => Ok(Some(self.shared.names.note(profile, &self.shared.token.get().redactor))),
             Err(error) if error.is_missing(Affects::User) => Ok(None),
             Err(error) => Err(error),
         }

@@ -14,6 +14,7 @@ pub mod socket_mode;
 mod rate_limit;
 pub mod method;
 pub mod observer;
+mod names;
 pub mod objects;
 pub mod directory;
 pub mod history;

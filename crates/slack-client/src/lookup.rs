@@ -51,6 +51,12 @@ impl<T> Lookup<T> {
 }
 
 impl Client {
+    /// How Slack shows a person, if one of the last answers said so: one printable line, for people beside the id. Makes no
+    /// call.
+    pub fn known_name(&self, user: &SlackUserId) -> Option<String> {
+        self.shared.names.get(user)
+    }
+
     /// The direct message with a person if there is one already; it opens none (`conversations.open` with
     /// `prevent_creation`). [`Lookup::Absent`] is a person who cannot be written to: unknown, deactivated, or not to be
     /// seen by the app. Needs `im:write`.

@@ -148,6 +148,7 @@ pub(super) fn user(fields: &Fields) -> Result<SlackProfile, ErrorKind> {
         team_id: text(user, "team_id"),
         enterprise_id: text(enterprise, "enterprise_id"),
         enterprise_user_id: text(enterprise, "id").map(SlackUserId::new),
+        name: text(profile, "display_name").or_else(|| text(profile, "real_name")),
         email: text(profile, "email"),
         deleted: bool_field(user, "deleted"),
         is_bot: bool_field(user, "is_bot"),

@@ -38,6 +38,8 @@ pub struct SlackProfile {
     pub enterprise_id: Option<String>,
     /// Its id within that organization.
     pub enterprise_user_id: Option<SlackUserId>,
+    /// How Slack shows the person, if it says so. People choose it, so it proves nothing.
+    pub name: Option<String>,
     /// The e-mail address, if there is one and it may be seen.
     pub email: Option<String>,
     /// Whether it was confirmed, if Slack says so.
@@ -68,6 +70,7 @@ impl SlackProfile {
             team_id: None,
             enterprise_id: None,
             enterprise_user_id: None,
+            name: None,
             email: None,
             is_email_confirmed: None,
             deleted: false,

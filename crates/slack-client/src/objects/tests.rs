@@ -23,6 +23,7 @@ fn a_full_user_is_read() {
         team_id: Some("T1".into()),
         enterprise_id: Some("E1".into()),
         enterprise_user_id: Some(SlackUserId::new("W1")),
+        name: Some("Other".into()),
         email: Some("bob@example.com".into()),
         is_restricted: true,
         is_email_confirmed: Some(true),

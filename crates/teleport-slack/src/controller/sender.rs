@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use access_core::domain::ids::{ChannelId, MessageTs, RequestId};
+use access_core::domain::ids::{ChannelId, MessageTs, RequestId, SlackUserId};
 use access_core::domain::recipients::RecipientKey;
 use access_core::plan::{HistoryQuery, Step};
 use access_core::record::{DisplayedState, Operation, Outcome, RepliesPosted};
@@ -213,7 +213,8 @@ impl SlackSender {
             }
             posted => posted?,
         };
-        info!(request = %id, recipient = %key, channel = %posted.channel, phase = ?shown.phase, "Posted the request");
+        let name = self.slack.known_name(&SlackUserId::new(channel));
+        info!(request = %id, recipient = %key, name, channel = %posted.channel, phase = ?shown.phase, "Posted the request");
         let slack_client::objects::Posted { channel, ts } = posted;
         Ok(Outcome::Posted { key: key.clone(), channel, ts, displayed: Some(shown) })
     }

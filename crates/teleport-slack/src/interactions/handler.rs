@@ -79,7 +79,7 @@ impl InteractionHandler {
     pub(super) async fn handle_interaction(&self, interaction: Interaction) {
         let began = Instant::now();
         let Some(command) = decision_command(interaction) else { return };
-        debug!(slack_user = %command.user, request = %command.request, decision = command.decision.action_id(), "Received an interaction");
+        debug!(slack_user = %command.user, name = self.slack.known_name(&command.user), request = %command.request, decision = command.decision.action_id(), "Received an interaction");
         if let Err(mismatch) = check_origin(&command.origin, &self.installation) {
             let refusal = Refusal::from(mismatch);
             self.metrics.interaction_ended(InteractionResult::Refused(&refusal));
@@ -100,6 +100,7 @@ impl InteractionHandler {
         let (result, reason) = result.labels();
         info!(
             slack_user = %command.user,
+            name = self.slack.known_name(&command.user),
             teleport_user = teleport_user.as_deref().unwrap_or(""),
             request = %command.request,
             decision = command.decision.action_id(),

@@ -43,7 +43,7 @@ impl Responder {
         }
         // A reader of a public channel who is no member sees nothing there; the app's direct message remains.
         if let Err(error) = self.send_direct_message(sender, message).await {
-            warn!(slack_user = %user, "Cannot reply to the Slack user: {}", error.with_remedy(slack_setting));
+            warn!(slack_user = %user, name = self.0.known_name(user), "Cannot reply to the Slack user: {}", error.with_remedy(slack_setting));
         }
     }
 

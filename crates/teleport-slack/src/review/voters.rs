@@ -122,17 +122,17 @@ impl VoterLoader {
                 return Err(scope_missing(&error, "users:read").unwrap_or(Refusal::SlackForbids));
             }
             Err(error) if !error.was_sent() => {
-                debug!(slack_user = %account, "Slack's wait lasts, so nothing is decided: {error}");
+                debug!(slack_user = %account, name = self.slack.known_name(account), "Slack's wait lasts, so nothing is decided: {error}");
                 return Err(Refusal::SlackUnreachable);
             }
             Err(error) => {
-                warn!(slack_user = %account, "Slack does not identify this user, so nothing is decided: {}", error.with_remedy(slack_setting));
+                warn!(slack_user = %account, name = self.slack.known_name(account), "Slack does not identify this user, so nothing is decided: {}", error.with_remedy(slack_setting));
                 return Err(Refusal::SlackUnreachable);
             }
         };
         self.log_once.clear("people");
         let users = self.users.candidate_users(&profile).await.map_err(|error| {
-            warn!(slack_user = %account, "Teleport does not identify this user, so nothing is decided: {}", access_core::domain::error_chain::chain(&error));
+            warn!(slack_user = %account, name = self.slack.known_name(account), "Teleport does not identify this user, so nothing is decided: {}", access_core::domain::error_chain::chain(&error));
             match error.denied() {
                 Some(AccessDenied::MissingPermission | AccessDenied::Unrecognized) => Refusal::UsersUnreadable,
                 _ => teleport_refusal(&error),
@@ -226,7 +226,7 @@ impl VoterLoader {
                 Err(Refusal::SlackUnreachable) => return Err(Refusal::VotersUnreadable),
                 Err(refusal) if refusal.is_indeterminate() => return Err(refusal),
                 Err(refusal) => {
-                    debug!(slack_user = %account, request = %request.id, reason = refusal.kind(), "A vote does not count any more");
+                    debug!(slack_user = %account, name = self.slack.known_name(&account), request = %request.id, reason = refusal.kind(), "A vote does not count any more");
                     (None, refusal == Refusal::AccountIneligible(AccountIneligible::External))
                 }
             };

@@ -34,6 +34,7 @@ const LAYERS: &[(&str, &[&[&str]])] = &[
         &[
             &["directory", "history", "lookup", "replies", "socket_mode", "usergroups", "validation"],
             &["client"],
+            &["names"],
             &["cache", "callback_probe", "observer", "rate_limit", "response_url", "token"],
             &["transport"],
             &["objects"],

@@ -126,7 +126,9 @@ fn address_item(
                 let remedy = "set review.ignore_email_case = true, or link the account in [review.users]";
                 Item::failed(id, Exit::Configuration, "cannot decide", cause, remedy)
             }
-            (None, _) => Item::ok(id, format!("the active account {}, by its address", profile.id)),
+            (None, _) => {
+                Item::ok(id, format!("the active account {}{}, by its address", profile.id, named(&profile)))
+            }
         },
         Ok(Lookup::Absent) => {
             Item::failed(id, Exit::Configuration, "", "no account in Slack has this address", REMEDY)
@@ -135,6 +137,11 @@ fn address_item(
         Err(error) => slack_failure(id, &error, false),
     };
     item.of(name)
+}
+
+/// How Slack shows the person, as it stands behind the id.
+pub(super) fn named(profile: &SlackProfile) -> String {
+    profile.name.as_ref().map(|name| format!(" ({name})")).unwrap_or_default()
 }
 
 fn no_account_item(name: &str, id_trait: &str) -> Item {
@@ -153,7 +160,10 @@ fn account_item(
     let id = ItemId::SlackApprovers;
     let item = match found {
         Ok(Lookup::Found(profile)) => match check_account(account, &profile, our) {
-            None => Item::ok(id, format!("an active account, linked to the Teleport user {user}")),
+            None => Item::ok(
+                id,
+                format!("an active account{}, linked to the Teleport user {user}", named(&profile)),
+            ),
             Some(ineligible) => {
                 let remedy = format!("name an active account of a full member, or {}", link.remedy());
                 Item::failed(id, Exit::Configuration, "cannot decide", describe(ineligible), remedy)
@@ -238,6 +248,9 @@ mod tests {
         let with = |address: &str| SlackProfile { email: Some(address.to_owned()), ..profile() };
         let item = shown(Lookup::Found(with("Bob@example.com")), false);
         assert_eq!(item.summary, "the active account U0BOB, by its address");
+        let named = SlackProfile { name: Some("Bob B".to_owned()), ..with("Bob@example.com") };
+        let item = shown(Lookup::Found(named), false);
+        assert_eq!(item.summary, "the active account U0BOB (Bob B), by its address");
         let item = shown(Lookup::Found(with("bob@example.com")), false);
         assert_eq!(item.status, Status::Failed);
         assert!(item.problem.unwrap().cause.contains("capitals count"));

@@ -15,6 +15,7 @@ use slack_client::lookup::Lookup;
 use slack_client::objects::{AuthTest, Conversation};
 
 use super::failure::slack_failure;
+use super::people::named;
 use crate::causes::Exit;
 use crate::check::report::{Item, ItemId};
 
@@ -233,7 +234,7 @@ pub(super) fn item(resolved: &Resolved, bot: &str) -> Item {
             Item::warning(id, Exit::Configuration, "", cause, "name a full member, unless that is meant")
         }
         RecipientState::Person(profile) => {
-            Item::ok(id, format!("the active account {}", profile.id.as_str()))
+            Item::ok(id, format!("the active account {}{}", profile.id, named(profile)))
         }
         RecipientState::MissingScope(scopes) => {
             let scopes = scopes.join(" or ");

@@ -212,6 +212,7 @@ fn the_table_above_has_every_text_of_the_schema() {
         "approvals",
         "denials",
         "refresh_identity",
+        "proxy_for_teleport",
         "notify_only",
         "users",
         "rule",
