@@ -3,6 +3,8 @@
 use std::fmt;
 use std::net::Ipv6Addr;
 
+use client_base::outbound::Outbound;
+
 /// Port of the auth server, meant when an address has none.
 const AUTH_PORT: u16 = 3025;
 /// The longest host name that DNS allows.
@@ -60,6 +62,23 @@ impl TeleportAddr {
     /// The port, never 0.
     pub fn port(&self) -> u16 {
         self.port
+    }
+}
+
+/// An address and the way to it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Destination {
+    /// Where Teleport is.
+    pub addr: TeleportAddr,
+    /// The forward proxies that lead there, and the authorities that a proxy's web certificate may be from beside the
+    /// machine's own.
+    pub outbound: Outbound,
+}
+
+impl From<&TeleportAddr> for Destination {
+    /// Reached without a forward proxy.
+    fn from(addr: &TeleportAddr) -> Self {
+        Self { addr: addr.clone(), outbound: Outbound::default() }
     }
 }
 

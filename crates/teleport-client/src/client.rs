@@ -11,7 +11,7 @@ use tokio::sync::watch as latest;
 use tonic::transport::Channel;
 use tonic::{Response, Status};
 
-use super::address::TeleportAddr;
+use super::address::Destination;
 use super::call::Call;
 use super::connect::{Dialer, Reach};
 use super::denied::AccessDenied;
@@ -67,23 +67,27 @@ impl Connection {
 }
 
 impl Client {
-    /// A client for the server at `addr`, known to it as `identity`. Must be called within a Tokio runtime;
+    /// A client for the server at `destination`, known to it as `identity`. Must be called within a Tokio runtime;
     /// connects on the first call. Reports each call, and what the watcher sees, to `observer`.
-    pub fn new(addr: &TeleportAddr, identity: &Identity, observer: Arc<dyn Observer>) -> Self {
-        Self::with_timings(addr, identity, observer, CallTimings::default())
+    pub fn new(
+        destination: impl Into<Destination>,
+        identity: &Identity,
+        observer: Arc<dyn Observer>,
+    ) -> Self {
+        Self::with_timings(destination, identity, observer, CallTimings::default())
     }
 
     /// The same with other limits for calls.
     pub fn with_timings(
-        addr: &TeleportAddr,
+        destination: impl Into<Destination>,
         identity: &Identity,
         observer: Arc<dyn Observer>,
         timings: CallTimings,
     ) -> Self {
-        Self::with_dialer(Dialer::new(addr, identity, timings), identity, observer)
+        Self::with_dialer(Dialer::new(destination, identity, timings), identity, observer)
     }
 
-    pub(super) fn with_dialer(dialer: Dialer, identity: &Identity, observer: Arc<dyn Observer>) -> Self {
+    fn with_dialer(dialer: Dialer, identity: &Identity, observer: Arc<dyn Observer>) -> Self {
         let shared = Shared {
             timings: dialer.timings(),
             connection: RwLock::new(Connection::open(dialer, identity)),
@@ -106,10 +110,10 @@ impl Client {
         self.shared.connection_renewals.send_modify(|count| *count += 1);
     }
 
-    /// The same at another address of the same cluster, as [`Client::try_address`] found it.
-    pub fn use_address(&self, addr: &TeleportAddr) {
+    /// The same at another address of the same cluster, or by another way, as [`Client::try_destination`] found it.
+    pub fn use_destination(&self, destination: &Destination) {
         let mut connection = self.connection_mut();
-        connection.dialer = connection.dialer.with_addr(addr);
+        connection.dialer = connection.dialer.with_destination(destination);
         connection.channel = connection.dialer.open();
         drop(connection);
         self.shared.connection_renewals.send_modify(|count| *count += 1);
@@ -126,9 +130,14 @@ impl Client {
         self.try_dialer(self.dialer().with_identity(identity), identity).await.map(drop)
     }
 
-    /// Asks the server at another address who it is and whether it lets this identity in, on a connection of its own.
-    pub async fn try_address(&self, addr: &TeleportAddr, identity: &Identity) -> Result<Pong, TeleportError> {
-        self.try_dialer(self.dialer().with_addr(addr).with_identity(identity), identity).await
+    /// Asks the server at another address, or by another way, who it is and whether it lets this identity in, on a connection of its own.
+    pub async fn try_destination(
+        &self,
+        destination: &Destination,
+        identity: &Identity,
+    ) -> Result<Pong, TeleportError> {
+        let dialer = self.dialer().with_destination(destination).with_identity(identity);
+        self.try_dialer(dialer, identity).await
     }
 
     async fn try_dialer(&self, dialer: Dialer, identity: &Identity) -> Result<Pong, TeleportError> {
@@ -153,7 +162,7 @@ impl Client {
         &self.shared.observer
     }
 
-    /// Changes with every [`Client::use_identity`] and [`Client::use_address`] on any clone; never closed while a clone lives.
+    /// Changes with every [`Client::use_identity`] and [`Client::use_destination`] on any clone; never closed while a clone lives.
     pub fn connection_renewals(&self) -> latest::Receiver<u64> {
         self.shared.connection_renewals.subscribe()
     }

@@ -5,13 +5,14 @@
 
 use std::sync::Arc;
 
+use client_base::forward_proxy::{self, Target};
 use hyper_util::rt::TokioIo;
 use rustls::ClientConfig;
 use tokio::time::Instant;
 use tokio_rustls::client::TlsStream;
 use tonic::transport::{Channel, Endpoint};
 
-use super::address::TeleportAddr;
+use super::address::Destination;
 use super::identity::Identity;
 use super::route::{HTTP2, LONGEST_NAME};
 use super::text::quote;
@@ -49,7 +50,7 @@ pub enum Reach {
 /// Opens connections to one address as one identity.
 #[derive(Clone, Debug)]
 pub(super) struct Dialer {
-    addr: TeleportAddr,
+    destination: Destination,
     tls: Arc<ClientConfig>,
     /// The cluster's name, by which a proxy knows it.
     cluster: Option<Arc<str>>,
@@ -58,26 +59,26 @@ pub(super) struct Dialer {
 }
 
 impl Dialer {
-    pub(super) fn new(addr: &TeleportAddr, identity: &Identity, timings: CallTimings) -> Self {
+    pub(super) fn new(
+        destination: impl Into<Destination>,
+        identity: &Identity,
+        timings: CallTimings,
+    ) -> Self {
         let (tls, cluster) = (identity.tls_config(), identity.route_name());
-        Self { addr: addr.clone(), tls, cluster, timings, state: Arc::default() }
+        Self { destination: destination.into(), tls, cluster, timings, state: Arc::default() }
     }
 
     pub(super) fn with_identity(&self, identity: &Identity) -> Self {
         Self { tls: identity.tls_config(), cluster: identity.route_name(), ..self.clone() }
     }
 
-    pub(super) fn with_addr(&self, addr: &TeleportAddr) -> Self {
-        if *addr == self.addr {
+    pub(super) fn with_destination(&self, destination: &Destination) -> Self {
+        if *destination == self.destination {
             return self.clone();
         }
-        Self { addr: addr.clone(), state: Arc::new(self.state.of_another_address()), ..self.clone() }
-    }
-
-    /// With these roots for the web certificates of proxies, in place of the machine's.
-    #[cfg(test)]
-    pub(super) fn with_web_roots(self, roots: rustls::RootCertStore) -> Self {
-        Self { state: Arc::new(AddressState::with_roots(roots)), ..self }
+        let has_same_roots = destination.outbound.extra_roots == self.destination.outbound.extra_roots;
+        let state = if has_same_roots { self.state.of_another_address() } else { AddressState::default() };
+        Self { destination: destination.clone(), state: Arc::new(state), ..self.clone() }
     }
 
     pub(super) fn timings(&self) -> CallTimings {
@@ -112,6 +113,25 @@ impl Dialer {
         Instant::now() + self.timings.connect
     }
 
+    /// How a web port is checked, and a forward proxy that speaks TLS itself.
+    fn web_tls(&self) -> Result<Arc<ClientConfig>, UpgradeError> {
+        self.state.web_tls(&self.destination.outbound.extra_roots)
+    }
+
+    /// The way of every TCP stream.
+    fn tcp_way(&self) -> Result<tcp::TcpWay<'_>, UpgradeError> {
+        let Destination { addr, outbound } = &self.destination;
+        let target = Target::new(addr.host(), addr.port());
+        let forward = match outbound.proxies.way(&target) {
+            forward_proxy::Way::Direct | forward_proxy::Way::Exempt(_) => None,
+            forward_proxy::Way::Through(proxy) => {
+                let dialer = forward_proxy::Dialer::new(outbound.proxies.clone(), self.web_tls()?);
+                Some(tcp::Forward { dialer, target, named_by: proxy.named_by(), limit: self.timings.connect })
+            }
+        };
+        Ok(tcp::TcpWay { addr, forward })
+    }
+
     /// The way that led there last comes first. All of it together takes no longer than one attempt may.
     async fn dial(&self) -> Result<AuthStream, ConnectError> {
         let deadline = self.deadline();
@@ -128,7 +148,7 @@ impl Dialer {
                 if let Some(Way::Upgraded(_)) = self.state.remember(Way::Straight) {
                     tracing::info!(
                         "The auth server is reached at {} without a connection upgrade again",
-                        self.addr
+                        self.destination.addr
                     );
                 }
                 return Ok(stream);
@@ -154,14 +174,15 @@ impl Dialer {
         tls: &Arc<ClientConfig>,
         deadline: Instant,
     ) -> Result<AuthStream, AttemptError> {
-        let tcp: Box<dyn IoStream> = Box::new(tcp::open(&self.addr, deadline).await?);
+        let tcp = self.tcp_way()?.open(deadline).await?;
         auth_server::handshake(tcp, tls, deadline, &self.timings).await
     }
 
     async fn dial_upgraded(&self, known: Option<Form>, deadline: Instant) -> Result<AuthStream, Upgraded> {
-        let web_tls = self.state.web_tls().map_err(Upgraded::NoTunnel)?;
+        let way = self.tcp_way().map_err(Upgraded::NoTunnel)?;
+        let web_tls = self.web_tls().map_err(Upgraded::NoTunnel)?;
         let (form, tunnel) =
-            upgrade::open(&self.addr, &web_tls, known, deadline).await.map_err(Upgraded::NoTunnel)?;
+            upgrade::open(&way, &web_tls, known, deadline).await.map_err(Upgraded::NoTunnel)?;
         match auth_server::handshake(tunnel, &self.tls, deadline, &self.timings).await {
             Ok(stream) => {
                 let way = Way::Upgraded(form);
@@ -170,7 +191,7 @@ impl Dialer {
                     tracing::info!(
                         "The auth server is reached through the proxy at {} by a connection upgrade ({form}), because \
                          something before the proxy opens TLS or looks into it",
-                        self.addr
+                        self.destination.addr
                     );
                 }
                 Ok(stream)
@@ -189,8 +210,8 @@ impl Dialer {
 
     /// Why a proxy just ends the handshake: it says which cluster it is of.
     async fn explain_end(&self, error: AttemptError, deadline: Instant) -> AttemptError {
-        let Ok(web_tls) = self.state.web_tls() else { return error };
-        match (upgrade::find_cluster(&self.addr, &web_tls, deadline).await, &self.cluster) {
+        let (Ok(way), Ok(web_tls)) = (self.tcp_way(), self.web_tls()) else { return error };
+        match (upgrade::find_cluster(&way, &web_tls, deadline).await, &self.cluster) {
             (Some(found), Some(ours)) if found == **ours => {
                 let detail = format!("the proxy is of this cluster, {:?}", quote(&found));
                 AttemptError::new(ConnectErrorKind::AuthServerDown, detail)
@@ -231,7 +252,7 @@ impl Dialer {
             }
             Some(other) => upgrade = Some(other.to_string()),
         }
-        ConnectError { addr: self.addr.to_string(), kind, detail, upgrade }
+        ConnectError { addr: self.destination.addr.to_string(), kind, detail, upgrade }
     }
 }
 

@@ -41,7 +41,7 @@ pub mod watcher;
 #[cfg(test)]
 mod tests;
 
-pub use self::address::TeleportAddr;
+pub use self::address::{Destination, TeleportAddr};
 pub use self::client::{Client, Pong};
 pub use self::connect::Reach;
 pub use self::credentials::Credentials;

@@ -27,8 +27,12 @@ pub(super) fn plan_posts(
         if record.is_delivered(keys) || keys.iter().any(|key| is_verified(record, key, against)) {
             continue;
         }
+        // The other recipient who leads here need not be among the keys: the look-up may be due later.
+        let in_doubt = record.in_doubt_post_to(&destination.post_to).filter(|post| !post.may_retry);
         if record.has_posted_to(&destination.post_to) {
             plan.skip(post_for(post_key(destination, record)), SkipReason::SharesDestination);
+        } else if let Some(post) = in_doubt {
+            plan.skip(post_for(post_key(destination, record)), SkipReason::VerifyAt(post.final_at));
         } else if let Some(reason) = against {
             plan.skip(post_for(post_key(destination, record)), reason);
         } else {
@@ -46,7 +50,11 @@ pub(super) fn plan_posts(
     }
     plan.waits_for_names = waits_for_names(input, &open);
     for destination in open {
-        let key = post_key(destination, record);
+        let mut key = post_key(destination, record);
+        if let Some(repeated) = repeated_key(destination, input) {
+            plan.skip(post_for(key), SkipReason::SharesDestination);
+            key = repeated;
+        }
         let operation = post_for(key.clone());
         if plan.waits_for_names && destination.is_channel() {
             plan.skip(operation, SkipReason::WaitsForNames);
@@ -97,6 +105,14 @@ fn post_key(destination: &Destination, record: &Record) -> RecipientKey {
     let name = recipient_keys.iter().find(|key| key.is_channel_name());
     let key = to_retry.or(name).or(recipient_keys.first());
     key.cloned().unwrap_or_else(|| RecipientKey::new(post_to.as_str()))
+}
+
+/// The recipient under whose name the post to this destination is made again, if that one leads nowhere at present.
+fn repeated_key(destination: &Destination, input: &PlanInput<'_>) -> Option<RecipientKey> {
+    let post = input.record.in_doubt_post_to(&destination.post_to).filter(|post| post.may_retry)?;
+    let Operation::Post(key) = &post.operation else { return None };
+    let leads_here = |to: &Destination| to.recipient_keys.contains(key);
+    (!input.destinations.iter().any(leads_here)).then(|| key.clone())
 }
 
 /// Whether posts to channels wait for those to channels' names.

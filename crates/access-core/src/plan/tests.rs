@@ -332,6 +332,40 @@ fn a_recipient_who_is_added_after_the_decision_gets_no_message_of_it() {
 }
 
 #[test]
+fn a_person_of_two_names_gets_one_message_also_while_one_of_them_is_not_looked_up() {
+    let named = |fixture: &mut Fixture, name: &str| {
+        let key = RecipientKey::new(name);
+        fixture.destinations = vec![Destination { post_to: "U0BOB".into(), recipient_keys: vec![key] }];
+    };
+    let mut fixture = Fixture::new(&["U0BOB"]);
+    fixture.crashes = true;
+    fixture.assert_pass(&["post to U0BOB: Pending"]);
+    let known = fixture.clone();
+
+    // It may be there, so the other name waits for the look. It is there.
+    named(&mut fixture, "bob@example.com");
+    let skipped = fixture.plan().skipped;
+    assert!(matches!(&skipped[..], [Skipped { reason: SkipReason::VerifyAt(_), .. }]), "{skipped:?}");
+    fixture.assert_pass(&["verify U0BOB"]);
+    assert_eq!(fixture.slack.len(), 1);
+    fixture.assert_pass(&["update CU0BOB: Pending"]);
+    // The message was for the id, which the other name leads to.
+    fixture.assert_pass(&[]);
+    assert_eq!(fixture.plan().skipped[0].reason, SkipReason::SharesDestination);
+
+    // It is not there: the post is made again under the name that it had.
+    let mut fixture = known;
+    named(&mut fixture, "bob@example.com");
+    fixture.slack.clear();
+    let doubted = fixture.record.in_doubt[0].clone();
+    fixture.record.in_doubt[0].may_retry = true;
+    fixture.assert_pass(&["post to U0BOB: Pending"]);
+    assert_eq!(fixture.record.deliveries[0].key, Some(RecipientKey::new("U0BOB")));
+    assert!(fixture.record.in_doubt.is_empty(), "{doubted:?}");
+    fixture.assert_pass(&[]);
+}
+
+#[test]
 fn a_message_that_was_late_when_the_request_was_decided_is_still_posted() {
     let mut fixture = Fixture::new(&["team", "ops"]);
     let fails = |operation: &Operation| *operation == Operation::Post(RecipientKey::new("ops"));

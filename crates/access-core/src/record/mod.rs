@@ -99,11 +99,19 @@ impl Record {
         self.deliveries.iter().any(|d| d.key.as_ref().is_some_and(|key| keys.contains(key)))
     }
 
-    /// Whether a channel has a message that was posted to it by its name or its id. One that Slack placed there for a
-    /// recipient elsewhere is none.
-    pub(crate) fn has_posted_to(&self, channel: &str) -> bool {
-        let is_for_it = |key: &RecipientKey| key.is_channel_name() || key.as_str() == channel;
-        self.deliveries.iter().any(|d| d.channel.as_str() == channel && d.key.as_ref().is_some_and(is_for_it))
+    /// Whether a channel has a message that was posted to it by its name or its id, or a person has one by the id. One that
+    /// Slack placed there for a recipient elsewhere is none.
+    pub(crate) fn has_posted_to(&self, destination: &str) -> bool {
+        self.deliveries.iter().filter_map(|d| Some((d, d.key.as_ref()?))).any(|(delivery, key)| {
+            let is_there = delivery.channel.as_str() == destination && key.is_channel_name();
+            is_there || key.as_str() == destination
+        })
+    }
+
+    /// The first message that may be in this destination, whichever recipient it was for.
+    pub(crate) fn in_doubt_post_to(&self, destination: &str) -> Option<&InDoubtPost> {
+        let is_post = |post: &&InDoubtPost| matches!(post.operation, Operation::Post(_));
+        self.in_doubt.iter().filter(is_post).find(|post| post.destination == destination)
     }
 
     /// Sets the claim and notes the posts that are about to be made.

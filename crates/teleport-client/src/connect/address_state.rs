@@ -5,7 +5,8 @@ use std::sync::{Arc, OnceLock};
 
 use client_base::tls;
 use parking_lot::Mutex;
-use rustls::{ClientConfig, RootCertStore};
+use rustls::ClientConfig;
+use rustls::pki_types::CertificateDer;
 
 use super::error::UpgradeError;
 use super::upgrade::Form;
@@ -33,13 +34,6 @@ impl AddressState {
         Self { way: Mutex::default(), web_tls: self.web_tls.clone() }
     }
 
-    /// With these roots for web certificates.
-    #[cfg(test)]
-    pub(super) fn with_roots(roots: RootCertStore) -> Self {
-        let config = web::tls_config(roots).expect("settings with roots only");
-        Self { way: Mutex::default(), web_tls: OnceLock::from(Arc::new(config)) }
-    }
-
     pub(super) fn way(&self) -> Option<Way> {
         *self.way.lock()
     }
@@ -49,13 +43,15 @@ impl AddressState {
         self.way.lock().replace(way)
     }
 
-    /// How a web port is checked: by the machine's roots, which are read when they are needed first.
-    pub(super) fn web_tls(&self) -> Result<Arc<ClientConfig>, UpgradeError> {
+    /// How a web port is checked: by the machine's roots, which are read when they are needed first, and these.
+    pub(super) fn web_tls(
+        &self,
+        more: &[CertificateDer<'static>],
+    ) -> Result<Arc<ClientConfig>, UpgradeError> {
         if let Some(config) = self.web_tls.get() {
             return Ok(Arc::clone(config));
         }
-        let roots: RootCertStore =
-            tls::machine_roots().map_err(|error| UpgradeError::NoRoots(error.to_string()))?;
+        let roots = tls::trusted_roots(more).map_err(|error| UpgradeError::NoRoots(error.to_string()))?;
         let config = web::tls_config(roots).map_err(|error| UpgradeError::Https(error.to_string()))?;
         Ok(Arc::clone(self.web_tls.get_or_init(|| Arc::new(config))))
     }

@@ -29,7 +29,7 @@ pub(super) enum UpgradeError {
     SelfSigned,
     #[error(
         "its web certificate is not from an authority that this machine trusts; if the authority is your own, name a \
-         file with its certificate in SSL_CERT_FILE"
+         file with its certificate in network.ca_file, or in SSL_CERT_FILE"
     )]
     Untrusted,
     #[error("its web certificate is not for this name; write the host as it stands there")]
@@ -49,6 +49,13 @@ pub(super) enum UpgradeError {
     NotAProxy(u16),
 }
 
+impl From<UpgradeError> for AttemptError {
+    /// No stream can be opened at all.
+    fn from(error: UpgradeError) -> Self {
+        Self::new(ConnectErrorKind::Unreachable, error.to_string())
+    }
+}
+
 impl From<AttemptError> for UpgradeError {
     fn from(error: AttemptError) -> Self {
         Self::Network(error.detail)
@@ -57,7 +64,7 @@ impl From<AttemptError> for UpgradeError {
 
 /// A failed attempt to connect.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("cannot connect to the Teleport auth server at {addr}: {kind} ({detail}){}", also(.upgrade))]
+#[error("cannot connect to the Teleport auth server at {addr}: {}{}", reason(*.kind, .detail), also(.upgrade))]
 pub struct ConnectError {
     /// The address, as configured.
     pub addr: String,
@@ -67,6 +74,11 @@ pub struct ConnectError {
     pub detail: String,
     /// Why a connection upgrade, tried next, failed too.
     pub upgrade: Option<String>,
+}
+
+/// What a forward proxy does has its own sentence with a remedy.
+fn reason(kind: ConnectErrorKind, detail: &str) -> String {
+    if kind == ConnectErrorKind::ForwardProxy { detail.to_owned() } else { format!("{kind} ({detail})") }
 }
 
 /// The end of a message about two ways that failed.
@@ -83,7 +95,8 @@ impl ConnectError {
     /// What a caller can do about it.
     pub fn kind(&self) -> ErrorKind {
         match self.kind {
-            ConnectErrorKind::Resolve
+            ConnectErrorKind::ForwardProxy
+            | ConnectErrorKind::Resolve
             | ConnectErrorKind::Refused
             | ConnectErrorKind::RefusedByWebPort
             | ConnectErrorKind::TimedOut
@@ -113,6 +126,9 @@ impl ConnectError {
 /// What stands between us and the auth server, with the remedy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum ConnectErrorKind {
+    /// The forward proxy in between; the detail says what and why.
+    #[error("the forward proxy does not lead there")]
+    ForwardProxy,
     /// DNS.
     #[error("its name does not resolve; check the address and this machine's DNS")]
     Resolve,

@@ -8,6 +8,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
 use super::*;
+use crate::address::TeleportAddr;
 use crate::client::Client;
 use crate::error::TeleportError;
 use crate::identity::Identity;

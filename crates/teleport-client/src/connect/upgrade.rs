@@ -15,9 +15,8 @@ use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
 use super::error::UpgradeError;
 use super::stream::{IoStream, in_old_form, in_websocket};
-use super::tcp;
+use super::tcp::TcpWay;
 use super::web::{self, Answer};
-use crate::address::TeleportAddr;
 
 const PATH: &str = "/webapi/connectionupgrade";
 /// What the proxy pings in, so that nothing between takes the connection for dead.
@@ -36,16 +35,16 @@ pub(in super::super) enum Form {
 
 /// Opens a tunnel until `deadline`: in the form that worked last, or in the newer one and then in the older one.
 pub(super) async fn open(
-    addr: &TeleportAddr,
+    way: &TcpWay<'_>,
     tls: &Arc<ClientConfig>,
     known: Option<Form>,
     deadline: Instant,
 ) -> Result<(Form, Box<dyn IoStream>), UpgradeError> {
     let both = async {
         let first = known.unwrap_or(Form::WebSocket);
-        match (ask(addr, tls, first, deadline).await, first) {
+        match (ask(way, tls, first, deadline).await, first) {
             (Err(UpgradeError::HeadersDropped | UpgradeError::NotAProxy(404)), Form::WebSocket) => {
-                Ok((Form::Old, ask(addr, tls, Form::Old, deadline).await?))
+                Ok((Form::Old, ask(way, tls, Form::Old, deadline).await?))
             }
             (answered, _) => Ok((first, answered?)),
         }
@@ -54,14 +53,14 @@ pub(super) async fn open(
 }
 
 async fn ask(
-    addr: &TeleportAddr,
+    way: &TcpWay<'_>,
     tls: &Arc<ClientConfig>,
     form: Form,
     deadline: Instant,
 ) -> Result<Box<dyn IoStream>, UpgradeError> {
-    let tcp = tcp::open(addr, deadline).await?;
+    let tcp = way.open(deadline).await?;
     let key = generate_key();
-    let Answer { response, switched } = web::get(tcp, addr, tls, PATH, headers(form, &key)?).await?;
+    let Answer { response, switched } = web::get(tcp, way.addr, tls, PATH, headers(form, &key)?).await?;
     let Some((read, stream)) = switched else { return Err(refusal(&response)) };
     match form {
         Form::WebSocket => {
@@ -113,15 +112,15 @@ fn refusal(response: &Response<bytes::Bytes>) -> UpgradeError {
     }
 }
 
-/// Asks the proxy at `addr` which cluster it is of. Nothing if it does not say.
+/// Asks the proxy there which cluster it is of. Nothing if it does not say.
 pub(super) async fn find_cluster(
-    addr: &TeleportAddr,
+    way: &TcpWay<'_>,
     tls: &Arc<ClientConfig>,
     deadline: Instant,
 ) -> Option<String> {
     let asked = async {
-        let tcp = tcp::open(addr, deadline).await?;
-        web::get(tcp, addr, tls, "/webapi/find", HeaderMap::new()).await
+        let tcp = way.open(deadline).await?;
+        web::get(tcp, way.addr, tls, "/webapi/find", HeaderMap::new()).await
     };
     let answer = timeout_at(deadline, asked).await.ok()?.ok()?;
     web::cluster_of(&answer)

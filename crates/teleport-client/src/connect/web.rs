@@ -12,7 +12,6 @@ use http_body_util::{BodyExt, Empty, Limited};
 use hyper_util::rt::TokioIo;
 use rustls::pki_types::ServerName;
 use rustls::{CertificateError, ClientConfig, RootCertStore};
-use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
 use super::error::UpgradeError;
@@ -39,7 +38,7 @@ pub(super) fn tls_config(roots: RootCertStore) -> Result<ClientConfig, rustls::E
 
 /// Opens HTTPS over a connection to `addr` and asks for a path.
 pub(super) async fn get(
-    tcp: TcpStream,
+    tcp: Box<dyn IoStream>,
     addr: &TeleportAddr,
     tls: &Arc<ClientConfig>,
     path: &str,

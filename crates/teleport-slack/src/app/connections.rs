@@ -10,7 +10,6 @@ use crate::observe::metrics::Metrics;
 use access_core::domain::error_chain::chain;
 use slack_client::ClientOptions;
 use slack_client::error::SetupError;
-use teleport_client::TeleportAddr;
 use teleport_client::error::TeleportError;
 use teleport_client::identity::Identity;
 
@@ -38,23 +37,28 @@ fn options(config: &Config, timings: &Timings) -> ClientOptions {
     }
 }
 
-/// Tries another address of Teleport. Another cluster would not know the requests that are shown.
+/// Tries another address of Teleport or another way to it. Another cluster would not know the requests that are shown.
+/// `is_moved`: the address is another one.
 ///
 /// # Errors
 /// Why it is not used, on one line.
 pub(super) async fn try_teleport(
     builder: &ReviewBuilder,
-    addr: &TeleportAddr,
+    config: &Config,
+    is_moved: bool,
     identity: Option<&Identity>,
 ) -> Result<(), String> {
-    let not_used = |why: &str| format!("teleport.addr = {addr} is not used: {why}");
+    let not_used = |why: &str| match is_moved {
+        true => format!("teleport.addr = {} is not used: {why}", config.teleport.addr),
+        false => format!("[network] is not used: {why}"),
+    };
     let Some(identity) = identity else {
         return Err(not_used(
-            "the certificate has expired or is not valid yet, so the address cannot be tried; renew the certificate first",
+            "the certificate has expired or is not valid yet, so Teleport cannot be tried; renew the certificate first",
         ));
     };
     let tried = async {
-        let pong = builder.teleport.try_address(addr, identity).await?;
+        let pong = builder.teleport.try_destination(&config.teleport_destination(), identity).await?;
         pong.check_version()?;
         Ok(pong)
     };

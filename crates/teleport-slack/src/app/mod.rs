@@ -181,7 +181,7 @@ async fn next_configuration(loaded: &Loaded, options: &AppOptions) -> (Loaded, R
             Ok(new) if new.config == loaded.config => {
                 reloads.unchanged(reading);
                 if cause == ReloadCause::Signal {
-                    reload::log_adopted(&[], cause);
+                    reload::log_adopted(&[], true);
                 }
                 continue;
             }
@@ -282,13 +282,15 @@ impl AppBuilder<'_> {
     async fn connect_teleport(
         &mut self,
     ) -> Result<(teleport_client::Client, Pong, watch::Sender<Credentials>), ExitError> {
-        let (settings, timings) = (&self.loaded.config.teleport, self.options.timings);
+        let (config, timings) = (&self.loaded.config, self.options.timings);
+        let settings = &config.teleport;
         let metrics = &self.options.metrics;
         let identity = startup::wait_for_identity(&settings.credentials, timings.startup_waits()).await?;
         info!(teleport_user = identity.user(), certificate_until = %identity.not_after(), "Identity loaded");
         let observer = Arc::new(metrics.clone());
+        let destination = config.teleport_destination();
         let teleport =
-            teleport_client::Client::with_timings(&settings.addr, &identity, observer, timings.teleport);
+            teleport_client::Client::with_timings(destination, &identity, observer, timings.teleport);
         // From the beginning, because the certificate may be renewed while Teleport or Slack is waited for.
         let (credentials, configured) = watch::channel(settings.credentials.clone());
         let source = settings.credentials.clone();
@@ -297,7 +299,8 @@ impl AppBuilder<'_> {
         self.tasks.start("identity", reloader.run(configured, self.stop.clone()));
         let pong = startup::wait_for_teleport(&teleport, timings.startup_waits()).await?;
         metrics.stage_reached(Stage::Slack);
-        info!(cluster = %pong.cluster_name, version = %pong.server_version, enterprise = pong.enterprise, "Teleport answers");
+        let (version, reached) = (&pong.server_version, config.way_to_teleport());
+        info!(cluster = %pong.cluster_name, %version, enterprise = pong.enterprise, reached, "Teleport answers");
         Ok((teleport, pong, credentials))
     }
 

@@ -124,7 +124,8 @@ impl Running {
             Ok(_) if is_known => self.requests.unchanged(reading),
             Ok(judged) => {
                 let changed = self.adopt(judged).await;
-                reload::log_adopted(&changed, cause);
+                let answers = cause == ReloadCause::Signal || self.requests.are_refused();
+                reload::log_adopted(&changed, answers);
                 self.requests.succeeded(reading);
             }
             Err(causes) => self.requests.refused(reading, causes, cause),
@@ -149,16 +150,17 @@ impl Running {
             None
         });
         match check_identity(config.teleport.credentials.clone()).await {
-            Ok(identity) if config.teleport.addr != self.config.teleport.addr => {
-                let addr = &config.teleport.addr;
-                causes.extend(connections::try_teleport(&self.builder, addr, identity.as_ref()).await.err());
+            Ok(identity) if config.teleport_destination() != self.config.teleport_destination() => {
+                let is_moved = config.teleport.addr != self.config.teleport.addr;
+                let tried = connections::try_teleport(&self.builder, &config, is_moved, identity.as_ref());
+                causes.extend(tried.await.err());
             }
             Ok(_) => {}
             Err(cause) => causes.push(cause),
         }
         let mut slack = None;
         let is_moved = config.slack.api_url != self.config.slack.api_url;
-        if is_moved || config.network != self.config.network {
+        if is_moved || config.network.outbound != self.config.network.outbound {
             match connections::try_slack(&self.builder, &config, is_moved).await {
                 Ok(client) => slack = Some(client),
                 Err(cause) => causes.push(cause),
@@ -230,8 +232,9 @@ impl Running {
         let rules = config.rules();
         let mut tasks = Vec::new();
         self.builder.metrics.apply_scope(config.review.as_ref().into());
-        if config.teleport.addr != self.config.teleport.addr {
-            self.builder.teleport.use_address(&config.teleport.addr);
+        let destination = config.teleport_destination();
+        if destination != self.config.teleport_destination() {
+            self.builder.teleport.use_destination(&destination);
         }
         if let Some(client) = slack {
             self.builder.slack.move_to(&client);

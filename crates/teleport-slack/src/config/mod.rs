@@ -48,6 +48,7 @@ pub use self::log::{LogConfig, LogFormat, LogOutput, Severity};
 pub(crate) use self::modes::{Sensitivity, open_to_others};
 pub use self::network::Network;
 pub use self::outbound::NetworkConfig;
+pub(crate) use self::report::UNUSABLE_FILE;
 pub use self::report::{Diagnostic, Diagnostics, Topic};
 pub use self::review::{ReviewConfig, ReviewTransport};
 pub(crate) use self::setting_names::{ConfiguredIdentityError, slack_setting};
@@ -57,7 +58,9 @@ pub use self::token::{TokenKind, reread};
 use access_core::domain::error_chain::chain;
 use access_core::domain::secret::Secret;
 use client_base::files;
-use client_base::forward_proxy::Way;
+use client_base::forward_proxy::{Proxies, Target, Way};
+use client_base::outbound::Outbound;
+use teleport_client::Destination;
 
 /// Where the configuration is unless `-c` says otherwise.
 pub const DEFAULT_PATH: &str = "/etc/teleport-slack.toml";
@@ -96,6 +99,21 @@ impl Config {
     pub fn way_to_slack(&self) -> String {
         let url = self.slack.api_url.as_str().parse();
         url.map_or(Way::Direct, |url| self.network.outbound.proxies.way_to(&url)).to_string()
+    }
+
+    /// Where Teleport is and the way there.
+    pub fn teleport_destination(&self) -> Destination {
+        let NetworkConfig { outbound, proxy_for_teleport } = &self.network;
+        let proxies = if *proxy_for_teleport { outbound.proxies.clone() } else { Proxies::default() };
+        let extra_roots = outbound.extra_roots.clone();
+        Destination { addr: self.teleport.addr.clone(), outbound: Outbound { proxies, extra_roots } }
+    }
+
+    /// Completes "connections to Teleport go …", where a forward proxy is asked for.
+    pub fn way_to_teleport(&self) -> Option<String> {
+        let Destination { addr, outbound } = self.teleport_destination();
+        let way = outbound.proxies.way(&Target::new(addr.host(), addr.port()));
+        self.network.proxy_for_teleport.then(|| way.to_string())
     }
 }
 
@@ -259,7 +277,7 @@ pub enum ConfigError {
         found: NotUtf8,
     },
     /// The file was read and is wrong.
-    #[error("the configuration is not valid:{}", Shown { path, findings })]
+    #[error("{}:{}", findings.summary(), Shown { path, findings })]
     Invalid {
         /// The path of the file.
         path: PathBuf,

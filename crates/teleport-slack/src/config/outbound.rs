@@ -22,6 +22,8 @@ use crate::secret_shape::may_be_shown;
 pub struct NetworkConfig {
     /// Proxies and further authorities, for every call to Slack.
     pub outbound: Outbound,
+    /// Whether the proxies are for Teleport too.
+    pub proxy_for_teleport: bool,
 }
 
 const PROXY_REMEDY: &str = "write http://host:port, or http://user:password@host:port";
@@ -32,6 +34,7 @@ pub(super) fn network(root: &mut TableReader<'_, '_>, source: &Source<'_>) -> Op
     let proxy = table.secret("proxy").unless_empty();
     let no_proxy = table.texts("no_proxy");
     let ca_file = table.text("ca_file").unless_empty();
+    let proxy_for_teleport = table.flag("proxy_for_teleport");
     let report = table.report();
     if source.without_secrets {
         return Some(NetworkConfig::default());
@@ -56,8 +59,18 @@ pub(super) fn network(root: &mut TableReader<'_, '_>, source: &Source<'_>) -> Op
         Field::Given(entry) => authorities(&entry, source, report),
     };
     let ((https, http), no_proxy) = (proxies?, no_proxy?);
+    let proxy_for_teleport = match proxy_for_teleport {
+        Field::Bad => return None,
+        Field::Given(Entry { value: true, key, line }) if https.is_none() => {
+            let cause = "Teleport is to be reached through a proxy, and none is set";
+            report.error(Some(line), &key, cause, "set network.proxy or HTTPS_PROXY, or delete this key");
+            return None;
+        }
+        Field::Given(entry) => entry.value,
+        Field::Absent => false,
+    };
     let proxies = Proxies { https, http, no_proxy };
-    Some(NetworkConfig { outbound: Outbound { proxies, extra_roots: extra_roots? } })
+    Some(NetworkConfig { outbound: Outbound { proxies, extra_roots: extra_roots? }, proxy_for_teleport })
 }
 
 /// The proxy that the key holds, or that the file named by it holds.

@@ -65,6 +65,9 @@ impl fmt::Display for Diagnostic {
     }
 }
 
+/// Nothing is wrong but a file that the configuration names.
+pub(crate) const UNUSABLE_FILE: &str = "a file that the configuration names cannot be used";
+
 /// The mistakes of one file, by line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Diagnostics(Vec<Diagnostic>);
@@ -78,6 +81,11 @@ impl Diagnostics {
     /// Whether nothing is wrong but files that the configuration names.
     pub(crate) fn are_of_named_files(&self) -> bool {
         self.0.iter().all(|finding| finding.topic == Topic::NamedFile)
+    }
+
+    /// What is wrong, in a few words: the configuration, or files that it names.
+    pub(crate) fn summary(&self) -> &'static str {
+        if self.are_of_named_files() { UNUSABLE_FILE } else { "the configuration is not valid" }
     }
 
     /// Writes them one by one, each with the file's name and line.

@@ -108,8 +108,10 @@ pub(super) const HTTP: Table = Table {
 pub(super) const DIAGNOSTICS: Table =
     Table { path: "diagnostics", keys: &[key("listen_addr"), key("allow"), key("token")] };
 
-pub(super) const NETWORK: Table =
-    Table { path: "network", keys: &[key("proxy"), key("no_proxy"), key("ca_file")] };
+pub(super) const NETWORK: Table = Table {
+    path: "network",
+    keys: &[key("proxy"), key("no_proxy"), key("ca_file"), key("proxy_for_teleport")],
+};
 
 pub(super) const LOG: Table = Table { path: "log", keys: &[key("output"), key("severity"), key("format")] };
 

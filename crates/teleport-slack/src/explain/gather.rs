@@ -56,7 +56,7 @@ pub(crate) async fn gather(config: &Config, id: &RequestId) -> Result<Facts, Exi
     let now = Timestamp::now();
     let identity = Identity::load(&config.teleport.credentials, now)
         .map_err(|error| ExitError::new(Exit::Credentials, ConfiguredIdentityError(error)))?;
-    let teleport = Client::new(&config.teleport.addr, &identity, Arc::new(NoObserver));
+    let teleport = Client::new(config.teleport_destination(), &identity, Arc::new(NoObserver));
     let (pong, slack) = tokio::join!(teleport.ping(), connect_slack(config));
     let pong = pong.map_err(failed)?;
     pong.check_version().map_err(failed)?;

@@ -148,7 +148,7 @@ pub(crate) async fn from_teleport(config: &Config, id: &RequestId) -> Result<Sub
     let now = Timestamp::now();
     let identity = Identity::load(&config.teleport.credentials, now)
         .map_err(|error| ExitError::new(Exit::Credentials, ConfiguredIdentityError(error)))?;
-    let teleport = Client::new(&config.teleport.addr, &identity, Arc::new(NoObserver));
+    let teleport = Client::new(config.teleport_destination(), &identity, Arc::new(NoObserver));
     let pong = teleport.ping().await.map_err(failed)?;
     pong.check_version().map_err(failed)?;
     let (listed, missing) = match teleport.get_request(id).await {

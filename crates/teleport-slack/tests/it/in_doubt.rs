@@ -368,3 +368,27 @@ fn a_lone_post_accepted_without_its_address_is_repeated_after_a_pause() {
         }
     });
 }
+
+#[test]
+fn a_person_named_by_id_and_by_address_gets_one_message_whatever_is_lost() {
+    run_in_process(async {
+        let bed = TestBed::new().await;
+        let daemon = bed.start(r#"recipients = ["C0TEAM", "U0BOB", "bob@example.com"]"#).await;
+        for (fault, _) in lost_responses().into_iter().take(4) {
+            lose_responses(&bed, "U0BOB", fault.clone());
+            let id = bed.create_request();
+            let posts = || bed.messages_about("U0BOB", &id).len();
+            bed.until(&daemon, "a message that is in doubt", || (posts() > 0).then_some(())).await;
+            let looks = history_calls(&bed, "conversations.history", "D0BOB");
+            // A second post, if there is one, comes before the second look.
+            until_history_read(&bed, &daemon, "conversations.history", "D0BOB", looks + 1).await;
+            bed.slack.faults().clear();
+            bed.until_recorded(&daemon, &id, |record| field(record, "messages").contains("D0BOB/")).await;
+            bed.approve(&id);
+            bed.until_status(&daemon, "U0BOB", &id, "✅ APPROVED (looks fine)").await;
+            bed.until_recorded(&daemon, &id, |record| record.contains_key("x_complete")).await;
+            assert_eq!(posts(), 1, "{fault:?}\n{}", daemon.log());
+        }
+        daemon.stop().await;
+    });
+}

@@ -74,6 +74,7 @@ mod role_patterns;
 mod manifest;
 mod resources;
 mod forward_proxy;
+mod teleport_behind;
 mod misplaced;
 mod capitals;
 mod files;

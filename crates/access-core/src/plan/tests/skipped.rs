@@ -129,7 +129,8 @@ fn each_reason_against_one_recipients_post_is_given() {
     assert_skips(full, Some(post("C01")), RecordFull);
     let many = |f: &mut Fixture| {
         set_destinations(f, &["C01"]);
-        f.record.in_doubt = (0..MAX_IN_DOUBT).map(|n| in_doubt(post(&format!("old {n}")), false)).collect();
+        let elsewhere = |post| InDoubtPost { destination: "C02".into(), ..in_doubt(post, false) };
+        f.record.in_doubt = (0..MAX_IN_DOUBT).map(|n| elsewhere(post(&format!("old {n}")))).collect();
     };
     assert_skips(many, Some(post("C01")), TooManyInDoubt);
     assert_skips(|f| set_destinations(f, &["team", "C01"]), Some(post("C01")), WaitsForNames);

@@ -7,7 +7,7 @@ use access_sim::captured::Captured;
 use access_sim::teleport::TeleportSim;
 use access_sim::teleport::proxy::{Led, ProxyOptions, ProxySim, WebCertificate};
 use access_sim::teleport::relay::{Relay, RelayKind};
-use rustls::RootCertStore;
+use client_base::outbound::Outbound;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 
@@ -53,11 +53,10 @@ impl Setup {
 
 /// A client that trusts the authority of this proxy's bought certificates.
 fn client_at(addr: &str, identity: &Identity, proxy: &ProxySim, timings: CallTimings) -> Client {
-    let mut roots = RootCertStore::empty();
-    roots.add(CertificateDer::from_pem_slice(proxy.authority_pem().as_bytes()).unwrap()).unwrap();
-    let addr = TeleportAddr::parse(addr).unwrap();
-    let dialer = Dialer::new(&addr, identity, timings).with_web_roots(roots);
-    Client::with_dialer(dialer, identity, Arc::new(NoObserver))
+    let authority = CertificateDer::from_pem_slice(proxy.authority_pem().as_bytes()).unwrap();
+    let outbound = Outbound { extra_roots: vec![authority], ..Outbound::default() };
+    let destination = Destination { addr: TeleportAddr::parse(addr).unwrap(), outbound };
+    Client::with_timings(destination, identity, Arc::new(NoObserver), timings)
 }
 
 #[tokio::test]

@@ -53,7 +53,7 @@ pub(super) async fn ask(config: &Config) -> Answers {
         // The item of the identity says why.
         Err(_) => return unasked(config, "the identity cannot be used", Exit::Credentials, true).into(),
     };
-    let client = Client::new(&config.teleport.addr, &identity, Arc::new(NoObserver));
+    let client = Client::new(config.teleport_destination(), &identity, Arc::new(NoObserver));
     let pong = match client.ping().await {
         Ok(pong) => pong,
         Err(error) => {
@@ -64,7 +64,7 @@ pub(super) async fn ask(config: &Config) -> Answers {
         }
     };
     let reach = client.reach().await;
-    let mut items = vec![server_item(&pong, &config.teleport.addr.to_string(), reach)];
+    let mut items = vec![server_item(&pong, config, reach)];
     items.push(visibility_item(client.visibility().await));
     for probe in [Probe::ReadPluginData, Probe::WritePluginData] {
         items.push(right_item(probe, client.probe(probe).await));
@@ -112,7 +112,7 @@ fn unreachable_item(error: &TeleportError) -> Item {
 }
 
 /// Which server this is.
-fn server_item(pong: &Pong, addr: &str, reach: Option<Reach>) -> Item {
+fn server_item(pong: &Pong, config: &Config, reach: Option<Reach>) -> Item {
     let edition = if pong.enterprise { "Enterprise" } else { "community edition" };
     let way = match reach {
         Some(Reach::Direct) => "directly at",
@@ -120,9 +120,11 @@ fn server_item(pong: &Pong, addr: &str, reach: Option<Reach>) -> Item {
         Some(Reach::Upgraded) => "by a connection upgrade through the proxy at",
         None => "at",
     };
+    let forward =
+        config.way_to_teleport().map(|way| format!(" (connections there go {way})")).unwrap_or_default();
     let summary = format!(
-        "the cluster {} answers, reached {way} {addr}: release {}, {edition}",
-        pong.cluster_name, pong.server_version
+        "the cluster {} answers, reached {way} {}{forward}: release {}, {edition}",
+        pong.cluster_name, config.teleport.addr, pong.server_version
     );
     match pong.check_version() {
         Ok(()) => Item::ok(ItemId::TeleportServer, summary),

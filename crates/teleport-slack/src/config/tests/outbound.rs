@@ -1,6 +1,6 @@
 //! `[network]` and the environment: which counts, what cannot be used, and that no message shows a password.
 
-use client_base::forward_proxy::Way;
+use client_base::forward_proxy::{Proxies, Way};
 
 use super::*;
 
@@ -183,4 +183,24 @@ fn the_proxy_and_the_authorities_are_read_from_files() {
     let (found, _) = way("proxy = \"/run/proxy\"\nca_file = \"ca.pem\"", &[]);
     assert_eq!(found, "through the proxy proxy.example.com:3128 (network.proxy)");
     assert_eq!(load("ca_file = \"ca.pem\"", &[]).unwrap().config.network.outbound.extra_roots.len(), 1);
+}
+
+#[test]
+fn a_proxy_is_for_teleport_too_where_that_is_asked_for() {
+    let proxy = ("HTTPS_PROXY", "http://proxy:3128");
+    let way = |network: &str| load(network, &[proxy]).unwrap().config.way_to_teleport();
+    let destination = |network: &str| load(network, &[proxy]).unwrap().config.teleport_destination();
+    assert_eq!(way(""), None);
+    assert_eq!(way("proxy_for_teleport = false"), None);
+    assert_eq!(destination("ca_file = \"ca.pem\"").outbound.proxies, Proxies::default());
+    assert_eq!(destination("ca_file = \"ca.pem\"").outbound.extra_roots.len(), 1);
+    let through = "through the proxy proxy:3128 (HTTPS_PROXY)";
+    assert_eq!(way("proxy_for_teleport = true").as_deref(), Some(through));
+    let exempt = "directly, because the entry a:3025 exempts it from the proxy";
+    assert_eq!(way("proxy_for_teleport = true\nno_proxy = \"a:3025\"").as_deref(), Some(exempt));
+    // What is for `http://` alone leads to no Teleport.
+    for variables in [vec![], vec![("HTTP_PROXY", "http://proxy:3128")]] {
+        let error = load("proxy_for_teleport = true", &variables).unwrap_err().to_string();
+        assert!(error.contains("slack.toml:8: network.proxy_for_teleport: Teleport is to be"), "{error}");
+    }
 }
