@@ -141,7 +141,7 @@ async fn answer(
         Err(ErrorKind::Proxy(error)) => Err(ProbeError::Proxy(error)),
         Err(error) => Err(tls_fault(&error).unwrap_or_else(|| match error {
             _ if is_closed(&error) => ProbeError::Closed,
-            error => ProbeError::NoAnswer(chain(&error)),
+            error => ProbeError::NoAnswer(error.to_string()),
         })),
     }
 }

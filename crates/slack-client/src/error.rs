@@ -13,6 +13,7 @@ use client_base::forward_proxy::TunnelError;
 use client_base::tls::NoTrustedRoots;
 use http::StatusCode;
 
+use super::broken::{self, causes};
 pub use super::error_codes::Affects;
 use super::error_codes::{Class, CodeInfo};
 use super::method::Method;
@@ -273,7 +274,11 @@ impl fmt::Display for SlackError {
 
 impl Error for SlackError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
-        self.kind.source()
+        match &self.kind {
+            // The text has it in our words.
+            ErrorKind::Connect { .. } | ErrorKind::ConnectionLost { .. } => None,
+            kind => kind.source(),
+        }
     }
 }
 
@@ -302,9 +307,9 @@ pub(super) enum ErrorKind {
     Status { status: StatusCode },
     #[error("no connection")]
     Proxy(#[source] Box<TunnelError>),
-    #[error("no connection")]
+    #[error("no connection: {}", broken::describe(source.as_ref()))]
     Connect { source: Arc<dyn Error + Send + Sync> },
-    #[error("the connection broke")]
+    #[error("the connection broke: {}", broken::describe(source.as_ref()))]
     ConnectionLost { begun: bool, source: Arc<dyn Error + Send + Sync> },
     #[error("no full answer within {limit:?}")]
     TimedOut { begun: bool, limit: Duration },
@@ -343,15 +348,7 @@ pub(super) fn is_of_unknown_authority(error: &(dyn Error + 'static)) -> bool {
 
 /// The first error of this type among an error and its causes. What an I/O error wraps counts as its cause.
 pub(super) fn find_cause<'a, E: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a E> {
-    let mut next = Some(error);
-    while let Some(error) = next {
-        if let Some(found) = error.downcast_ref::<E>() {
-            return Some(found);
-        }
-        let wrapped = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
-        next = wrapped.map(|error| error as &(dyn Error + 'static)).or_else(|| error.source());
-    }
-    None
+    causes(error).find_map(|error| error.downcast_ref::<E>())
 }
 
 /// `ok: false`, with what Slack said about it. All texts are scrubbed.
@@ -532,11 +529,10 @@ mod tests {
     }
 
     #[test]
-    fn display_leaves_the_source_to_the_chain() {
+    fn a_broken_connection_is_shown_once_and_in_our_words() {
         let source = Arc::new(std::io::Error::other("reset by peer"));
         let error = SlackError::new(Method::UsersInfo, ErrorKind::ConnectionLost { begun: true, source });
-        assert_eq!(error.to_string(), "Slack's users.info failed: the connection broke");
-        assert_eq!(Error::source(&error).unwrap().to_string(), "reset by peer");
+        assert!(Error::source(&error).is_none());
         insta::assert_snapshot!(error.with_remedy(no_names), @"Slack's users.info failed: the connection broke: reset by peer");
     }
 }

@@ -5,6 +5,7 @@
 //! what can go wrong, `directory` for look-ups with a memory, `history` for finding messages again, `replies` for what
 //! only the person sees who pressed a button, `socket_mode` for interactions that arrive over a WebSocket.
 
+mod broken;
 pub mod error;
 mod replies;
 mod error_codes;

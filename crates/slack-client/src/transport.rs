@@ -25,6 +25,7 @@ use tokio::time::timeout_at;
 use tower::util::BoxCloneSyncService;
 use tower::{ServiceExt, service_fn};
 
+use super::broken::log_libraries_words;
 use super::error::{ErrorKind, SetupError, find_cause};
 use super::redact::Redactor;
 use super::timings::CallTimings;
@@ -149,6 +150,7 @@ fn request_error(error: legacy::Error, begun: &AtomicBool) -> ErrorKind {
     if let Some(error) = find_cause::<TunnelError>(&error) {
         return ErrorKind::Proxy(Box::new(error.clone()));
     }
+    log_libraries_words(&error);
     if error.is_connect() {
         return ErrorKind::Connect { source: Arc::new(error) };
     }
@@ -160,6 +162,7 @@ fn body_error(error: Box<dyn Error + Send + Sync>) -> ErrorKind {
     if error.is::<LengthLimitError>() {
         return ErrorKind::ResponseTooLarge { limit: MAX_BODY_BYTES };
     }
+    log_libraries_words(error.as_ref());
     ErrorKind::ConnectionLost { begun: true, source: error.into() }
 }
 

@@ -2,6 +2,7 @@
 //!
 //! The address holds a ticket that lets any caller in, so it is neither logged nor part of an error.
 
+use std::error::Error;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -17,8 +18,8 @@ use tokio_tungstenite::{WebSocketStream, client_async_with_config};
 
 use super::error::ConnectionError;
 use super::timings::SocketModeTimings;
+use crate::broken::{describe, log_libraries_words};
 use crate::error::is_of_unknown_authority;
-use access_core::domain::error_chain::chain;
 use access_core::domain::secret::Secret;
 
 /// The largest frame and message taken. Payloads with a large message inside have some tens of kilobytes.
@@ -59,24 +60,27 @@ async fn connect(
 ) -> Result<WebSocketStream<Box<dyn IoStream>>, ConnectionError> {
     let target = Target::of(&uri).ok_or(ConnectionError::InvalidUrl { reason: "names no host" })?;
     let host = target.host().to_owned();
-    let failed = |cause: String| ConnectionError::Connect { host: host.clone(), cause };
+    let failed = |error: &(dyn Error + 'static)| {
+        log_libraries_words(error);
+        ConnectionError::Connect { host: host.clone(), cause: describe(error) }
+    };
     let dialed = dialer.dial(&target, deadline).await.map_err(|error| match error {
-        DialError::Direct(error) => failed(chain(error.as_ref())),
+        DialError::Direct(error) => failed(error.as_ref()),
         DialError::Proxy(error) => ConnectionError::Proxy(error),
     })?;
     let stream: Box<dyn IoStream> = if uri.scheme_str() == Some("wss") {
-        let name = ServerName::try_from(host.clone()).map_err(|error| failed(error.to_string()))?;
+        let name = ServerName::try_from(host.clone()).map_err(|error| failed(&error))?;
         let connecting = TlsConnector::from(tls).connect(name, dialed).await;
         Box::new(connecting.map_err(|error| match is_of_unknown_authority(&error) {
             true => ConnectionError::UnknownAuthority { host: host.clone(), cause: error.to_string() },
-            false => failed(error.to_string()),
+            false => failed(&error),
         })?)
     } else {
         Box::new(dialed)
     };
     let shaken = client_async_with_config(uri, stream, Some(websocket_config())).await;
     // Its text names the status at most, never the address nor what the server wrote.
-    shaken.map(|(stream, _)| stream).map_err(|error| failed(error.to_string()))
+    shaken.map(|(stream, _)| stream).map_err(|error| failed(&error))
 }
 
 /// How much a connection may hold.

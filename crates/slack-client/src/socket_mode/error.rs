@@ -7,6 +7,7 @@ use std::time::Duration;
 use access_core::domain::error_chain::chain;
 use client_base::forward_proxy::TunnelError;
 
+use crate::broken::{describe, log_libraries_words};
 use crate::error::{CHECK_ADDRESS, Remedy, Retry, Setting, SlackError, UNKNOWN_AUTHORITY, proxy_remedy};
 
 /// A connection that did not come about or ended.
@@ -57,8 +58,9 @@ pub(super) enum RetryDelay {
 
 impl ConnectionError {
     /// `cause` is the text of an error that is no secret itself and has none in its text.
-    pub(super) fn connection_lost(cause: &dyn std::error::Error) -> Self {
-        Self::ConnectionLost { cause: cause.to_string() }
+    pub(super) fn connection_lost(cause: &(dyn std::error::Error + 'static)) -> Self {
+        log_libraries_words(cause);
+        Self::ConnectionLost { cause: describe(cause) }
     }
 
     pub(super) fn retry_delay(&self) -> RetryDelay {

@@ -93,7 +93,7 @@ where
 
 /// Why TLS failed, for any side of it.
 pub(super) fn tls_failure(error: &io::Error) -> AttemptError {
-    AttemptError::new(tls_error_kind(error), quote(&simplify_tls_text(&error.to_string())))
+    AttemptError::new(tls_error_kind(error), quote(&tls_text(error)))
 }
 
 fn tls_error_kind(error: &io::Error) -> ConnectErrorKind {
@@ -134,9 +134,39 @@ fn tls_error_kind(error: &io::Error) -> ConnectErrorKind {
     }
 }
 
+/// What happened in TLS, in our own words where the library's speak of itself; they go to the log at debug.
+pub(super) fn tls_text(error: &io::Error) -> String {
+    tracing::debug!("TLS to Teleport failed; the library says: {error}");
+    let tls = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
+    match tls {
+        None if error.kind() == io::ErrorKind::UnexpectedEof => "it ended without a reason".to_owned(),
+        Some(rustls::Error::AlertReceived(alert)) => format!("it sent the TLS alert {alert:?}"),
+        Some(rustls::Error::InvalidMessage(_)) => "its answer is no TLS".to_owned(),
+        _ => simplify_tls_text(&error.to_string()),
+    }
+}
+
 /// Without the names that the TLS library's types have.
 fn simplify_tls_text(text: &str) -> String {
     text.replace("Other(OtherError(CaUsedAsEndEntity))", "it is the certificate of a CA")
         .replace("Other(OtherError(", "")
         .replace("))", "")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_librarys_words_for_an_end_of_tls_are_put_in_ours() {
+        let of = |error: rustls::Error| tls_text(&io::Error::new(io::ErrorKind::InvalidData, error));
+        let alert = rustls::Error::AlertReceived(AlertDescription::NoApplicationProtocol);
+        assert_eq!(of(alert), "it sent the TLS alert NoApplicationProtocol");
+        assert_eq!(
+            of(rustls::Error::AlertReceived(AlertDescription::UnknownCA)),
+            "it sent the TLS alert UnknownCA"
+        );
+        let eof = io::Error::new(io::ErrorKind::UnexpectedEof, "tls handshake eof");
+        assert_eq!(tls_text(&eof), "it ended without a reason");
+    }
 }

@@ -14,6 +14,7 @@ use rustls::pki_types::ServerName;
 use rustls::{CertificateError, ClientConfig, RootCertStore};
 use tokio_rustls::TlsConnector;
 
+use super::auth_server::tls_text;
 use super::error::UpgradeError;
 use super::stream::IoStream;
 use crate::address::TeleportAddr;
@@ -97,7 +98,7 @@ fn tls_error(error: &io::Error) -> UpgradeError {
         {
             UpgradeError::SelfSigned
         }
-        _ => UpgradeError::Https(quote(&error.to_string())),
+        _ => UpgradeError::Https(quote(&tls_text(error))),
     }
 }
 

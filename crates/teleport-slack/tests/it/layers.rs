@@ -40,7 +40,7 @@ const LAYERS: &[(&str, &[&[&str]])] = &[
             &["objects"],
             &["api_url", "wire"],
             &["error", "redact"],
-            &["error_codes", "method"],
+            &["broken", "error_codes", "method"],
             &["manifest", "remedy", "timings"],
         ],
     ),
