@@ -9,7 +9,7 @@ use tracing::error;
 
 pub use crate::causes::Exit;
 use crate::causes::{Cause, ErrorPolicy};
-use crate::config::ConfigError;
+use crate::config::{ConfigError, UNUSABLE_FILE};
 use crate::supervise::journal;
 use access_core::domain::text;
 
@@ -60,6 +60,9 @@ impl ExitError {
         }
         match self.mistakes.as_slice() {
             [] => error!("The daemon ends: {}", chain(&*self.error)),
+            _ if self.exit == Exit::Credentials => {
+                error!("The daemon ends: {UNUSABLE_FILE}; the lines above say which one, why and what helps");
+            }
             _ => error!(
                 "The daemon ends: the configuration is not valid; correct the mistakes in the lines above"
             ),

@@ -114,8 +114,11 @@ pub(crate) fn refusal_after(last: Option<&Refusal>, inputs: &Inputs, decision: D
         Some(Refusal::NotPossible) => Refusal::NotOnBehalf { user: text() },
         Some(Refusal::NotOnBehalf { .. }) => Refusal::MayNotReview,
         Some(Refusal::MayNotReview) => Refusal::ReasonMissing,
-        Some(Refusal::ReasonMissing) => Refusal::UnmappedUser,
-        Some(Refusal::UnmappedUser) => Refusal::AmbiguousUser { users: texts() },
+        Some(Refusal::ReasonMissing) => Refusal::UnmappedUser { sign_in_may_help: true },
+        Some(Refusal::UnmappedUser { sign_in_may_help: true }) => {
+            Refusal::UnmappedUser { sign_in_may_help: false }
+        }
+        Some(Refusal::UnmappedUser { .. }) => Refusal::AmbiguousUser { users: texts() },
         Some(Refusal::AmbiguousUser { .. }) => Refusal::TeleportUserExpired { user: text() },
         Some(Refusal::TeleportUserExpired { .. }) => Refusal::TeleportUserUnknown { user: text() },
         Some(Refusal::TeleportUserUnknown { .. }) => {

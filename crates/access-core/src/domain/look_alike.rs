@@ -1,10 +1,11 @@
-//! Characters that look like plain ones: letters in a word that has Latin letters too, and dashes and other signs.
-//! Whatever compares the name takes them for others.
+//! Characters that look like plain ones: letters in a word that has Latin letters too, dashes and other signs, and all of
+//! a text that looks like ASCII as a whole. Whatever compares the name takes them for others.
 //!
-//! Unicode lists what looks alike (UTS 39). A word in one alphabet is honest, and so is one whose foreign letters do not
-//! all look Latin, such as "VPNдоступ".
+//! Unicode lists what looks alike (UTS 39) and which characters are others in another form (NFKC). A word is honest if not
+//! all of its foreign letters look Latin, such as "VPNдоступ".
 
 use unicode_normalization::UnicodeNormalization;
+use unicode_normalization::char::is_combining_mark;
 use unicode_security::skeleton;
 
 /// Dashes that word processors and chats put in the place of a hyphen, and that Unicode does not say to look like one.
@@ -14,7 +15,9 @@ const LONG_DASHES: [char; 2] = ['\u{2014}', '\u{2015}'];
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LookAlike {
     /// The character.
-    pub letter: char,
+    letter: char,
+    /// It and each other such character of the text.
+    pub letters: Vec<char>,
     /// What it looks like.
     plain: String,
     /// Its place in the text, from 1.
@@ -28,6 +31,9 @@ impl LookAlike {
     pub fn first_in(text: &str) -> Option<Self> {
         let characters: Vec<char> = text.chars().collect();
         let mut plain: Vec<Option<String>> = characters.iter().map(|_| None).collect();
+        if let Some(joining) = joining_mark(&characters) {
+            return Some(joining);
+        }
         let mut rest = plain.as_mut_slice();
         for word in characters.chunk_by(|one, next| one.is_alphabetic() == next.is_alphabetic()) {
             let (of_word, later) = rest.split_at_mut(word.len());
@@ -49,17 +55,39 @@ impl LookAlike {
                 *plain = Some(sign);
             }
         }
+        let whole: Vec<_> =
+            characters.iter().map(|c| if c.is_alphabetic() { latin(*c) } else { sign(*c) }).collect();
+        if characters.iter().zip(&whole).all(|(c, plain)| c.is_ascii() || plain.is_some()) {
+            plain = whole;
+        }
         let seen = characters.iter().zip(&plain);
         let seen = seen.map(|(c, plain)| plain.clone().unwrap_or_else(|| c.to_string())).collect();
+        let found = characters.iter().zip(&plain).filter(|(_, plain)| plain.is_some());
+        let letters = found.map(|(c, _)| *c).collect();
         let (index, (letter, plain)) =
             characters.iter().zip(plain).enumerate().find(|(_, (_, plain))| plain.is_some())?;
-        Some(Self { letter: *letter, plain: plain?, place: index + 1, seen })
+        Some(Self { letter: *letter, letters, plain: plain?, place: index + 1, seen })
     }
+}
+
+/// The first mark that is written apart from the letter that it belongs to, though there is one character for both: "é" in
+/// two characters.
+fn joining_mark(characters: &[char]) -> Option<LookAlike> {
+    let joined = |end: usize| characters.iter().take(end).copied().nfc();
+    let place = (1..=characters.len()).find(|end| joined(*end).count() < *end)?;
+    let letter = *characters.get(place - 1)?;
+    let seen: String = joined(characters.len()).collect();
+    let letters = characters.iter().copied().filter(|c| is_combining_mark(*c) || *c == letter);
+    let letters = letters.filter(|c| !c.is_ascii()).collect();
+    Some(LookAlike { letter, letters, plain: String::new(), place, seen })
 }
 
 impl std::fmt::Display for LookAlike {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let (place, code) = (self.place, u32::from(self.letter));
+        if self.plain.is_empty() {
+            return write!(f, "character {place} is U+{code:04X}, a mark written apart from its letter");
+        }
         write!(f, "character {place} is U+{code:04X}, which looks like ")?;
         let is_letter = |c: char| c.is_ascii_alphabetic();
         match self.plain.as_str() {
@@ -91,13 +119,13 @@ fn latin(letter: char) -> Option<String> {
 
 /// The digit or the sign that this other character looks like.
 fn sign(c: char) -> Option<String> {
-    const SIGNS: &str = "-_.,:;/@+*?'\"";
     if c.is_ascii() {
         return None;
     }
     if LONG_DASHES.contains(&c) {
         return Some("-".to_owned());
     }
+    let are_signs = |text: &str| !text.is_empty() && text.chars().all(|c| c.is_ascii_punctuation());
     let formed: String = std::iter::once(c).nfkc().collect();
     // In full width, mathematical or segmented; a small one above the line looks like no other.
     let is_digit =
@@ -105,7 +133,11 @@ fn sign(c: char) -> Option<String> {
     [formed, look(c)]
         .into_iter()
         .enumerate()
-        .find(|(index, plain)| *index == 0 && is_digit || plain.len() == 1 && SIGNS.contains(plain))
+        .find(|(index, plain)| match index {
+            0 => is_digit || are_signs(plain),
+            // Two quotation marks are not what one is meant for.
+            _ => plain.len() == 1 && are_signs(plain),
+        })
         .map(|(_, plain)| plain)
 }
 
@@ -144,6 +176,27 @@ mod tests {
             ("bob\u{ff20}example.com", 4, "bob@example.com"),
             ("o\u{2019}brien", 2, "o'brien"),
             ("prod-\u{2217}", 6, "prod-*"),
+            ("d\u{2025}b", 2, "d..b"),
+            ("\u{ff3e}prod\u{ff04}", 1, "^prod$"),
+            ("admin\u{ff5c}dba", 6, "admin|dba"),
+        ] {
+            let found = LookAlike::first_in(text);
+            assert_eq!(found.as_ref().map(|it| (it.place, it.seen.as_str())), Some((place, seen)), "{text}");
+        }
+        for (text, place, seen) in [
+            ("ｄｂａ", 1, "dba"),
+            ("ＤＢＡ", 1, "DBA"),
+            ("ｐｒｏｄ-db", 1, "prod-db"),
+            ("＊", 1, "*"),
+            ("１", 1, "1"),
+            ("𝐝𝐛𝐚", 1, "dba"),
+            ("ⓓⓑⓐ", 1, "dba"),
+            ("ᵈᵇᵃ", 1, "dba"),
+            ("\u{43e}\u{440}\u{455}", 1, "ops"),
+            ("\u{440}\u{455}-*", 1, "ps-*"),
+            ("\u{391}\u{392}-\u{39f}\u{3a1}", 1, "AB-OP"),
+            ("\u{43e}\u{440}\u{455}-dba", 1, "ops-dba"),
+            ("e\u{301}quipe", 2, "équipe"),
         ] {
             let found = LookAlike::first_in(text);
             assert_eq!(found.as_ref().map(|it| (it.place, it.seen.as_str())), Some((place, seen)), "{text}");
@@ -158,6 +211,7 @@ mod tests {
             ("\u{fb01}nance", "character 1 is U+FB01, which looks like the Latin letters fi"),
             ("prod\u{2011}db", "character 5 is U+2011, which looks like a hyphen"),
             ("prod\u{2024}db", "character 5 is U+2024, which looks like ."),
+            ("e\u{301}quipe", "character 2 is U+0301, a mark written apart from its letter"),
         ] {
             assert_eq!(LookAlike::first_in(text).unwrap().to_string(), shown);
         }
@@ -171,7 +225,7 @@ mod tests {
             "доступ к БД",
             "VPNдоступ",
             "SQLбаза",
-            "оса",
+            "роса-ок",
             "ΑΒΓ",
             "μService",
             "Δt-λ",
@@ -181,7 +235,8 @@ mod tests {
             "アクセス：prod",
             "한국어 team",
             "日本語db",
-            "ＤＢＡ",
+            "équipe",
+            "１번",
             "læge",
             "cœur",
             "đội-vận-hành",

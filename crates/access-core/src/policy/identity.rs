@@ -206,7 +206,7 @@ pub fn identify(
     }
     let (user, link) = mapped_user(profile, links, users)?;
     if user.is_empty() || user.chars().nth(MAX_USER).is_some() {
-        return Err(Refusal::UnmappedUser);
+        return Err(unmapped(links));
     }
     if let Users::Listed(all) = users {
         match all.iter().find(|listed| listed.name == user) {
@@ -224,6 +224,11 @@ pub fn identify(
     let team = profile.team_id.clone();
     let accounts = profile.ids().cloned().collect();
     Ok(Reviewer { user, slack_user: clicked.clone(), team, source: link, aliases: names, accounts })
+}
+
+/// No link leads anywhere. Of the ways to link, single sign-on sets none but the trait.
+fn unmapped(links: &UserMapping) -> Refusal {
+    Refusal::UnmappedUser { sign_in_may_help: links.id_trait.is_some() }
 }
 
 /// Why no Teleport user is called `user`, though a link leads there.
@@ -292,7 +297,7 @@ fn mapped_user(
         _ => return Err(Refusal::AmbiguousUser { users: stated }),
     }
     if !links.email_match {
-        return Err(Refusal::UnmappedUser);
+        return Err(unmapped(links));
     }
     by_email(profile, links, users).map(|user| (user, MappingSource::Email))
 }
@@ -300,7 +305,7 @@ fn mapped_user(
 /// The user whose name is the account's e-mail address: exactly so unless the operator lets capitals not count, and no
 /// other with other capitals.
 fn by_email(profile: &SlackProfile, links: &UserMapping, users: Users<'_>) -> Result<String, Refusal> {
-    let email = profile.email.as_ref().filter(|email| !email.is_empty()).ok_or(Refusal::UnmappedUser)?;
+    let email = profile.email.as_ref().filter(|email| !email.is_empty()).ok_or_else(|| unmapped(links))?;
     if profile.is_email_confirmed == Some(false) {
         return Err(Refusal::EmailUnconfirmed);
     }

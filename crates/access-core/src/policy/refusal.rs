@@ -71,7 +71,10 @@ pub enum Refusal {
     /// A reason is required and none was given.
     ReasonMissing,
     /// The Slack person is linked to no Teleport user.
-    UnmappedUser,
+    UnmappedUser {
+        /// Single sign-on may set the trait that links the person: it can help to sign in to Teleport.
+        sign_in_may_help: bool,
+    },
     /// The Slack person is linked to more than one Teleport user, or the link contradicts a stronger one.
     AmbiguousUser {
         /// The Teleport users in question.
@@ -308,7 +311,7 @@ impl Refusal {
             Self::NotPossible => "not_possible",
             Self::NotOnBehalf { .. } => "not_on_behalf",
             Self::ReasonMissing => "reason_missing",
-            Self::UnmappedUser => "unmapped_user",
+            Self::UnmappedUser { .. } => "unmapped_user",
             Self::AmbiguousUser { .. } => "ambiguous_user",
             Self::TeleportUserExpired { .. } => "teleport_user_expired",
             Self::TeleportUserUnknown { .. } => "teleport_user_unknown",

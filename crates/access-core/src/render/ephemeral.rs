@@ -171,7 +171,10 @@ fn add_refusal<'a>(text: &'a mut Mrkdwn, refusal: &Refusal) -> &'a mut Mrkdwn {
         Refusal::ReasonMissing => {
             text.trusted("This role cannot be decided without a reason; nothing was changed.")
         }
-        Refusal::UnmappedUser => text.trusted(
+        Refusal::UnmappedUser { sign_in_may_help: false } => text.trusted(
+            "Your Slack account is linked to no Teleport user, so nothing was changed; an administrator can link it.",
+        ),
+        Refusal::UnmappedUser { sign_in_may_help: true } => text.trusted(
             "Your Slack account is linked to no Teleport user, so nothing was changed; if you use single sign-on, sign in to Teleport once and try again, else an administrator can link it.",
         ),
         Refusal::AmbiguousUser { users } => {

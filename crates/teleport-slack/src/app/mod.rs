@@ -181,7 +181,7 @@ async fn next_configuration(loaded: &Loaded, options: &AppOptions) -> (Loaded, R
             Ok(new) if new.config == loaded.config => {
                 reloads.unchanged(reading);
                 if cause == ReloadCause::Signal {
-                    reload::log_adopted(&[], cause);
+                    reload::log_adopted(&[], true);
                 }
                 continue;
             }

@@ -174,12 +174,13 @@ impl ReloadRequests {
         self.0.state.reloaded();
     }
 
-    /// The same, and it was before. Logs it if something else was refused in between.
+    /// The same, and it was before. Logs it if something else was refused in between, whatever the severity, so that the
+    /// refusal is not the last word.
     pub(crate) fn unchanged(&self, reading: Reading) {
         let was_refused = self.are_refused();
         self.succeeded(reading);
         if was_refused {
-            info!("The configuration and the files that it names are good again");
+            info!(target: ANSWER, "The configuration and the files that it names are good again");
         }
     }
 
@@ -217,16 +218,17 @@ pub(crate) async fn open_log(log: &CurrentLog, config: &LogConfig) -> Result<Opt
     opened.map_err(|error| chain(&error))
 }
 
-/// Logs which parts of the configuration changed; whatever the severity if a signal asked for an answer.
-pub(crate) fn log_adopted(changed: &[&str], asked_by: ReloadCause) {
+/// Logs which parts of the configuration changed; whatever the severity if it `answers`: a signal asked, or a refusal would
+/// stay the last word.
+pub(crate) fn log_adopted(changed: &[&str], answers: bool) {
     let changed = changed.join(", ");
-    match (asked_by, changed.is_empty()) {
-        (ReloadCause::Signal, true) => {
+    match (answers, changed.is_empty()) {
+        (true, true) => {
             info!(target: ANSWER, "The configuration was read again; nothing in it changed");
         }
-        (ReloadCause::Signal, false) => info!(target: ANSWER, changed, "The new configuration is in use"),
-        (_, true) => info!("The configuration was read again; nothing in it changed"),
-        (_, false) => info!(changed, "The new configuration is in use"),
+        (true, false) => info!(target: ANSWER, changed, "The new configuration is in use"),
+        (false, true) => info!("The configuration was read again; nothing in it changed"),
+        (false, false) => info!(changed, "The new configuration is in use"),
     }
 }
 

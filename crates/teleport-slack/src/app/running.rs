@@ -124,7 +124,8 @@ impl Running {
             Ok(_) if is_known => self.requests.unchanged(reading),
             Ok(judged) => {
                 let changed = self.adopt(judged).await;
-                reload::log_adopted(&changed, cause);
+                let answers = cause == ReloadCause::Signal || self.requests.are_refused();
+                reload::log_adopted(&changed, answers);
                 self.requests.succeeded(reading);
             }
             Err(causes) => self.requests.refused(reading, causes, cause),

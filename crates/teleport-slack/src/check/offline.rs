@@ -81,8 +81,10 @@ impl Facts {
     pub fn obstacle(&self) -> (Exit, &'static str) {
         match &self.examined {
             Err(error) => (exit::of_config(error), "the configuration cannot be read"),
-            Ok(examined) if examined.errors.are_of_named_files() => (Exit::Credentials, UNUSABLE_FILE),
-            Ok(_) => (Exit::Configuration, "the configuration is not valid"),
+            Ok(examined) if examined.errors.are_of_named_files() => {
+                (Exit::Credentials, examined.errors.summary())
+            }
+            Ok(examined) => (Exit::Configuration, examined.errors.summary()),
         }
     }
 
@@ -192,12 +194,10 @@ fn or_else(found: Vec<Item>, sound: impl FnOnce() -> Item) -> Vec<Item> {
     if found.is_empty() { vec![sound()] } else { found }
 }
 
-const UNUSABLE_FILE: &str = "a file that the configuration names cannot be used";
-
 /// What could not be looked at, because this part of the configuration is not valid or needs a file that cannot be used.
 fn unknown(examined: &Examined, id: ItemId, part: &str) -> Item {
     if examined.errors.are_of_named_files() {
-        let cause = format!("{UNUSABLE_FILE}, so this is not known");
+        let cause = format!("{}, so this is not known", examined.errors.summary());
         return Item::not_looked_at(id, Exit::Credentials, cause, REMEDY_ABOVE);
     }
     let cause = format!("there are mistakes in {part}, so what it says is not known");

@@ -30,7 +30,7 @@ pub struct Args {
     /// Let what is worth a look (!) count as failed.
     #[arg(long)]
     pub strict: bool,
-    /// How the report is printed.
+    /// How the report is printed: a line for each item with cause and remedy below, or JSON as docs/check.md describes it.
     #[arg(long, value_enum, default_value_t = Format::Text, value_name = "FORMAT")]
     pub format: Format,
     /// The daemon is started with --insecure-no-tls: a proxy on this machine does TLS for Slack's callbacks.
@@ -38,12 +38,12 @@ pub struct Args {
     pub insecure_no_tls: bool,
 }
 
-/// How the report is printed.
+/// How a command prints what it found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Format {
-    /// For people: one line for each item, with cause and remedy below.
+    /// For people.
     Text,
-    /// For programs: one JSON object, as docs/check.md describes it.
+    /// For programs: one JSON object.
     Json,
 }
 

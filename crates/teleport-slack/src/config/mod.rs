@@ -48,6 +48,7 @@ pub use self::log::{LogConfig, LogFormat, LogOutput, Severity};
 pub(crate) use self::modes::{Sensitivity, open_to_others};
 pub use self::network::Network;
 pub use self::outbound::NetworkConfig;
+pub(crate) use self::report::UNUSABLE_FILE;
 pub use self::report::{Diagnostic, Diagnostics, Topic};
 pub use self::review::{ReviewConfig, ReviewTransport};
 pub(crate) use self::setting_names::{ConfiguredIdentityError, slack_setting};
@@ -276,7 +277,7 @@ pub enum ConfigError {
         found: NotUtf8,
     },
     /// The file was read and is wrong.
-    #[error("the configuration is not valid:{}", Shown { path, findings })]
+    #[error("{}:{}", findings.summary(), Shown { path, findings })]
     Invalid {
         /// The path of the file.
         path: PathBuf,

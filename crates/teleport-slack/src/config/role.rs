@@ -24,18 +24,6 @@ pub(super) fn role_pattern(
     key: &str,
     report: &mut Report,
 ) -> Option<RolePattern> {
-    if let Some(found) = LookAlike::first_in(text) {
-        let escape = format!(r"\x{{{:X}}}", u32::from(found.letter));
-        let is_expression = text.starts_with('^') && text.ends_with('$');
-        let name = if is_expression { text.to_owned() } else { RolePattern::literal(text) };
-        let pattern = (is_expression || !text.contains(['*', '?']))
-            .then(|| quote_whole(&name.replace(found.letter, &escape)))
-            .flatten()
-            .unwrap_or_else(|| format!("a regular expression with {escape} in it"));
-        let remedy =
-            format!("write {}, or write {pattern} if the role's name really has it", quote(&found.seen));
-        report.warn(Some(line), key, format!("{}: {found}", quote(text)), remedy);
-    }
     RolePattern::parse(text)
         .inspect(|_| warn_of_unusual(text, place, line, key, report))
         .map_err(|problem| {
@@ -48,33 +36,74 @@ pub(super) fn role_pattern(
         .ok()
 }
 
-/// Warns of quotation marks in a role's name, and of what stands between several. Teleport takes no blanks in the names of
-/// new roles; older ones may have them.
+/// Warns of characters that look like others, of quotation marks in a role's name, and of what stands between several.
+/// Teleport takes no blanks in the names of new roles; older ones may have them.
 fn warn_of_unusual(text: &str, place: PatternPosition, line: usize, key: &str, report: &mut Report) {
-    const QUOTATION_MARKS: &str =
-        "'\"`\u{b4}\u{2018}\u{2019}\u{201a}\u{201c}\u{201d}\u{201e}\u{ab}\u{bb}\u{2039}\u{203a}";
-    if text.starts_with('^') {
+    let found = LookAlike::first_in(text);
+    let is_expression = text.starts_with('^') && text.ends_with('$');
+    if text.starts_with('^') && found.is_none() {
         return;
     }
-    let is_mark = |c: char| QUOTATION_MARKS.contains(c);
-    let bare = text.replace(is_mark, "");
-    let each: Vec<_> = bare.split([' ', '/', '&']).map(str::trim).filter(|role| !role.is_empty()).collect();
-    let cause = match each.as_slice() {
-        [_, _, ..] => "these look like several roles in one text",
-        _ if bare != text => "there are quotation marks in it, which hardly a role's name has",
-        _ => return,
+    let inner = if is_expression { text } else { text.trim_matches(is_quotation_mark) };
+    let seen = LookAlike::first_in(inner).map_or_else(|| inner.to_owned(), |it| it.seen);
+    let is_one = seen.starts_with('^') && seen.ends_with('$');
+    let bare = if is_one { seen } else { seen.replace(is_quotation_mark, "") };
+    let each = if is_one { vec![bare.as_str()] } else { roles_in(&bare) };
+    let has_marks = !is_expression && text.contains(is_quotation_mark);
+    let cause = match (each.as_slice(), &found) {
+        ([_, _, ..], _) => "these look like several roles in one text".to_owned(),
+        (_, _) if has_marks => "there are quotation marks in it, which hardly a role's name has".to_owned(),
+        (_, Some(found)) => found.to_string(),
+        (_, None) => return,
     };
+    let are_patterns = !each.is_empty() && each.iter().all(|role| RolePattern::parse(role).is_ok());
     let written = match (place, each.as_slice()) {
         // A star alone would be for every role.
-        _ if each.contains(&"*") => "write each as a text of its own".to_owned(),
+        _ if each.contains(&"*") && (each.len() > 1 || has_marks) => {
+            "write each as a text of its own".to_owned()
+        }
+        _ if !are_patterns => "type it again in plain characters".to_owned(),
         (PatternPosition::List, [_, _, ..]) => format!("write {}", quote_list(&each)),
         (PatternPosition::Key, [_, _, ..]) => "write a line for each".to_owned(),
+        (_, ["*"]) => "write \"*\" if it is for every role".to_owned(),
         (_, _) => format!("write {}", quote(bare.trim())),
     };
-    let literal = quote_whole(&RolePattern::literal(text)).filter(|_| !text.contains(['*', '?']));
-    let literal = literal.map(|literal| format!(", or write {literal} if the role's name really has it"));
-    let remedy = written + &literal.unwrap_or_default();
-    report.warn(Some(line), key, format!("{}: {cause}", quote(text)), remedy);
+    let letters = found.map(|found| found.letters).unwrap_or_default();
+    let escape = |letter: &char| format!(r"\x{{{:X}}}", u32::from(*letter));
+    let literal = if is_expression { text.to_owned() } else { RolePattern::literal(text) };
+    let literal = letters.iter().fold(literal, |literal, letter| literal.replace(*letter, &escape(letter)));
+    let literal = Some(literal).filter(|_| is_expression || !text.contains(['*', '?']));
+    let literal = match (literal.and_then(|literal| quote_whole(&literal)), letters.first()) {
+        (Some(literal), _) => format!(", or write {literal} if the role's name really has it"),
+        (None, Some(letter)) => {
+            let escape = escape(letter);
+            format!(", or write a regular expression with {escape} in it if the role's name really has it")
+        }
+        (None, None) => String::new(),
+    };
+    report.warn(Some(line), key, format!("{}: {cause}", quote(text)), written + &literal);
+}
+
+/// Quotation marks of any script. U+02BC is none: it is a letter.
+fn is_quotation_mark(c: char) -> bool {
+    "'\"`\u{b4}\u{2018}\u{2019}\u{201a}\u{201b}\u{201c}\u{201d}\u{201e}\u{201f}\u{2032}\u{2033}\u{ab}\u{bb}\u{2039}\u{203a}\
+     \u{275b}\u{275c}\u{275d}\u{275e}\u{300c}\u{300d}\u{300e}\u{300f}\u{301d}\u{301e}\u{301f}\u{ff02}\u{ff07}"
+        .contains(c)
+}
+
+/// The roles in a text that may name several, by what stands between them.
+fn roles_in(text: &str) -> Vec<&str> {
+    // Catalan has a dot in words; "c++" is a name.
+    let is_between = |c: char| match c {
+        '+' => !text.contains("++"),
+        '\u{b7}' => !["l\u{b7}l", "L\u{b7}L"].iter().any(|word| text.contains(word)),
+        // Arabic, full-width and ideographic ones, bullets and bars.
+        _ => " /&,;|\u{60c}\u{61b}\u{2022}\u{2223}\u{3001}\u{ff0b}\u{ff0c}\u{ff0f}\u{ff1b}\u{ff5c}\u{ff64}"
+            .contains(c),
+    };
+    let roles: Vec<_> = text.split(is_between).map(str::trim).filter(|role| !role.is_empty()).collect();
+    let named = roles.iter().copied().filter(|role| !["and", "or"].contains(role));
+    if roles.len() > 2 { named.collect() } else { roles }
 }
 
 /// What to write instead of `text`.

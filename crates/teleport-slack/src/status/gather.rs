@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
+use access_core::domain::recipients::Recipient;
 use jiff::Timestamp;
 use teleport_client::Credentials;
 
@@ -178,9 +179,16 @@ fn interactions(config: &Config, state: &State, moment: Moment) -> Interactions 
     shown
 }
 
-fn circuits(circuits: &[OpenCircuit], moment: Moment) -> Listed<Circuit> {
+/// The channel that a circuit is for, written as a recipient is everywhere.
+fn channel(scope: &str) -> String {
+    let (what, name) = scope.rsplit_once(' ').unwrap_or(("", scope));
+    let name = Recipient::parse(name).map_or_else(|_| name.to_owned(), |place| place.to_string());
+    if what.is_empty() { name } else { format!("{what} {name}") }
+}
+
+pub(super) fn circuits(circuits: &[OpenCircuit], moment: Moment) -> Listed<Circuit> {
     let circuit = |circuit: &OpenCircuit| Circuit {
-        channel: text(&circuit.scope),
+        channel: text(channel(&circuit.scope)),
         failures: circuit.failures,
         last_attempt_at: moment.at(circuit.last_attempt),
         next_attempt_at: moment.at(circuit.next_attempt),

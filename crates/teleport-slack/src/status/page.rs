@@ -414,9 +414,9 @@ fn ahead(at: Timestamp, now: Timestamp) -> Markup {
     }
 }
 
-fn moment(at: Timestamp, now: Timestamp) -> Markup {
-    let is_near = at.duration_since(now).abs().as_hours() < 24;
-    let words = at.strftime(if is_near { "%H:%M:%S UTC" } else { "%F %H:%M UTC" });
+pub(super) fn moment(at: Timestamp, now: Timestamp) -> Markup {
+    let is_today = at.strftime("%F").to_string() == now.strftime("%F").to_string();
+    let words = at.strftime(if is_today { "%H:%M:%S UTC" } else { "%F %H:%M UTC" });
     html! { time datetime=(at) { (words) } }
 }
 

@@ -55,7 +55,7 @@ pub(super) fn problems(
                 "Slack refuses messages for {} ({} times in a row)",
                 circuit.channel, circuit.failures
             );
-            let remedy = "the last errors say why and what helps; the next request for it is tried at once";
+            let remedy = "invite the bot there, unarchive the channel, or allow the app to post in it: the last errors give Slack's reason; the next request for it is tried at once";
             add(what, remedy.to_owned());
         }
     }

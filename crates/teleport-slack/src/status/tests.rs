@@ -11,6 +11,7 @@ use super::moment::Moment;
 use super::page::page;
 use super::problems::problems;
 use super::view::*;
+use crate::controller::OpenCircuit;
 use crate::observe::health::Stage;
 use crate::observe::metrics::Metrics;
 use teleport_client::error::TeleportError;
@@ -283,6 +284,31 @@ fn everything_that_can_go_wrong() {
 }
 
 #[test]
+fn a_moment_of_another_day_has_its_date() {
+    let now: Timestamp = "2026-11-27T03:04:00Z".parse().unwrap();
+    for (at, shown) in [
+        ("2026-11-27T23:59:59Z", ">23:59:59 UTC<"),
+        ("2026-11-28T03:00:15Z", ">2026-11-28 03:00 UTC<"),
+        ("2026-11-26T23:00:00Z", ">2026-11-26 23:00 UTC<"),
+    ] {
+        let drawn = super::page::moment(at.parse().unwrap(), now).into_string();
+        assert!(drawn.contains(shown), "{at}: {drawn}");
+    }
+}
+
+#[test]
+fn a_circuit_names_its_channel_as_everything_else_does() {
+    let now = Instant::now();
+    let moment = Moment { now, time: Timestamp::now() };
+    let shown = |scope: &str| {
+        let open = OpenCircuit { scope: scope.to_owned(), failures: 1, last_attempt: now, next_attempt: now };
+        super::gather::circuits(&[open], moment).items.remove(0).channel
+    };
+    let scopes = ["sec-ops", "edits in sec-ops", "C0TEAM", "edits in C0TEAM", "D0BOB"];
+    assert_eq!(scopes.map(shown), ["#sec-ops", "edits in #sec-ops", "C0TEAM", "edits in C0TEAM", "D0BOB"]);
+}
+
+#[test]
 fn each_thing_that_needs_a_person_is_said_once_with_its_remedy() {
     let metrics = Metrics::new();
     let health = metrics.health().clone();
@@ -290,6 +316,8 @@ fn each_thing_that_needs_a_person_is_said_once_with_its_remedy() {
     let found = |view: &View, is_silent| {
         let found = problems(view, &health, is_silent, moment);
         assert!(found.iter().all(|problem| !problem.remedy.is_empty()), "{found:?}");
+        let circuit = found.iter().find(|problem| problem.what.starts_with("Slack refuses")).unwrap();
+        assert!(circuit.remedy.starts_with("invite the bot there, unarchive the channel, or"), "{circuit:?}");
         found.into_iter().map(|problem| problem.what).collect::<Vec<_>>()
     };
     let mut view = full("x");

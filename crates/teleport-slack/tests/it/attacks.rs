@@ -243,7 +243,7 @@ fn users_without_a_link_or_a_rule_cannot_decide() {
         let (bed, daemon, id, message) = start_with_pending(Transport::Http, &review).await;
         assert_eq!(
             bed.press_for_reply(&daemon, "U0DAVE", &message, "approve").await,
-            "Your Slack account is linked to no Teleport user, so nothing was changed; if you use single sign-on, sign in to Teleport once and try again, else an administrator can link it."
+            "Your Slack account is linked to no Teleport user, so nothing was changed; an administrator can link it."
         );
         assert_eq!(
             bed.press_for_reply(&daemon, "U0CAROL", &message, "deny").await,

@@ -116,6 +116,29 @@ fn a_wrong_configuration_exits_with_78_and_all_mistakes() {
 }
 
 #[test]
+fn a_valid_configuration_whose_token_file_is_missing_is_not_called_wrong() {
+    let dir = tempfile::tempdir().unwrap();
+    let token = dir.path().join("none");
+    let config = format!(
+        "[teleport]\naddr = \"a\"\nidentity = \"i\"\n[slack]\ntoken = {token:?}\nrecipients = [\"team\"]\n"
+    );
+    let (status, shown) = run_with_config(&dir, config.as_bytes());
+    assert_eq!(status, 77);
+    assert!(!shown.contains("not valid"), "{shown}");
+    assert!(
+        shown.contains(
+            "The daemon ends: a file that the configuration names cannot be used; the lines above say which one, why and what helps"
+        ),
+        "{shown}"
+    );
+    let path = dir.path().join("c.toml");
+    let output = run(&["explain", "-c", path.to_str().unwrap(), "4f2d8c0e-8a4e-4c3a-9d53-0c8b8a9b5c11"]);
+    assert_eq!(output.status.code(), Some(77));
+    let shown = text(&output.stderr);
+    assert!(shown.starts_with("error: a file that the configuration names cannot be used:\n"), "{shown}");
+}
+
+#[test]
 fn mistakes_in_the_configuration_are_lines_of_the_log_wherever_it_is() {
     let dir = tempfile::tempdir().unwrap();
     let run = |log: &str| run_with_config(&dir, format!("{MISTAKES}[log]\n{log}").as_bytes());

@@ -83,6 +83,33 @@ fn what_is_put_back_right_after_a_refusal_ends_it_with_one_line() {
 }
 
 #[test]
+fn the_end_of_a_refusal_is_logged_whatever_the_severity() {
+    run_in_process(async {
+        for severity in ["WARN", "ERROR"] {
+            let bed = TestBed::new().await;
+            let daemon = bed.start_with_diagnostics(TEAM).await;
+            let path = bed.dir.path().join("teleport-slack.toml");
+            let before = std::fs::read_to_string(&path).unwrap();
+            let good = before.replace("severity = \"DEBUG\"", &format!("severity = \"{severity}\""));
+            assert_ne!(good, before);
+            std::fs::write(&path, &good).unwrap();
+            daemon.signal("HUP");
+            until_times_logged(&bed, &daemon, IN_USE, 1).await;
+            let other = good.replace(TEAM, TEAM_AND_DBA);
+            for (round, (put, answer)) in (1..).zip([(&good, GOOD_AGAIN), (&other, IN_USE)]) {
+                std::fs::write(&path, "[[[").unwrap();
+                daemon.signal("HUP");
+                until_times_logged(&bed, &daemon, REFUSED, round).await;
+                std::fs::write(&path, put).unwrap();
+                until_times_logged(&bed, &daemon, answer, round).await;
+                until_reload_is(&daemon, true).await;
+            }
+            daemon.stop().await;
+        }
+    });
+}
+
+#[test]
 fn a_file_that_is_removed_or_replaced_by_a_folder_or_a_pipe_is_found_again() {
     run_in_process(async {
         let bed = TestBed::new().await;

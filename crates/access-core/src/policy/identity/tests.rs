@@ -154,17 +154,17 @@ fn the_strongest_link_wins() {
     );
 }
 
+/// Signing in helps only where a trait can link.
+fn unmapped(sign_in_may_help: bool) -> Refusal {
+    Refusal::UnmappedUser { sign_in_may_help }
+}
+
 #[test]
 fn no_kind_stands_in_for_another_unasked() {
     // A trait is configured and bob has none: the e-mail address is not used unless the operator said so.
-    assert_identified(&bob(), &mapping(&[], true, false), &users(), Err(Refusal::UnmappedUser));
-    assert_identified(
-        &bob(),
-        &mapping(&[("U0X", "carol")], false, false),
-        &users(),
-        Err(Refusal::UnmappedUser),
-    );
-    assert_identified(&bob(), &mapping(&[], false, false), &users(), Err(Refusal::UnmappedUser));
+    assert_identified(&bob(), &mapping(&[], true, false), &users(), Err(unmapped(true)));
+    assert_identified(&bob(), &mapping(&[("U0X", "carol")], false, false), &users(), Err(unmapped(false)));
+    assert_identified(&bob(), &mapping(&[], false, false), &users(), Err(unmapped(false)));
     // What cannot be asked is not skipped.
     let unreadable = |links: &UserMapping| {
         identify(&bob().id, &bob(), &installation(), links, Users::Unreadable, now()).map(|p| p.user)
@@ -199,7 +199,7 @@ fn contradicting_links_choose_no_user() {
     let mut with_trait = users();
     with_trait[1] = user("bob@example.com", &["U0BOB"]);
     assert_identified(&eve, &mapping(&[], true, true), &with_trait, ambiguous(&["bob@example.com"]));
-    assert_identified(&eve, &mapping(&[], true, false), &with_trait, Err(Refusal::UnmappedUser));
+    assert_identified(&eve, &mapping(&[], true, false), &with_trait, Err(unmapped(true)));
     // A trait adds no account to a user of the table.
     let added = vec![user("bob", &["U0EVE"])];
     assert_identified(&eve, &mapping(&[("U0BOB", "bob")], true, true), &added, ambiguous(&["bob"]));
@@ -223,8 +223,8 @@ fn contradicting_links_choose_no_user() {
 fn an_email_address_links_only_if_it_is_exact_unique_and_not_unconfirmed() {
     let links = mapping(&[], false, true);
     let with = |email: Option<&str>| SlackProfile { email: email.map(str::to_owned), ..bob() };
-    assert_identified(&with(None), &links, &users(), Err(Refusal::UnmappedUser));
-    assert_identified(&with(Some("")), &links, &users(), Err(Refusal::UnmappedUser));
+    assert_identified(&with(None), &links, &users(), Err(unmapped(false)));
+    assert_identified(&with(Some("")), &links, &users(), Err(unmapped(false)));
     let other_capitals =
         Refusal::UserCaseMismatch { user: "bob@example.com".into(), mapped: "Bob@example.com".into() };
     assert_identified(&with(Some("Bob@example.com")), &links, &users(), Err(other_capitals));
@@ -310,7 +310,7 @@ fn a_user_must_exist_and_not_have_expired() {
         &bob(),
         &mapping(&[("U0BOB", &long)], false, false),
         &[user(&long, &[])],
-        Err(Refusal::UnmappedUser),
+        Err(unmapped(false)),
     );
 }
 

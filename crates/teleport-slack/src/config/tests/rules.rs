@@ -280,7 +280,7 @@ fn a_name_that_is_hardly_a_role_is_warned_of_with_what_to_write() {
         let by_role = format!("[role_to_recipients]\n{written:?} = \"team\"\n");
         assert!(!warnings(&with(&by_role)).is_empty(), "{written}");
     }
-    for honest in ["prod-db", "team+x", "k8s.admin", "dba@corp", "a_b", "prod-*", "доступ"] {
+    for honest in ["prod-db", "c++", "team+", "k8s.admin", "dba@corp", "a_b", "prod-*", "доступ"] {
         assert_eq!(warnings(&stricter(&format!("[{honest:?}]"))), "", "{honest}");
     }
 }

@@ -313,6 +313,69 @@ fn a_letter_that_looks_like_another_is_warned_of() {
     assert_eq!(warnings(&file("\"база-dba\"", "\"боб\"", "\"доступ\"")), "");
 }
 
+/// The warnings of a rule for this role.
+fn of_role(role: &str) -> String {
+    let text = with(&format!(
+        "[review]\nenabled = true\napp_token = \"xapp-1\"\nslack_user_id_trait = \"t\"\n\
+         [[review.rule]]\nroles = [{role}]\napprovers = \"bob\"\n"
+    ));
+    warnings(&text).lines().map(|line| line.split_once("roles: ").unwrap().1.to_owned() + "\n").collect()
+}
+
+#[test]
+fn a_role_that_looks_like_another_as_a_whole_is_warned_of_once_with_what_to_write() {
+    for (role, written) in [
+        ("ｄｂａ", "\"dba\""),
+        ("ＰＲＯＤ－１", "\"PROD-1\""),
+        ("＊", "\"*\" if it is for every role"),
+        ("𝐝𝐛𝐚", "\"dba\""),
+        ("ᵈᵇᵃ", "\"dba\""),
+        ("\u{43e}\u{440}\u{455}", "\"ops\""),
+        ("e\u{301}quipe", "\"équipe\""),
+        ("＾prod＄", "\"^prod$\""),
+        ("「dba」", "\"dba\""),
+        ("‘dba’", "\"dba\""),
+        ("‚dba‘", "\"dba\""),
+        ("″dba″", "\"dba\""),
+        ("＂dba＂", "\"dba\""),
+        ("o’brien", "\"obrien\""),
+        ("admin、dba", "[\"admin\", \"dba\"]"),
+        ("admin+dba", "[\"admin\", \"dba\"]"),
+        ("admin＋dba", "[\"admin\", \"dba\"]"),
+        ("admin；dba", "[\"admin\", \"dba\"]"),
+        ("admin，dba", "[\"admin\", \"dba\"]"),
+        ("admin‚dba", "[\"admin\", \"dba\"]"),
+        ("admin｜dba", "[\"admin\", \"dba\"]"),
+        ("admin∣dba", "[\"admin\", \"dba\"]"),
+        ("admin·dba", "[\"admin\", \"dba\"]"),
+        ("admin and dba", "[\"admin\", \"dba\"]"),
+    ] {
+        let found = of_role(&format!("\"{role}\""));
+        assert_eq!(found.lines().count(), 1, "{role}: {found}");
+        let (_, remedy) =
+            found.trim_end().split_once("; write ").unwrap_or_else(|| panic!("{role}: {found}"));
+        let (first, literal) = remedy.split_once(", or write ").unwrap_or_else(|| panic!("{role}: {found}"));
+        assert_eq!(first, written, "{found}");
+        // Both remedies are accepted as they stand, and the other means the role of this very name.
+        let value = first.trim_matches(['[', ']']).trim_end_matches(" if it is for every role");
+        assert_eq!(of_role(value), "", "{found}");
+        let literal = literal.trim_end_matches(" if the role's name really has it");
+        assert_eq!(of_role(literal), "", "{found}");
+        let pattern: toml::Table = format!("it = {literal}").parse().unwrap();
+        let pattern = access_core::domain::role_pattern::RolePattern::parse(pattern["it"].as_str().unwrap());
+        assert!(pattern.unwrap().matches(role), "{found}");
+    }
+    for honest in ["c++-dev", "col·lectiu", "équipe", "base-データ", "プロダクション・アクセス", "m²"]
+    {
+        assert_eq!(of_role(&format!("\"{honest}\"")), "", "{honest}");
+    }
+    insta::assert_snapshot!(of_role("\"ｄｂａ\", \"e\u{301}quipe\", \"admin、dba\""), @r#"
+    "ｄｂａ": character 1 is U+FF44, which looks like the Latin letter d; write "dba", or write "^\\x{FF44}\\x{FF42}\\x{FF41}$" if the role's name really has it
+    "équipe": character 2 is U+0301, a mark written apart from its letter; write "équipe", or write "^e\\x{301}quipe$" if the role's name really has it
+    "admin、dba": these look like several roles in one text; write ["admin", "dba"], or write "^admin、dba$" if the role's name really has it
+    "#);
+}
+
 /// How many rules are for the role.
 fn matching(text: &str, role: &str) -> usize {
     let rules = config(text).review.unwrap().rules.0;
