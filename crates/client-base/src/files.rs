@@ -8,8 +8,6 @@ use std::io::{self, Read};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::Path;
 
-use rustix::fs::Access;
-
 use crate::acl::Acl;
 
 /// What is already open: reading from it is the operator's wish (`-c /dev/stdin`, `-c <(…)`).
@@ -42,14 +40,6 @@ pub fn reject_pipe(path: &Path) -> io::Result<()> {
         // Opening it shows what else is wrong.
         Ok(_) | Err(_) => Ok(()),
     }
-}
-
-/// Whether the process may make files in this folder, as far as the system says beforehand.
-pub fn can_create_in(folder: &Path) -> io::Result<()> {
-    if !std::fs::metadata(folder)?.is_dir() {
-        return Err(io::Error::from(io::ErrorKind::NotADirectory));
-    }
-    Ok(rustix::fs::access(folder, Access::WRITE_OK | Access::EXEC_OK)?)
 }
 
 /// The permissions of a regular file, if it is there.

@@ -5,7 +5,7 @@ use std::io::{self, Write};
 
 use serde_json::json;
 use teleport_client::resources::{
-    Decisions, Features, NAME, RoleVersion, rights, role_yaml, tbot_yaml, user_yaml,
+    Decisions, Features, NAME, RoleVersion, TbotServer, rights, role_yaml, tbot_yaml, user_yaml,
 };
 
 /// Names and paths with which a text in YAML could end or begin something else.
@@ -42,8 +42,11 @@ fn main() -> io::Result<()> {
         }
     }
     for text in ["auth.example.com:3025", HOSTILE] {
-        let line = json!({ "yaml": tbot_yaml(text, text), "name": NAME, "version": "tbot", "text": text });
-        writeln!(out, "{line}")?;
+        for server in [TbotServer::Auth(text), TbotServer::Proxy(text)] {
+            let line =
+                json!({ "yaml": tbot_yaml(server, text), "name": NAME, "version": "tbot", "text": text });
+            writeln!(out, "{line}")?;
+        }
     }
     Ok(())
 }

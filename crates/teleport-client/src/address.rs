@@ -54,6 +54,11 @@ impl TeleportAddr {
         &self.host
     }
 
+    /// Whether the port is one that proxies usually have for the web, and not the auth server's.
+    pub fn is_web_port(&self) -> bool {
+        matches!(self.port, 443 | 3080)
+    }
+
     /// The port, never 0.
     pub fn port(&self) -> u16 {
         self.port

@@ -18,9 +18,21 @@ const KIND: &str = "access_request";
 /// Foreign text in an error, in characters.
 const MAX_TEXT: usize = 100;
 
+/// What belongs where a time is, with the last one that [`Timestamp`] has.
+const TIME: &str = "a time (RFC 3339, up to 9999-12-30T22:00:00Z)";
+
 /// Why a text is no list of access requests.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RequestJsonError {
+    /// There is no text.
+    #[error("it is empty, and an access request is wanted")]
+    Empty,
+    /// The text is the beginning of JSON.
+    #[error("its end is missing: it stops in line {line}")]
+    Cut {
+        /// The last line, from 1.
+        line: usize,
+    },
     /// The text is no JSON.
     #[error("it is not JSON: {0}")]
     Syntax(String),
@@ -47,7 +59,11 @@ pub enum RequestJsonError {
 /// # Errors
 /// If it is no JSON, or not of access requests.
 pub fn read_requests(text: &str) -> Result<Vec<AccessRequest>, RequestJsonError> {
-    let whole: Value = serde_json::from_str(text).map_err(|error| RequestJsonError::Syntax(chain(&error)))?;
+    let whole: Value = serde_json::from_str(text).map_err(|error| match error.is_eof() {
+        true if text.trim().is_empty() => RequestJsonError::Empty,
+        true => RequestJsonError::Cut { line: error.line() },
+        false => RequestJsonError::Syntax(chain(&error)),
+    })?;
     match &whole {
         Value::Array(list) => {
             let all = list.iter().enumerate();
@@ -132,8 +148,8 @@ impl<'a> Node<'a> {
     fn time(&self) -> Result<Option<prost_types::Timestamp>> {
         let time: Timestamp = match self.value {
             Value::Null => return Ok(None),
-            Value::String(text) => text.parse().map_err(|_| self.unexpected("a time (RFC 3339)"))?,
-            _ => return Err(self.unexpected("a time (RFC 3339)")),
+            Value::String(text) => text.parse().map_err(|_| self.unexpected(TIME))?,
+            _ => return Err(self.unexpected(TIME)),
         };
         Ok(Some(prost_types::Timestamp { seconds: time.as_second(), nanos: time.subsec_nanosecond() }))
     }

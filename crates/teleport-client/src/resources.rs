@@ -157,17 +157,40 @@ pub fn user_yaml() -> String {
     format!("kind: user\nversion: v2\nmetadata:\n  name: {NAME}\nspec:\n  roles: ['{NAME}']\n")
 }
 
-/// The configuration of `tbot`, release 14 or later, that keeps a certificate in this directory valid.
-pub fn tbot_yaml(auth_server: &str, directory: &str) -> String {
-    let (auth_server, directory) = (quoted(auth_server), quoted(directory));
+/// To which server `tbot` connects: `host:port`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TbotServer<'a> {
+    /// The auth server, which `tbot` knows by a pin.
+    Auth(&'a str),
+    /// A proxy, which `tbot` knows by its web certificate.
+    Proxy(&'a str),
+}
+
+/// The configuration of `tbot` that keeps a certificate in this directory valid: of release 14 or later, for a proxy 15.
+pub fn tbot_yaml(server: TbotServer<'_>, directory: &str) -> String {
+    let directory = quoted(directory);
+    let (server, secrets) = match server {
+        TbotServer::Auth(addr) => (
+            format!("auth_server: {}\n", quoted(addr)),
+            format!(
+                "  # Both are printed by: tctl bots add {NAME} --roles={NAME}\n  token: \"...\"\n  ca_pins: [\"...\"]\n"
+            ),
+        ),
+        TbotServer::Proxy(addr) => (
+            format!(
+                "# A proxy, by its usual port. For an auth server write auth_server, and ca_pins below; tbot before release 15\n\
+                 # knows auth_server only.\nproxy_server: {}\n",
+                quoted(addr)
+            ),
+            format!("  # Printed by: tctl bots add {NAME} --roles={NAME}\n  token: \"...\"\n"),
+        ),
+    };
     format!(
         "version: v2\n\
-         auth_server: {auth_server}\n\
+         {server}\
          onboarding:\n  \
-           join_method: token\n  \
-           # Both are printed by: tctl bots add {NAME} --roles={NAME}\n  \
-           token: \"...\"\n  \
-           ca_pins: [\"...\"]\n\
+           join_method: token\n\
+         {secrets}\
          storage:\n  \
            # Must be there, and belong to the user that runs tbot.\n  \
            type: directory\n  \
@@ -310,7 +333,7 @@ mod tests {
 
     #[test]
     fn tbot_renews_into_the_daemons_directory() {
-        insta::assert_snapshot!(tbot_yaml("auth.example.com:3025", DIRECTORY), @r#"
+        insta::assert_snapshot!(tbot_yaml(TbotServer::Auth("auth.example.com:3025"), DIRECTORY), @r#"
         version: v2
         auth_server: "auth.example.com:3025"
         onboarding:
@@ -331,5 +354,16 @@ mod tests {
               type: directory
               path: "/var/lib/teleport/plugins/slack"
         "#);
+    }
+
+    #[test]
+    fn tbot_reaches_a_proxy_by_its_own_setting_and_without_a_pin() {
+        let yaml = tbot_yaml(TbotServer::Proxy("teleport.example.com:443"), DIRECTORY);
+        assert!(yaml.contains("\nproxy_server: \"teleport.example.com:443\"\nonboarding:\n"), "{yaml}");
+        assert!(!yaml.contains("\nauth_server:") && !yaml.contains("  ca_pins:"), "{yaml}");
+        assert!(
+            yaml.contains("  join_method: token\n  # Printed by: tctl")
+                && yaml.contains("\n  token: \"...\"\nstorage:")
+        );
     }
 }

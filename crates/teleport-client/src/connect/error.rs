@@ -98,6 +98,7 @@ impl ConnectError {
             ConnectErrorKind::ForwardProxy
             | ConnectErrorKind::Resolve
             | ConnectErrorKind::Refused
+            | ConnectErrorKind::RefusedByWebPort
             | ConnectErrorKind::TimedOut
             | ConnectErrorKind::Unreachable
             | ConnectErrorKind::Closed
@@ -134,6 +135,12 @@ pub enum ConnectErrorKind {
     /// Nothing listens.
     #[error("the connection was refused; is the auth server running, and is this its port (usually 3025)?")]
     Refused,
+    /// Nothing listens at the port of a proxy.
+    #[error(
+        "the connection was refused; does the Teleport proxy run, and is this its web port (usually 443 or 3080)? The auth \
+         server itself usually has 3025"
+    )]
+    RefusedByWebPort,
     /// Silence.
     #[error("no answer in time; check the address and the firewalls in between")]
     TimedOut,

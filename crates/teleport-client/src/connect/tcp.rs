@@ -65,7 +65,7 @@ async fn open_directly(addr: &TeleportAddr, deadline: Instant) -> Result<TcpStre
         .map_err(|error| AttemptError::new(ConnectErrorKind::Resolve, quote(&error.to_string())))?;
     let tcp = connect_any(found.collect(), deadline)
         .await
-        .map_err(|error| AttemptError::new(error_kind(&error), quote(&error.to_string())))?;
+        .map_err(|error| AttemptError::new(error_kind(&error, addr), quote(&error.to_string())))?;
     // Small requests must not wait for more; failing to say so costs only time.
     let _ = tcp.set_nodelay(true);
     Ok(tcp)
@@ -88,8 +88,9 @@ async fn connect_any(addrs: Vec<SocketAddr>, deadline: Instant) -> io::Result<Tc
     Err(last)
 }
 
-fn error_kind(error: &io::Error) -> ConnectErrorKind {
+pub(super) fn error_kind(error: &io::Error, addr: &TeleportAddr) -> ConnectErrorKind {
     match error.kind() {
+        io::ErrorKind::ConnectionRefused if addr.is_web_port() => ConnectErrorKind::RefusedByWebPort,
         io::ErrorKind::ConnectionRefused => ConnectErrorKind::Refused,
         io::ErrorKind::TimedOut => ConnectErrorKind::TimedOut,
         io::ErrorKind::NotFound => ConnectErrorKind::Resolve,

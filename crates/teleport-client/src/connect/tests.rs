@@ -4,7 +4,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use rcgen::KeyPair;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
 use super::*;
@@ -53,6 +53,22 @@ async fn a_closed_port_is_refused() {
     assert_eq!(error.kind, ConnectErrorKind::Refused);
     assert_eq!(error.kind(), ErrorKind::Retry);
     assert!(error.to_string().contains(&addr), "{error}");
+}
+
+#[tokio::test]
+async fn a_closed_web_port_speaks_of_the_proxy() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let closed = listener.local_addr().unwrap();
+    drop(listener);
+    let refused = TcpStream::connect(closed).await.unwrap_err();
+    for (addr, kind) in [
+        ("teleport.example.com:443", ConnectErrorKind::RefusedByWebPort),
+        ("teleport.example.com:3080", ConnectErrorKind::RefusedByWebPort),
+        ("auth.example.com", ConnectErrorKind::Refused),
+    ] {
+        assert_eq!(tcp::error_kind(&refused, &TeleportAddr::parse(addr).unwrap()), kind);
+    }
+    assert_eq!(ConnectErrorKind::RefusedByWebPort.to_string().matches("proxy").count(), 1);
 }
 
 #[tokio::test]

@@ -82,7 +82,9 @@ fn what_is_no_request_is_named_with_its_place() {
     let error = |text: &str| read_requests(text).unwrap_err().to_string();
     let spec = |spec: Value| json!({"kind": KIND, "metadata": {"name": "x"}, "spec": spec}).to_string();
     assert_eq!(error("kind: access_request"), "it is not JSON: expected value at line 1 column 1");
-    assert_eq!(error(""), "it is not JSON: EOF while parsing a value at line 1 column 0");
+    assert_eq!(error(""), "it is empty, and an access request is wanted");
+    assert_eq!(error(" \n"), error(""));
+    assert_eq!(error("[{\n\"kind\":"), "its end is missing: it stops in line 2");
     assert_eq!(error("7"), "it is the number 7, and an object is wanted");
     assert_eq!(error("null"), "kind is missing, and \"access_request\" is wanted");
     assert_eq!(error("[null]"), "[0].kind is missing, and \"access_request\" is wanted");
@@ -106,8 +108,11 @@ fn what_is_no_request_is_named_with_its_place() {
     );
     assert_eq!(
         error(&spec(json!({"expires": "soon"}))),
-        "spec.expires is the text \"soon\", and a time (RFC 3339) is wanted"
+        "spec.expires is the text \"soon\", and a time (RFC 3339, up to 9999-12-30T22:00:00Z) is wanted"
     );
+    let expires = |time: &str| read_requests(&spec(json!({ "expires": time })));
+    assert!(expires("9999-12-30T22:00:00Z").is_ok());
+    assert!(expires("9999-12-30T22:00:01Z").unwrap_err().to_string().contains("up to 9999-12-30T22:00:00Z"));
     assert_eq!(error(&"[".repeat(1_000)), "it is not JSON: recursion limit exceeded at line 1 column 128");
     assert_eq!(read_requests("[]"), Ok(vec![]));
 }

@@ -33,11 +33,12 @@ pub enum ItemId {
     SlackTestMessages,
     SlackClock,
     CallbackAddress,
+    ListenAddresses,
 }
 
 impl ItemId {
     /// All of them, in the order of the document.
-    pub const ALL: [Self; 26] = [
+    pub const ALL: [Self; 27] = [
         Self::ConfigFile,
         Self::ConfigKeys,
         Self::ConfigValues,
@@ -64,6 +65,7 @@ impl ItemId {
         Self::SlackTestMessages,
         Self::SlackClock,
         Self::CallbackAddress,
+        Self::ListenAddresses,
     ];
 
     /// The published word.
@@ -95,6 +97,7 @@ impl ItemId {
             Self::SlackTestMessages => "slack-test-messages",
             Self::SlackClock => "slack-clock",
             Self::CallbackAddress => "callback-address",
+            Self::ListenAddresses => "listen-addresses",
         }
     }
 }

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use access_core::policy::ModeSetting;
 use teleport_client::Credentials;
 use teleport_client::resources::{
-    DIRECTORY, Decisions, Features, NAME, RoleVersion, TBOT_FILE, role_yaml, tbot_yaml, user_yaml,
+    DIRECTORY, Decisions, Features, NAME, RoleVersion, TBOT_FILE, TbotServer, role_yaml, tbot_yaml, user_yaml,
 };
 
 use crate::config::{self, Config, ReviewConfig};
@@ -45,7 +45,7 @@ pub struct Args {
     #[arg(long, requires = "mode")]
     pub list_users: bool,
     /// The cluster's major release, such as 6 or 18. Without it the role is of version v4, for every release from 7 on.
-    #[arg(long, value_name = "MAJOR", value_parser = clap::value_parser!(u32).range(6..1000))]
+    #[arg(long, value_name = "MAJOR", value_parser = major_release)]
     pub teleport_version: Option<u32>,
     /// What to print.
     #[arg(long, value_enum, default_value_t = Print::All)]
@@ -72,6 +72,19 @@ pub enum Print {
     Role,
     /// The configuration of tbot.
     Tbot,
+}
+
+/// The number of a major release.
+fn major_release(text: &str) -> Result<u32, String> {
+    match text.trim_start_matches('v').split_once('.') {
+        Some((major, _)) if major.parse::<u32>().is_ok() => {
+            Err(format!("only the major release is wanted: {major}"))
+        }
+        _ => match text.parse() {
+            Ok(major @ 6..1000) => Ok(major),
+            _ => Err("the number of a major release is wanted, 6 or later, such as 18".to_owned()),
+        },
+    }
 }
 
 pub fn run(args: Args) -> Result<(), ExitError> {
@@ -141,8 +154,12 @@ fn purpose(features: &Features) -> &'static str {
 }
 
 fn tbot(config: Option<&Config>) -> String {
-    let auth_server =
-        config.map_or("auth.example.com:3025".to_owned(), |config| config.teleport.addr.to_string());
+    let addr = config.map(|config| &config.teleport.addr);
+    let shown = addr.map_or("auth.example.com:3025".to_owned(), ToString::to_string);
+    let server = match addr {
+        Some(addr) if addr.is_web_port() => TbotServer::Proxy(&shown),
+        _ => TbotServer::Auth(&shown),
+    };
     let named = config.and_then(|config| match &config.teleport.credentials {
         Credentials::Identity(file) => file.parent(),
         Credentials::Files { client_key, .. } => client_key.parent(),
@@ -152,6 +169,6 @@ fn tbot(config: Option<&Config>) -> String {
         "# For `tbot start -c`, run by the user that runs teleport-slack, for the bot {NAME}. In the configuration of\n\
          # teleport-slack write: identity = {:?}\n{}",
         directory.join(TBOT_FILE),
-        tbot_yaml(&auth_server, &directory.display().to_string())
+        tbot_yaml(server, &directory.display().to_string())
     )
 }

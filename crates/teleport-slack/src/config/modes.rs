@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::raw::Entry;
-use super::report::{Report, quote};
+use super::report::{Report, quote_for_shell};
 use super::source::{Source, path_of};
 use client_base::files::Permissions;
 
@@ -71,7 +71,8 @@ pub(crate) fn open_to_others(
         (false, true) => "can be changed by others",
         (true, true) => "can be read and changed by others",
     };
-    let shown = quote(&path.display().to_string());
+    // It stands in a command, and it is the path of a file that is there.
+    let shown = quote_for_shell(path);
     let commands: Vec<_> =
         permissions.remedies(is_secret).into_iter().map(|command| format!("{command} {shown}")).collect();
     Some((format!("the file {shown} {what}"), format!("run {}", commands.join(" && "))))

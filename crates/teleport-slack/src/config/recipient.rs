@@ -119,6 +119,11 @@ pub(super) fn looks_like_channel_name(recipient: &Recipient) -> bool {
     }
 }
 
+/// Whether this is the bot's conversation with one person. Only a scope that the app does not ask for (`im:read`) tells whose.
+pub(super) fn is_direct_conversation(recipient: &Recipient) -> bool {
+    matches!(recipient, Recipient::ChannelId(id) if is_slack_id(id, &['D']))
+}
+
 /// Whether this is a Slack user id.
 pub(super) fn is_user_id(text: &str) -> bool {
     is_slack_id(text, &['U', 'W'])

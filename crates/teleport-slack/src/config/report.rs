@@ -12,6 +12,8 @@ use access_core::domain::text;
 const MAX_SHOWN: usize = 50;
 /// Values are quoted up to this many characters, enough to find them in the file.
 const MAX_QUOTED: usize = 60;
+/// A path in a command that is to be copied is whole: Linux has none that is longer.
+const MAX_PATH: usize = 4096;
 
 /// One mistake, or one thing worth a warning.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -206,14 +208,24 @@ pub(super) fn quote(text: &str) -> String {
     if !may_be_shown(text) {
         return "(not shown: it looks like a secret)".to_owned();
     }
+    in_quotes(text, MAX_QUOTED, &['"', '\\'])
+}
+
+/// A file's path as one word of a shell command, whole, for messages with a command to copy. A shell replaces nothing in it.
+pub(super) fn quote_for_shell(path: &Path) -> String {
+    in_quotes(&path.display().to_string(), MAX_PATH, &['"', '\\', '$', '`'])
+}
+
+/// In quotes and on one line, up to so many characters, with a backslash before these.
+fn in_quotes(text: &str, limit: usize, escaped: &[char]) -> String {
     let mut out = String::from("\"");
     for (index, (character, needs_escape)) in text::with_escapes(text).enumerate() {
-        if index == MAX_QUOTED {
+        if index == limit {
             out.push('…');
             break;
         }
         match character {
-            '"' | '\\' => out.extend(['\\', character]),
+            c if escaped.contains(&c) => out.extend(['\\', c]),
             // A space that is none would be taken for one.
             c => text::push(&mut out, c, needs_escape || c != ' ' && text::is_blank(c)),
         }
@@ -255,6 +267,17 @@ mod tests {
             assert_eq!(quote(given), shown);
         }
         assert_eq!(quote(&"ü".repeat(100)).chars().count(), MAX_QUOTED + 3);
+    }
+
+    #[test]
+    fn a_path_in_a_command_is_whole_and_one_word() {
+        let long = format!("/run/{}/a \"b\" $HOME `id`", "x".repeat(200));
+        let shown = quote_for_shell(Path::new(&long));
+        let echoed =
+            std::process::Command::new("sh").args(["-c", &format!("printf %s {shown}")]).output().unwrap();
+        assert_eq!(String::from_utf8(echoed.stdout).unwrap(), long);
+        assert_eq!(quote_for_shell(Path::new("/a\nb")), "\"/a\\nb\"");
+        assert_eq!(quote_for_shell(Path::new(&"x".repeat(5000))).chars().count(), MAX_PATH + 3);
     }
 
     #[test]

@@ -842,3 +842,11 @@ proptest! {
         prop_assert!(!shown.contains(half), "a secret is shown in {shown}\nfor {text}");
     }
 }
+
+#[test]
+fn a_direct_conversation_is_warned_of_because_it_may_be_the_requesters() {
+    let text = with("").replace("[\"team\"]", "[\"D0BOB\", \"U0BOB\", \"C0TEAM\"]");
+    let warned = warnings(&text);
+    assert!(warned.contains("slack.recipients: \"D0BOB\" is a conversation with one person"), "{warned}");
+    assert!(warned.contains("write the person's Slack id (U…)") && warned.lines().count() == 1, "{warned}");
+}

@@ -204,7 +204,7 @@ impl Listener {
 }
 
 /// Binds an address; returns the real port if port 0 was asked for.
-async fn bind(
+pub(crate) async fn bind(
     address: SocketAddr,
     purpose: &'static str,
     key: &'static str,

@@ -202,7 +202,8 @@ pub(super) fn open_file(path: &Path) -> Result<LogFile, LogError> {
     LogFile::open(path).map_err(|source| LogError::Open { path: path.to_owned(), source })
 }
 
-/// Whether a log file at this path could be opened, without making it.
+/// Whether a log file at this path can be opened. One that is not there is made for the moment, as only that shows it: the
+/// rights of a folder say nothing of a file system that takes no new files.
 ///
 /// # Errors
 /// As opening it would fail.
@@ -212,9 +213,66 @@ pub fn try_file(path: &Path) -> Result<(), LogError> {
     match OpenOptions::new().append(true).open(path) {
         Ok(_) => Ok(()),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-            files::can_create_in(folder.unwrap_or(Path::new("."))).map_err(fail)
+            let path = behind_links(path);
+            OpenOptions::new().append(true).create_new(true).open(&path).map_err(fail)?;
+            std::fs::remove_file(&path).map_err(fail)
         }
         Err(error) => Err(fail(error)),
+    }
+}
+
+/// Where a link to a file that is not there leads.
+fn behind_links(path: &Path) -> PathBuf {
+    /// As many as Linux follows.
+    const LINKS: usize = 40;
+    let mut path = path.to_owned();
+    for _ in 0..LINKS {
+        let Ok(target) = std::fs::read_link(&path) else { break };
+        path = path.parent().unwrap_or(Path::new("")).join(target);
+    }
+    path
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn trying_a_log_file_finds_what_opening_it_would_and_leaves_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |name: &str| dir.path().join(name);
+        std::fs::write(at("old.log"), "line\n").unwrap();
+        for (link, target) in [("link.log", "new.log"), ("bad.log", "none/new.log"), ("own.log", "own.log")] {
+            std::os::unix::fs::symlink(target, at(link)).unwrap();
+        }
+        let names = || {
+            let mut names: Vec<_> =
+                std::fs::read_dir(dir.path()).unwrap().map(|it| it.unwrap().file_name()).collect();
+            names.sort();
+            names
+        };
+        let before = names();
+        for sound in ["new.log", "old.log", "link.log"] {
+            assert!(try_file(&at(sound)).is_ok(), "{sound}");
+        }
+        // No user may make a file there, and root's rights say otherwise.
+        for broken in
+            [at("none/new.log"), at("bad.log"), at("own.log"), dir.path().into(), "/proc/x.log".into()]
+        {
+            let LogError::Open { source, .. } = try_file(&broken).unwrap_err() else { panic!("{broken:?}") };
+            assert_eq!(
+                source.kind(),
+                open_file(&broken)
+                    .err()
+                    .map(|error| match error {
+                        LogError::Open { source, .. } => source.kind(),
+                        other => panic!("{other}"),
+                    })
+                    .unwrap(),
+                "{broken:?}"
+            );
+        }
+        assert_eq!(names(), before);
+        assert_eq!(std::fs::read_to_string(at("old.log")).unwrap(), "line\n");
     }
 }

@@ -137,6 +137,9 @@ const CASES: &[Case] = &[
     case("a log in a folder that is not there", Offline, "log-file", |_, config| {
         config + "[log]\noutput = \"none/slack.log\"\n"
     }),
+    case("a log where no file can be", Offline, "log-file", |_, config| {
+        config + "[log]\noutput = \"/proc/slack.log\"\n"
+    }),
     case("a private key that is not there", Offline, "identity", |bed, config| {
         std::fs::remove_file(bed.dir.path().join("auth.key")).unwrap();
         config
@@ -180,6 +183,9 @@ const CASES: &[Case] = &[
     }),
     case("no auth server at the address", Online, "teleport-server", |bed, config| {
         config.replace(&bed.teleport.addr().to_string(), "127.0.0.1:1")
+    }),
+    case("no Teleport proxy at the address", Online, "teleport-server", |bed, config| {
+        config.replace(&bed.teleport.addr().to_string(), "127.0.0.1:3080")
     }),
     case("another server at Teleport's address", Online, "teleport-server", |bed, config| {
         config.replace(&bed.teleport.addr().to_string(), &bed.slack.addr().to_string())
@@ -257,6 +263,16 @@ const CASES: &[Case] = &[
         let files = "https_key_file = \"own.key\"\nhttps_cert_file = \"own.crt\"\n";
         with_callbacks(config, &format!("{files}public_addr = \"https://localhost:1\"\n"))
     }),
+    case("a listen address of another machine", Online, "listen-addresses", |_, config| {
+        config + "[diagnostics]\nlisten_addr = \"203.0.113.9:9091\"\n"
+    }),
+    case("a listen address that is in use", Online, "listen-addresses", |_, config| {
+        let other = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let taken = other.local_addr().unwrap();
+        // Until the test ends.
+        std::mem::forget(other);
+        format!("{config}[diagnostics]\nlisten_addr = \"{taken}\"\n")
+    }),
     case("a workspace without blocks.validate", Online, "slack-layouts", |bed, config| {
         let unknown = Fault::Error("unknown_method".to_owned());
         bed.slack.faults().add(FaultRule::new("blocks.validate", unknown));
@@ -309,7 +325,14 @@ fn stable(bed: &TestBed, text: &str) -> String {
         .replace(&bed.slack.addr().to_string(), "slack.com");
     let words = text.split(' ').map(|word| {
         let is_time = word.len() > 15 && word.starts_with("20") && word.contains('T') && word.contains('Z');
-        if is_time { "TIME" } else { word }
+        let is_port = word
+            .strip_prefix("127.0.0.1:")
+            .is_some_and(|port| port.parse::<u16>().is_ok_and(|port| port >= 10_000));
+        match (is_time, is_port) {
+            (true, _) => "TIME",
+            (_, true) => "127.0.0.1:9091",
+            _ => word,
+        }
     });
     words.collect::<Vec<_>>().join(" ").replace('|', "\\|")
 }

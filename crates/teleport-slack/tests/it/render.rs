@@ -381,7 +381,7 @@ fn what_is_no_request_has_its_sentence_and_its_status() {
     let dry = json!({"kind": "access_request", "metadata": {"name": "x"}, "spec": {"dry_run": true}});
     let huge = vec![b' '; (16 << 20) + 1];
     for (input, words) in [
-        (&b""[..], "it is not JSON: EOF while parsing a value"),
+        (&b""[..], "it is empty, and an access request is wanted"),
         (b"kind: access_request\n", "it is not JSON: expected value at line 1 column 1"),
         (b"{\"kind\":\"\\u001b[2J\xe2\x80\xae\"}", "kind is the text "),
         (b"\xff\xfe[\0]\0", "is not UTF-8 text (it is UTF-16); save it as UTF-8"),

@@ -196,6 +196,11 @@ fn tbot_writes_where_the_configuration_looks() {
     let hostile = of("identity = '/srv/a\\\"b/auth_id'\n");
     assert!(hostile.contains("      path: \"/srv/a\\\\\\\"b\"\n"), "{hostile}");
     assert!(hostile.contains("identity = \"/srv/a\\\\\\\"b/identity\"\n"), "{hostile}");
+    let head = "[slack]\ntoken = \"\"\nrecipients = [\"team\"]\n[teleport]\naddr = \"teleport.corp.net:443\"\nidentity = \"/a/b\"\n";
+    fs::write(&path, head).unwrap();
+    let proxied = printed(&["-c", path.to_str().unwrap(), "--print=tbot"]);
+    assert!(proxied.contains("\nproxy_server: \"teleport.corp.net:443\"\n"), "{proxied}");
+    assert!(!proxied.contains("\nauth_server:") && !proxied.contains(" ca_pins:"), "{proxied}");
     assert!(
         printed(&["--mode=notify", "--print=tbot"]).contains("path: \"/var/lib/teleport/plugins/slack\"\n")
     );
@@ -209,6 +214,15 @@ fn a_mistake_is_refused_with_its_remedy() {
     let (status, text, errors) = resources(&["-c", path.to_str().unwrap()]);
     assert_eq!((status, text.as_str()), (78, ""), "{errors}");
     assert!(errors.contains("teleport.addr") && !errors.contains("xoxb-11xx"), "{errors}");
+    for (given, words) in [
+        ("15.1.9", "only the major release is wanted: 15"),
+        ("v15.1", "only the major release is wanted: 15"),
+        ("new", "the number of a major release is wanted, 6 or later, such as 18"),
+        ("5", "6 or later"),
+    ] {
+        let (status, _, errors) = resources(&["--mode=notify", "--teleport-version", given]);
+        assert!(status == 2 && errors.contains(words), "{given}: {status} {errors}");
+    }
     let missing = dir.path().join("none.toml");
     let (status, _, errors) = resources(&["-c", missing.to_str().unwrap()]);
     assert_eq!(status, 78, "{errors}");

@@ -6,6 +6,7 @@
 mod callback;
 mod failure;
 pub(crate) mod layouts;
+mod listeners;
 mod people;
 pub(crate) mod recipients;
 pub(crate) mod scopes;
@@ -37,11 +38,16 @@ pub fn unasked((exit, obstacle): (Exit, &str)) -> Vec<Item> {
 
 /// Asks both sides, side by side, and then Slack about those that only Teleport could name. In the order of the document.
 pub async fn items(config: &Config, options: Options) -> Vec<Item> {
-    let (teleport, slack, callback) =
-        tokio::join!(teleport::ask(config), slack::ask(config, options), callback::item(config));
+    let (teleport, slack, callback, listeners) = tokio::join!(
+        teleport::ask(config),
+        slack::ask(config, options),
+        callback::item(config),
+        listeners::items(config)
+    );
     let mut items = teleport.items;
     items.extend(slack.items);
     items.extend(callback);
+    items.extend(listeners);
     if let (Some(review), Some((client, our))) = (&config.review, &slack.workspace) {
         items.extend(people::linked_items(client, review, our, &teleport.users).await);
     }

@@ -6,17 +6,22 @@ use std::process::Command;
 
 use super::*;
 
+/// Longer than what a message quotes of a value, as the paths of secrets in a pod are.
+const LONG: &str = "volumes/kubernetes.io~secret/teleport-slack/..2026_11_28_02_14_09.1234567890/access-requests-in-the-production-cluster/\
+                    shared-with-the-platform-team/and-rotated-by-an-operator/every-night-at-two/and-once-more-at-noon/token";
+
 /// A folder with a configuration and every file that it names, and the configuration's path.
 fn folder() -> (tempfile::TempDir, PathBuf) {
     let dir = tempfile::tempdir().unwrap();
     let at = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
+    std::fs::create_dir_all(dir.path().join(LONG).parent().unwrap()).unwrap();
     for (name, text) in [
         ("key", ""),
         ("crt", ""),
         ("cas", ""),
         ("https key", ""),
         ("https_crt", ""),
-        ("token", "xoxb-1"),
+        (LONG, "xoxb-1"),
         ("signing", "0123456789signing"),
     ] {
         std::fs::write(at(name), text).unwrap();
@@ -26,7 +31,7 @@ fn folder() -> (tempfile::TempDir, PathBuf) {
         "[teleport]\naddr = \"a\"\nclient_key = \"key\"\nclient_crt = \"crt\"\nroot_cas = \"cas\"\n[slack]\ntoken = {:?}\n\
          recipients = \"team\"\n[review]\nenabled = true\nsigning_secret = {:?}\nslack_user_id_trait = \"t\"\n[http]\n\
          https_key_file = \"https key\"\nhttps_cert_file = \"https_crt\"\n",
-        at("token"),
+        at(LONG),
         at("signing")
     );
     let config = dir.path().join("c.toml");
@@ -49,6 +54,7 @@ fn warned(config: &Path) -> Vec<Diagnostic> {
 
 #[test]
 fn each_file_is_warned_of_and_the_remedy_ends_it() {
+    assert!(LONG.len() > 200);
     let (dir, config) = folder();
     assert_eq!(warned(&config), []);
     for (name, key, held) in [
@@ -57,7 +63,7 @@ fn each_file_is_warned_of_and_the_remedy_ends_it() {
         ("cas", "teleport.root_cas", "trust"),
         ("https key", "http.https_key_file", "secret"),
         ("https_crt", "http.https_cert_file", "trust"),
-        ("token", "slack.token", "secret"),
+        (LONG, "slack.token", "secret"),
         ("signing", "review.signing_secret", "secret"),
         ("c.toml", "", "trust"),
     ] {
@@ -196,7 +202,7 @@ fn a_configuration_with_secrets_in_it_is_one() {
     let at = |name: &str| format!("{:?}", dir.path().join(name).to_str().unwrap());
     std::fs::write(
         &config,
-        text.replace(&at("token"), "\"xoxb-1\"").replace(&at("signing"), "\"0123456789signing\""),
+        text.replace(&at(LONG), "\"xoxb-1\"").replace(&at("signing"), "\"0123456789signing\""),
     )
     .unwrap();
     set(&config, 0o644);
@@ -214,7 +220,7 @@ fn a_pipe_or_a_folder_is_an_error_at_once() {
         assert!(matches!(error, ConfigError::Unreadable { .. }), "{error}");
         assert_eq!(ExitError::from(error).exit(), Exit::Configuration);
         let text = std::fs::read_to_string(&config).unwrap();
-        let token = dir.path().join("token");
+        let token = dir.path().join(LONG);
         std::fs::write(&config, text.replace(token.to_str().unwrap(), path.to_str().unwrap())).unwrap();
         let error = load(&config).unwrap_err().to_string();
         assert!(error.contains("a named pipe") || error.contains("directory"), "{error}");
