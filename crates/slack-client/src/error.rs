@@ -513,8 +513,8 @@ mod tests {
     fn text_names_method_code_cause_and_remedy() {
         let error = api_error(Method::ChatPostMessage, "not_in_channel");
         insta::assert_snapshot!(error, @"Slack's chat.postMessage failed: not_in_channel (the app is not a member of the channel)");
-        insta::assert_snapshot!(error.with_remedy(no_names), @"Slack's chat.postMessage failed: not_in_channel (the app is not a member of the channel); remedy: invite it there (/invite @app), or grant chat:write.public for public channels");
-        insta::assert_snapshot!(api_error(Method::UsersInfo, "brand_new").with_remedy(no_names), @"Slack's users.info failed: brand_new");
+        insta::assert_snapshot!(error.with_remedy(no_names), @"Slack's chat.postMessage failed: not_in_channel (the app is not a member of the channel); remedy: invite it there (type /invite and its name in the channel), or grant chat:write.public for public channels");
+        insta::assert_snapshot!(api_error(Method::UsersInfo, "brand_new").with_remedy(no_names), @"Slack's users.info failed: brand_new; remedy: look the code up at the method's page on docs.slack.dev; ask Slack's support if it is not there");
         insta::assert_snapshot!(api_error(Method::ChatUpdate, "internal_error").with_remedy(no_names), @"Slack's chat.update failed: internal_error (Slack failed while carrying it out); Slack may have carried it out all the same");
 
         let refusal = ApiError {

@@ -62,8 +62,11 @@ pub(super) struct CodeInfo {
 /// A code that is not in the table. Slack refused the call, and a repetition would not change that; nothing is assumed about
 /// other calls. A caller that must not lose what it has to say tries again, less and less often.
 const UNKNOWN: CodeInfo =
-    CodeInfo { class: Class::Rejected, affects: Affects::Call, cause: None, remedy: None };
+    CodeInfo { class: Class::Rejected, affects: Affects::Call, cause: None, remedy: Some(LOOK_UP) };
 
+const LOOK_UP: Remedy = Remedy::new(
+    "look the code up at the method's page on docs.slack.dev; ask Slack's support if it is not there",
+);
 const NEW_TOKEN: Remedy =
     Remedy::setting(Setting::BotToken, "install the app again and configure its new bot token (xoxb-...)");
 const ASK_ADMIN: Remedy = Remedy::new("ask an administrator of the Slack workspace to permit the app");
@@ -180,7 +183,9 @@ pub(super) fn code_info(code: &str) -> CodeInfo {
             Rejected,
             Channel,
             "the app is not a member of the channel",
-            general("invite it there (/invite @app), or grant chat:write.public for public channels"),
+            general(
+                "invite it there (type /invite and its name in the channel), or grant chat:write.public for public channels",
+            ),
         ),
         "is_archived" | "is_inactive" => (
             Rejected,

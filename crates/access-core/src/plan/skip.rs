@@ -138,6 +138,9 @@ impl fmt::Display for SkipReason {
             Self::TooManyRecipients { omitted } => {
                 write!(f, "the request has {omitted} recipients more than the {MAX_RECIPIENTS} that are notified")
             }
+            Self::InvalidReviewers { count: 1 } => {
+                f.write_str("1 suggested reviewer has a name that no user can have")
+            }
             Self::InvalidReviewers { count } => {
                 write!(f, "{count} suggested reviewers have names that no user can have")
             }

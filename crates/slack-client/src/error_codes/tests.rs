@@ -175,6 +175,6 @@ fn an_unknown_code_is_rejected_and_affects_this_call_only() {
     for code in ["brand_new", "", "Not_In_Channel", "draft_not_found"] {
         let info = code_info(code);
         assert_eq!((info.class, info.affects), (Class::Rejected, Affects::Call), "{code}");
-        assert_eq!((info.cause, info.remedy), (None, None), "{code}");
+        assert_eq!((info.cause, info.remedy), (None, Some(LOOK_UP)), "{code}");
     }
 }

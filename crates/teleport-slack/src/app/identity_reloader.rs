@@ -11,8 +11,8 @@ use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info, warn};
 
-use crate::check::expiry::{human_duration, notices_due};
 use crate::config::{ConfiguredIdentityError, Sensitivity};
+use crate::observe::expiry::{human_duration, notices_due};
 use crate::observe::file_watch::{FileChange, FileTimings, FileWatch};
 use crate::observe::metrics::Metrics;
 use access_core::domain::error_chain::chain;
@@ -48,7 +48,7 @@ impl Reloader {
         metrics: Metrics,
         timings: FileTimings,
     ) -> Self {
-        metrics.certificate_expires(current.not_after());
+        metrics.certificate_holds(current.not_before(), current.not_after());
         let files = FileWatch::new(files(&source), timings.retry);
         Self { client, metrics, source, current, files, timings, log_once: LogOnce::default() }
     }
@@ -133,7 +133,7 @@ impl Reloader {
             "The certificate was renewed and is in use"
         );
         self.client.use_identity(&found);
-        self.metrics.certificate_expires(found.not_after());
+        self.metrics.certificate_holds(found.not_before(), found.not_after());
         (self.current, self.log_once) = (found, LogOnce::default());
         Ok(())
     }

@@ -3,11 +3,11 @@
 
 use jiff::Timestamp;
 
-use super::expiry::{human_duration, notices_due};
 use super::explained::Explained;
 use super::report::{Item, ItemId};
 use crate::causes::Exit;
 use crate::http::certificates::CertificateError;
+use crate::observe::expiry::{human_duration, notices_due};
 use access_core::domain::error_chain::chain;
 use client_base::certificate::CertificateFacts;
 use teleport_client::identity::{Identity, RENEW_REMEDY};

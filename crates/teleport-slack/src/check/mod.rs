@@ -7,7 +7,6 @@
 
 mod access;
 pub(crate) mod certificates;
-pub(crate) mod expiry;
 mod explained;
 pub mod offline;
 pub mod online;

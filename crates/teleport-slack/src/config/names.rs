@@ -15,6 +15,15 @@ pub(super) fn user_group_in_small_letters(text: &str) -> Option<String> {
     (text.starts_with("s0") && is_user_group_id(&id)).then_some(id)
 }
 
+/// Whether the text has the form of any id of Slack's, in capitals or in small letters.
+pub(super) fn is_written_like_a_slack_id(text: &str) -> bool {
+    let has_one_case = text == text.to_ascii_uppercase() || text == text.to_ascii_lowercase();
+    let id = text.to_ascii_uppercase();
+    has_one_case
+        && id.get(1..2) == Some("0")
+        && is_slack_id(&id, &['A', 'B', 'C', 'D', 'E', 'F', 'G', 'T', 'U', 'W'])
+}
+
 /// Why no Teleport user is called so, and what to write instead. Also for `[review.users]`.
 pub(super) fn user_name_problem(text: &str) -> Option<(&'static str, String)> {
     let address = strip_mention(text, "<mailto:").or_else(|| text.strip_prefix("mailto:"));

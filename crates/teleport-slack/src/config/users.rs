@@ -5,7 +5,10 @@ use std::collections::BTreeMap;
 use access_core::domain::ids::SlackUserId;
 use access_core::domain::unseen::as_seen;
 
-use super::names::{is_user_group_id, looks_like_user_id, user_group_in_small_letters, user_name_problem};
+use super::names::{
+    is_user_group_id, is_written_like_a_slack_id, looks_like_user_id, user_group_in_small_letters,
+    user_name_problem,
+};
 use super::raw::{Field, TableReader};
 use super::recipient::is_user_id;
 use super::report::{Report, quote};
@@ -56,6 +59,10 @@ impl MappingConfig {
             None => match user_group_in_small_letters(user) {
                 Some(group) => {
                     format!("write {}: ids of user groups are in capitals", quote(&group))
+                }
+                // No Teleport user is called like a workspace, a bot, a channel or a person of Slack.
+                None if is_written_like_a_slack_id(user) => {
+                    "write the name of a Teleport user, as `tctl users ls` shows it, or the id of a Slack user group (S…)".to_owned()
                 }
                 None => format!("add a line such as U012AB3CD = {} to [review.users]", quote(user)),
             },

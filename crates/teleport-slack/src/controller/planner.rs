@@ -130,7 +130,7 @@ impl Planner {
             if record.deliveries.is_empty() && destinations.is_empty() {
                 recipients.log_if_all_are_missing(id, retry_state);
             } else {
-                recipients.record_unnotified_reviewers(record, retry_state);
+                recipients.record_unnotified_reviewers(id, record, retry_state);
             }
         }
         retry_state.deliveries = record.deliveries.clone().into();

@@ -232,14 +232,17 @@ impl RequestRecipients {
     }
 
     /// Records the suggested reviewers who could not be notified, so that the message names them, and logs them once.
-    pub(super) fn record_unnotified_reviewers(&self, record: &mut Record, retry_state: &mut RetryState) {
+    pub(super) fn record_unnotified_reviewers(
+        &self,
+        id: &RequestId,
+        record: &mut Record,
+        retry_state: &mut RetryState,
+    ) {
         let unnotified = self.unnotified_reviewers(retry_state);
         if unnotified == record.unnotified {
             return;
         }
-        if let Some(known) = record.known.as_ref().filter(|_| !unnotified.is_empty()) {
-            log_unnotified(&known.id, &unnotified);
-        }
+        log_unnotified(id, &unnotified, retry_state);
         retry_state.unrecorded.push(Outcome::Unnotified(unnotified.clone()));
         record.unnotified = unnotified;
     }
@@ -255,8 +258,7 @@ impl RequestRecipients {
         if !self.list.recipients.is_empty() {
             log_no_recipients(id);
         }
-        log_unnotified(id, &unnotified);
-        retry_state.logged_unnotified = unnotified;
+        log_unnotified(id, &unnotified, retry_state);
     }
 }
 
@@ -264,7 +266,15 @@ fn log_no_recipients(id: &RequestId) {
     warn!(request = %id, "No recipients for this request: no recipient is configured for its roles; add `recipients` under [slack] or an entry in [role_to_recipients]");
 }
 
-fn log_unnotified(id: &RequestId, unnotified: &UnnotifiedReviewers) {
+/// Logs them, unless these were logged before.
+fn log_unnotified(id: &RequestId, unnotified: &UnnotifiedReviewers, retry_state: &mut RetryState) {
+    if *unnotified == retry_state.logged_unnotified {
+        return;
+    }
+    retry_state.logged_unnotified.clone_from(unnotified);
+    if unnotified.is_empty() {
+        return;
+    }
     warn!(request = %id, "Suggested reviewers could not be notified: {unnotified}; no active user of this Slack workspace has these names: correct them in Teleport, or link them under [review.users]");
 }
 

@@ -141,7 +141,7 @@ pub(super) struct RetryState {
     /// Suggested reviewers without an active user in Slack. A requester named them, so no operator is to act: they count
     /// neither as pending nor as stalled.
     pub(super) missing_reviewers: BTreeSet<RecipientKey>,
-    /// Those that the log named although the request has no message.
+    /// Those that the log named last.
     pub(super) logged_unnotified: UnnotifiedReviewers,
     /// The messages that existed at the last reconcile.
     pub(super) deliveries: Arc<[Delivery]>,

@@ -1,7 +1,9 @@
 //! Who was notified, who was not, and what is left to do in Slack: the controller's plan in words.
 
 use access_core::domain::ids::{ChannelId, MessageTs};
-use access_core::plan::{SkipReason, Step, Unresolved};
+use access_core::domain::recipients::Recipient;
+use access_core::domain::text::escape_line;
+use access_core::plan::{SkipReason, Skipped, Step, Unresolved};
 use access_core::record::claim::{Acquire, ClaimTimings, InDoubtPost, may_acquire};
 use access_core::record::{Delivery, Operation};
 use jiff::Timestamp;
@@ -67,7 +69,7 @@ pub(super) fn not_notified(facts: &Facts) -> Vec<NotNotifiedPart> {
             Some(Operation::Post(key)) => Some(key.to_string()),
             Some(Operation::Update(..) | Operation::Reply(..)) => return None,
         };
-        let (sentence, remedy) = words(skipped.reason);
+        let (sentence, remedy) = words(facts, skipped);
         Some(NotNotifiedPart { recipient, reason: skipped.reason.kind(), sentence, remedy })
     });
     let planned = plan.operations.iter().filter_map(|(operation, steps)| {
@@ -84,7 +86,13 @@ pub(super) fn not_notified(facts: &Facts) -> Vec<NotNotifiedPart> {
 }
 
 /// The reason as the daemon words it, and what to do about it.
-fn words(reason: SkipReason) -> (String, Option<String>) {
+fn words(facts: &Facts, skipped: &Skipped) -> (String, Option<String>) {
+    let reason = skipped.reason;
+    let names = &facts.view.recipients;
+    let is_reviewer = names.recipients.iter().any(|recipient| {
+        matches!(recipient, Recipient::Reviewer(_))
+            && skipped.operation == Some(Operation::Post(recipient.key()))
+    });
     let remedy = match reason {
         SkipReason::Unresolved { why: Unresolved::InProgress, .. } => {
             return (
@@ -93,9 +101,15 @@ fn words(reason: SkipReason) -> (String, Option<String>) {
                 None,
             );
         }
-        SkipReason::Unresolved { why: Unresolved::NoSuchUser, .. } => Some(
-            "correct the name where it stands, in the configuration or in the request, or invite the person to Slack",
+        SkipReason::Unresolved { why: Unresolved::NoSuchUser, .. } if is_reviewer => Some(
+            "correct the name in Teleport, or link the Teleport user to an account in Slack by a line in [review.users]",
         ),
+        SkipReason::Unresolved { why: Unresolved::NoSuchUser, .. } => {
+            Some("correct the name in the configuration, or invite the person to Slack")
+        }
+        SkipReason::Unresolved { why: Unresolved::Deactivated, .. } if is_reviewer => {
+            Some("name another reviewer in Teleport")
+        }
         SkipReason::Unresolved { why: Unresolved::Deactivated, .. } => {
             Some("take the recipient out of the configuration, or name another one")
         }
@@ -105,7 +119,10 @@ fn words(reason: SkipReason) -> (String, Option<String>) {
         SkipReason::NoRecipients => {
             Some("add `recipients` under [slack], or an entry for one of the roles in [role_to_recipients]")
         }
-        SkipReason::InvalidReviewers { .. } => Some("correct the suggested reviewers in Teleport"),
+        SkipReason::InvalidReviewers { .. } => {
+            let sentence = format!("{reason}: {}", escape_line(&names.unaddressable.to_string()));
+            return (sentence, Some("correct the suggested reviewers in Teleport".to_owned()));
+        }
         SkipReason::TooManyRecipients { .. } => Some("name a channel instead of its members"),
         _ => None,
     };

@@ -149,7 +149,7 @@ fn a_pending_request_names_who_was_notified_and_who_was_not() {
     Not notified:
       alice@example.com: the recipient is the requester, who is never asked
       nobody@example.com: no user in Slack matches the recipient
-          remedy: correct the name where it stands, in the configuration or in the request, or invite the person to Slack
+          remedy: correct the name in the configuration, or invite the person to Slack
       C0DBA: the bot is not in the channel
           remedy: invite it there with /invite @bot
       bob@example.com: the message is still to be posted

@@ -45,6 +45,8 @@ pub(crate) struct Obstacle {
     pub(crate) cause: String,
     /// What a person can do.
     pub(crate) remedy: &'static str,
+    /// It is that the watch or the list of requests fails: Teleport is away then, too (`outages`).
+    pub(crate) is_of_watch: bool,
 }
 
 const ASK_TELEPORT: &str =
@@ -68,6 +70,8 @@ pub(crate) struct State {
     /// When all requests were listed last.
     pub(crate) last_list: Option<Instant>,
     pub(crate) last_response: Option<Instant>,
+    /// From when the certificate in use holds.
+    pub(crate) certificate_from: Option<Timestamp>,
     pub(crate) certificate_expires: Option<Timestamp>,
     pub(crate) next_due: Option<Instant>,
     /// When the controller last went round its loop.
@@ -134,9 +138,21 @@ impl Health {
 
     /// The same, each with its remedy.
     pub(crate) fn obstacles(&self, now: Instant, time: Timestamp) -> Vec<Obstacle> {
+        self.obstacles_after(self.unready_after, now, time)
+    }
+
+    /// The same, and besides, from its beginning, what makes the daemon unready only if it lasts.
+    pub(crate) fn obstacles_at_once(&self, now: Instant, time: Timestamp) -> Vec<Obstacle> {
+        self.obstacles_after(Duration::ZERO, now, time)
+    }
+
+    /// `patience`: a watch or Socket Mode that is lost, and lists that fail, are said if that has lasted for longer, or is not
+    /// to be waited for.
+    fn obstacles_after(&self, patience: Duration, now: Instant, time: Timestamp) -> Vec<Obstacle> {
         let state = self.state();
+        let lasts = |duration: Duration| patience.is_zero() || duration > patience;
         let mut found = Vec::new();
-        let mut add = |cause: String, remedy| found.push(Obstacle { cause, remedy });
+        let mut add = |cause: String, remedy| found.push(Obstacle { cause, remedy, is_of_watch: false });
         match state.stage {
             Stage::Teleport => add("Teleport has not answered yet".to_owned(), ASK_TELEPORT),
             Stage::Slack => add("Slack has not answered yet".to_owned(), ASK_SLACK),
@@ -145,19 +161,21 @@ impl Health {
         }
         if let Some((since, cause)) = &state.list_failing {
             let failing = now.saturating_duration_since(*since);
-            if state.stage < Stage::Listed || failing > self.unready_after {
-                let words = format!("listing the access requests fails for {} s: {cause}", failing.as_secs());
-                add(words, ASK_TELEPORT);
+            if state.stage < Stage::Listed || lasts(failing) {
+                let cause = format!("listing the access requests fails for {} s: {cause}", failing.as_secs());
+                found.push(Obstacle { cause, remedy: ASK_TELEPORT, is_of_watch: true });
             }
-        }
-        if let Some(hidden) = state.hidden.clone() {
-            add(hidden, "give the plugin's role the rules that `teleport-slack resources` prints");
         }
         if let StreamState::Lost(since) = state.watch {
             let lost = now.saturating_duration_since(since);
-            if lost > self.unready_after {
-                add(format!("the watch on Teleport is lost for {} s", lost.as_secs()), ASK_TELEPORT);
+            if lasts(lost) {
+                let cause = format!("the watch on Teleport is lost for {} s", lost.as_secs());
+                found.push(Obstacle { cause, remedy: ASK_TELEPORT, is_of_watch: true });
             }
+        }
+        let mut add = |cause: String, remedy| found.push(Obstacle { cause, remedy, is_of_watch: false });
+        if let Some(hidden) = state.hidden.clone() {
+            add(hidden, "give the plugin's role the rules that `teleport-slack resources` prints");
         }
         // Half of the configuration does not work then, and a rollout with a wrong app token must stop. The daemon
         // goes on: it shows requests, and other replicas take the clicks.
@@ -168,7 +186,7 @@ impl Health {
             }
             Some(StreamState::Lost(since)) => {
                 let lost = now.saturating_duration_since(since);
-                if lost > self.unready_after {
+                if lasts(lost) {
                     let words = format!(
                         "no Socket Mode connection is open for {} s, so clicks do not arrive here",
                         lost.as_secs()
@@ -261,6 +279,10 @@ mod tests {
         health.update(|state| state.watch = StreamState::Lost(now));
         assert_eq!(reasons(at(60)), "");
         assert_eq!(reasons(at(61)), "the watch on Teleport is lost for 61 s");
+        let at_once = |at: Instant| -> Vec<_> {
+            health.obstacles_at_once(at, time).into_iter().map(|obstacle| obstacle.cause).collect()
+        };
+        assert_eq!(at_once(now), ["the watch on Teleport is lost for 0 s"]);
         health.update(|state| state.watch = StreamState::Open(now));
         let sockets = |open, second| {
             health.update(|s| s.sockets = Some(s.sockets.unwrap_or_default().with_open(open, at(second))));
@@ -274,6 +296,10 @@ mod tests {
         sockets(0, 30);
         sockets(0, 50);
         assert_eq!(reasons(at(90)), "");
+        assert_eq!(
+            at_once(at(30)),
+            ["no Socket Mode connection is open for 0 s, so clicks do not arrive here"]
+        );
         assert_eq!(
             reasons(at(91)),
             "no Socket Mode connection is open for 61 s, so clicks do not arrive here"

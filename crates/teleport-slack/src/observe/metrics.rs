@@ -148,9 +148,11 @@ impl Metrics {
         self.health.update(|state| state.token_rejected = is_refused);
     }
 
-    /// The certificate in use ends then.
-    pub fn certificate_expires(&self, until: Timestamp) {
-        self.health.update(|state| state.certificate_expires = Some(until));
+    /// The certificate in use holds from then until then.
+    pub fn certificate_holds(&self, from: Timestamp, until: Timestamp) {
+        self.health.update(|state| {
+            (state.certificate_from, state.certificate_expires) = (Some(from), Some(until));
+        });
     }
 
     /// The state of the work queue: its length, how many reconciles are active, when the next one is due, since when the

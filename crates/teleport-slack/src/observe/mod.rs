@@ -4,6 +4,7 @@
 //! logs wait. `metrics.rs` counts, `health.rs` holds the state of the daemon, `reload_state.rs` that of its configuration; `http` serves
 //! them. `file_watch.rs` notices files that changed. `outages.rs` logs that a side is away.
 
+pub(crate) mod expiry;
 pub mod file_watch;
 pub mod health;
 pub(crate) mod log_once;

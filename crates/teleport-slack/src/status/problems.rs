@@ -2,10 +2,9 @@
 
 use super::moment::Moment;
 use super::view::{Problem, SideState, View, sentence};
+use crate::observe::expiry::{human_duration, notices_due};
 use crate::observe::health::Health;
 
-/// A certificate that lives no longer is not being renewed: `tbot` renews after a third of its hour.
-const CERTIFICATE_LEFT_S: i64 = 15 * 60;
 /// Operations that failed and wait for longer are said.
 const WAITS_S: u64 = 60;
 /// Problems that are said of channels that refuse; the page lists all of these.
@@ -19,22 +18,36 @@ pub(super) fn problems(
 ) -> Vec<Problem> {
     let mut found = Vec::new();
     let mut add = |what: String, remedy: String| found.push(Problem { what: sentence(what), remedy });
-    for obstacle in health.obstacles(moment.now, moment.time) {
-        add(obstacle.cause, obstacle.remedy.to_owned());
-    }
-    if is_controller_silent {
-        let remedy = "restart the daemon, and report it with its log: it is a bug";
-        add("the controller does not answer, so nothing is shown of requests".to_owned(), remedy.to_owned());
+    let is_teleport_away = view.teleport.state == SideState::Away;
+    if is_teleport_away {
+        let cause = view.teleport.error.as_deref().unwrap_or("no answer");
+        let away_for =
+            view.teleport.away_since.map(|since| moment.time.duration_since(since).as_secs().max(0));
+        let remedy = "nothing is lost: all requests are listed when it is back; `teleport-slack check` looks at Teleport and the rights";
+        add(format!("Teleport is away for {} s: {cause}", away_for.unwrap_or_default()), remedy.to_owned());
     }
     if view.slack.state == SideState::Away {
         let cause = view.slack.error.as_deref().unwrap_or("no answer");
         let remedy = "nothing is lost: what is due waits; look at https://slack-status.com and at this machine's way out";
         add(format!("Slack does not answer: {cause}"), remedy.to_owned());
     }
-    if let Some(left) = view.teleport.certificate_left_s.filter(|left| (1..CERTIFICATE_LEFT_S).contains(left))
+    // The outage of Teleport speaks for its watch and its lists.
+    let obstacles = health.obstacles_at_once(moment.now, moment.time);
+    for obstacle in obstacles.into_iter().filter(|obstacle| !(is_teleport_away && obstacle.is_of_watch)) {
+        add(obstacle.cause, obstacle.remedy.to_owned());
+    }
+    if is_controller_silent {
+        let remedy = "restart the daemon, and report it with its log: it is a bug";
+        add("the controller does not answer, so nothing is shown of requests".to_owned(), remedy.to_owned());
+    }
+    let state = health.state();
+    if let (Some(from), Some(until)) = (state.certificate_from, state.certificate_expires)
+        && until > moment.time
+        && notices_due(from, until, moment.time) > 0
     {
+        let left = human_duration(until.duration_since(moment.time));
         let remedy = "renew the identity that [teleport] names (tbot's log says why it does not); it is taken up without a restart";
-        add(format!("the certificate for Teleport expires in {left} s"), remedy.to_owned());
+        add(format!("the certificate for Teleport expires in {left}"), remedy.to_owned());
     }
     if let Some(circuits) = &view.circuits {
         for circuit in circuits.items.iter().take(MAX_CIRCUITS) {

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::{Map, Value, json};
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use tokio::time::Instant;
 
 use super::moment::Moment;
@@ -12,7 +12,10 @@ use super::page::page;
 use super::problems::problems;
 use super::view::*;
 use crate::controller::OpenCircuit;
+use crate::observe::health::Stage;
 use crate::observe::metrics::Metrics;
+use teleport_client::error::TeleportError;
+use teleport_client::observer::Observer;
 
 fn at(second: i64) -> Timestamp {
     Timestamp::from_second(1_795_800_000 + second).unwrap()
@@ -307,7 +310,8 @@ fn a_circuit_names_its_channel_as_everything_else_does() {
 
 #[test]
 fn each_thing_that_needs_a_person_is_said_once_with_its_remedy() {
-    let health = Metrics::new().health().clone();
+    let metrics = Metrics::new();
+    let health = metrics.health().clone();
     let moment = Moment { now: Instant::now(), time: Timestamp::now() };
     let found = |view: &View, is_silent| {
         let found = problems(view, &health, is_silent, moment);
@@ -317,10 +321,17 @@ fn each_thing_that_needs_a_person_is_said_once_with_its_remedy() {
         found.into_iter().map(|problem| problem.what).collect::<Vec<_>>()
     };
     let mut view = full("x");
+    view.teleport.away_since = Some(moment.time - SignedDuration::from_secs(30));
+    let certificate = |life: i64, left: i64| {
+        let until = moment.time + SignedDuration::from_secs(left);
+        metrics.certificate_holds(until - SignedDuration::from_secs(life), until);
+    };
+    certificate(3_600, 600);
     let expected = [
+        "Teleport is away for 30 s: x",
         "Teleport has not answered yet",
         "the controller does not answer, so nothing is shown of requests",
-        "the certificate for Teleport expires in 600 s",
+        "the certificate for Teleport expires in 10 minutes",
         "Slack refuses messages for x (2 times in a row)",
         "the configuration is refused: x (and 3 more)",
         "1 of what waits has failed for more than a minute",
@@ -328,13 +339,36 @@ fn each_thing_that_needs_a_person_is_said_once_with_its_remedy() {
     assert_eq!(found(&view, true), expected);
     view.slack.state = SideState::Away;
     let away = found(&view, false);
-    assert_eq!(away[1], "Slack does not answer: x");
+    assert_eq!(away[..2], ["Teleport is away for 30 s: x", "Slack does not answer: x"]);
     assert!(!away.iter().any(|what| what.contains("what waits")), "the outage is why: {away:?}");
-    for left in [0, 900] {
-        view.teleport.certificate_left_s = Some(left);
-        assert!(!found(&view, false).iter().any(|what| what.contains("expires")), "{left}");
+    // As the log and `check` have it: by its life.
+    let day = 86_400;
+    for (life, left, words) in [
+        (3_600, 0, None),
+        (3_600, 901, None),
+        (3_600, 900, Some("15 minutes")),
+        (365 * day, 7 * day + 1, None),
+        (365 * day, 7 * day, Some("7 days")),
+        (7 * day, day + 1, None),
+        (7 * day, day, Some("24 hours")),
+    ] {
+        certificate(life, left);
+        let found = found(&view, false);
+        let said =
+            found.iter().find_map(|what| what.strip_prefix("the certificate for Teleport expires in "));
+        assert_eq!(said, words, "{life} {left}");
     }
     let waiting = &mut view.waiting.as_mut().unwrap().items[0];
     (waiting.attempts, view.slack.state) = (0, SideState::Answers);
     assert!(!found(&view, false).iter().any(|what| what.contains("what waits")), "its turn has not come");
+
+    // The watch is said at once, and by the outage of Teleport where there is one.
+    view.teleport.state = SideState::Answers;
+    metrics.stage_reached(Stage::Listed);
+    metrics.watch_opened();
+    metrics.watch_lost(&TeleportError::WatchEnded);
+    let of_watch = |view: &View| found(view, false).iter().filter(|what| what.contains("Teleport")).count();
+    assert!(found(&view, false).contains(&"the watch on Teleport is lost for 0 s".to_owned()));
+    view.teleport.state = SideState::Away;
+    assert_eq!(of_watch(&view), 2, "{:?}", found(&view, false));
 }

@@ -117,7 +117,7 @@ fn unreachable_channels_are_logged_and_the_others_notified() {
         }
         let unknown =
             [REFUSED, "channel_not_found", "check the name; invite the app if the channel is private"];
-        until_logged_once(&bed, &daemon, "destination=C0OUT", &[REFUSED, "not_in_channel", "/invite @app"])
+        until_logged_once(&bed, &daemon, "destination=C0OUT", &[REFUSED, "not_in_channel", "type /invite"])
             .await;
         until_logged_once(
             &bed,

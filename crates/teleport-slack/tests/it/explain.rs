@@ -9,7 +9,7 @@ use access_sim::slack::workspace::{SlackUser, SlackUserKind, TokenState};
 use access_sim::teleport::call_log::Method;
 use access_sim::teleport::fixture::{Fixture, Rule};
 use access_sim::teleport::presets::TCTL;
-use access_sim::teleport::request::RequestState;
+use access_sim::teleport::request::{NewRequest, RequestState};
 use access_sim::teleport::{Options, ServerVersion};
 use serde_json::Value;
 
@@ -183,6 +183,31 @@ fn it_gives_the_reasons_that_the_daemon_logs() {
         let said = explained(&path, &id);
         assert_eq!(said["operations"], Value::Array(Vec::new()), "{said}");
         daemon.stop().await;
+    });
+}
+
+#[test]
+fn of_a_reviewer_who_cannot_be_notified_it_says_who_and_what_helps() {
+    run_test(async {
+        let bed = TestBed::new().await;
+        let path = bed.write_config(&bed.config(r#"recipients = ["C0TEAM", "nobody@example.com"]"#));
+        let long = format!("\u{1}{}", "y".repeat(200));
+        let suggested_reviewers = vec!["dave".to_owned(), "da\u{1}ve".to_owned()];
+        let new = NewRequest { suggested_reviewers, ..NewRequest::roles(&["dba"], "why") };
+        let one = bed.create_request_with(new.clone());
+        let many = bed.create_request_with(NewRequest { suggested_reviewers: vec![long; 7], ..new });
+        let text = explain(&path, &one);
+        for words in [
+            "  @dave: no user in Slack matches the recipient\n      remedy: correct the name in Teleport, or link the Teleport user to an account in Slack by a line in [review.users]\n",
+            "  nobody@example.com: no user in Slack matches the recipient\n      remedy: correct the name in the configuration, or invite the person to Slack\n",
+            "  all: 1 suggested reviewer has a name that no user can have: da\\u{1}ve\n      remedy: correct the suggested reviewers in Teleport\n",
+        ] {
+            assert!(text.contains(words), "{words} in {text}");
+        }
+        let text = explain(&path, &many);
+        let cut = format!("\\u{{1}}{}…", "y".repeat(62));
+        let words = format!("  all: 7 suggested reviewers have names that no user can have: {cut}, ");
+        assert!(text.contains(&words) && text.contains(&format!("{cut} and 2 more\n")), "{text}");
     });
 }
 

@@ -139,6 +139,46 @@ fn suggested_reviewers_are_found_by_the_user_mapping_and_unknown_ones_are_named(
     });
 }
 
+#[test]
+fn a_suggested_reviewer_who_cannot_be_notified_is_warned_of_once_whatever_the_name_is() {
+    run_in_process(async {
+        let bed = TestBed::new().await;
+        let daemon = bed.start(r#"recipients = ["C0TEAM"]"#).await;
+        // No address, none that Slack knows, no name at all; a request each, so that none hides another.
+        for (name, shown) in [
+            ("dave", "dave"),
+            ("nobody@example.com", "nobody@example.com"),
+            ("da\u{1}ve", r"da\u{1}ve"),
+            ("x\n2026-01-01 ERROR forged", r"x\n2026-01-01 ERROR forged"),
+            ("C0TEAM", "C0TEAM"),
+        ] {
+            let suggested_reviewers = vec![name.to_owned()];
+            let id = bed.create_request_with(NewRequest {
+                suggested_reviewers,
+                ..NewRequest::roles(&["dba"], "why")
+            });
+            bed.until(&daemon, &format!("{name:?} in the message"), || {
+                let message = bed.message_about("C0TEAM", &id)?;
+                lines_of(&message).contains("Could not be told").then_some(())
+            })
+            .await;
+            // Later reconciles have nothing new to say.
+            bed.approve(&id);
+            bed.until_status(&daemon, "C0TEAM", &id, "✅ APPROVED (looks fine)").await;
+            let log = daemon.log();
+            let is_warning = |line: &&str| {
+                line.contains(&id) && line.contains("Suggested reviewers could not be notified")
+            };
+            let lines: Vec<_> = log.lines().filter(is_warning).collect();
+            assert_eq!(lines.len(), 1, "{name:?}: {log}");
+            let line = lines[0];
+            assert!(line.contains(" WARN ") && line.contains(&format!("notified: {shown}; ")), "{line}");
+            assert!(line.contains("[review.users]"), "{line}");
+        }
+        daemon.stop().await;
+    });
+}
+
 /// Alice creates a request with 95 invented reviewers.
 fn create_request_with_unknown_reviewers(bed: &TestBed, n: usize) -> String {
     let suggested_reviewers = (0..95).map(|k| format!("nobody-{n}-{k}@example.com")).collect();

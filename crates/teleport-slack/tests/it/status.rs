@@ -236,15 +236,31 @@ fn a_channel_that_refuses_is_an_open_circuit_and_a_rate_limit_is_said() {
 fn a_lost_watch_and_a_certificate_that_ends_need_a_person() {
     run_in_process(async {
         let bed = TestBed::new().await;
-        let end = Timestamp::now() + SignedDuration::from_mins(10);
-        bed.sign(CertOptions { not_after: Some(end), ..CertOptions::default() });
+        // A bot's certificate has an hour, others a year: each is said to end when the log says so.
+        let (now, minutes) = (Timestamp::now(), SignedDuration::from_mins);
+        let sign = |age: SignedDuration, left: SignedDuration| {
+            let (from, until) = (Some(now - age), Some(now + left));
+            bed.sign(CertOptions { not_before: from, not_after: until, ..CertOptions::default() });
+        };
+        sign(minutes(50), minutes(10));
         let daemon = bed.start_with_diagnostics(TEAM_AND_BOB).await;
+        let line = bed.until_warned(&daemon, "The certificate of the Teleport user").await;
+        assert!(line.contains("ends in 9 minutes"), "{line}");
         let state = status(&daemon).await;
-        assert!(problems(&state).starts_with("the certificate for Teleport expires in "), "{state:#}");
+        assert_eq!(problems(&state), "the certificate for Teleport expires in 9 minutes", "{state:#}");
         assert!((300..=600).contains(&state["teleport"]["certificate_left_s"].as_i64().unwrap()));
+        let day = minutes(24 * 60);
+        sign(day * 360, day * 5);
+        let line = bed.until_warned(&daemon, "ends in 4 days").await;
+        assert!(line.contains("The certificate of the Teleport user"), "{line}");
+        assert_eq!(problems(&status(&daemon).await), "the certificate for Teleport expires in 4 days");
+        sign(minutes(1), minutes(20));
+        until_status(&daemon, "a certificate that is young", |state| state["problems"] == json!([])).await;
         bed.teleport.stop().await;
         let state = until_status(&daemon, "a lost watch", |state| state["watch"]["state"] == "lost").await;
-        assert!(is_recent(&state["watch"]["since"]), "{state:#}");
+        assert!(is_recent(&state["watch"]["since"]) && problems(&state).contains("Teleport"), "{state:#}");
+        let state =
+            until_status(&daemon, "Teleport away", |state| state["teleport"]["state"] != "answers").await;
         assert_eq!(
             (&state["teleport"]["state"], is_recent(&state["teleport"]["away_since"])),
             (&json!("away"), true)
@@ -258,6 +274,69 @@ fn a_lost_watch_and_a_certificate_that_ends_need_a_person() {
                 && state["problems"] == json!([])
         })
         .await;
+        daemon.stop().await;
+    });
+}
+
+#[test]
+fn each_side_that_is_away_is_named_at_once_and_by_itself() {
+    const NO_SOCKET: &str = "no Socket Mode connection is open for ";
+    run_in_process(async {
+        let bed = TestBed::with_review().await;
+        bed.slack.set_socket_mode(true);
+        let review = bed.review_config(Transport::Socket, ANY_OF_THREE);
+        let daemon = bed.launch_with_review(
+            &review.replace("[log]", "[diagnostics]\nlisten_addr = \"127.0.0.1:0\"\n[log]"),
+        );
+        bed.until_logged(&daemon, "Ready").await;
+        let works = |state: &Value| state["problems"] == json!([]);
+        until_status(&daemon, "that everything works", works).await;
+        // Teleport, twice: the log does not speak of the second outage at once, the page does.
+        for _ in 0..2 {
+            bed.teleport.stop().await;
+            let state =
+                until_status(&daemon, "Teleport away", |state| state["watch"]["state"] == "lost").await;
+            assert_eq!(state["teleport"]["state"], "away", "{state:#}");
+            let cause = state["teleport"]["error"].as_str().unwrap();
+            let said = problems(&state);
+            assert!(said.starts_with("Teleport is away for ") && said.ends_with(cause), "{state:#}");
+            assert!(
+                !said.contains('\n') && texts(&state["problems"], "remedy")[0].contains("check"),
+                "{state:#}"
+            );
+            assert!(!page(&daemon).await.contains("Everything works"));
+            bed.teleport.restart().await.unwrap();
+            until_status(&daemon, "Teleport back", works).await;
+        }
+        // Slack, twice, while nothing is to be posted: its connections are lost and cannot be opened again.
+        for _ in 0..2 {
+            bed.slack.stop().await;
+            let state = until_status(&daemon, "no Socket Mode connection", |state| {
+                problems(state).contains(NO_SOCKET)
+            })
+            .await;
+            assert_eq!(state["interactions"]["state"], "lost", "{state:#}");
+            assert!(!problems(&state).contains("Teleport"), "{state:#}");
+            bed.slack.restart().await.unwrap();
+            until_status(&daemon, "Slack back", works).await;
+        }
+        // Slack while a message is due, then both.
+        bed.slack.stop().await;
+        let id = bed.create_request();
+        until_status(&daemon, "Slack away", |state| {
+            problems(state).contains("Slack does not answer: ") && problems(state).contains(NO_SOCKET)
+        })
+        .await;
+        bed.teleport.stop().await;
+        let state = until_status(&daemon, "both away", |state| state["watch"]["state"] == "lost").await;
+        for words in ["Teleport is away for ", "Slack does not answer: ", NO_SOCKET] {
+            assert_eq!(problems(&state).matches(words).count(), 1, "{words}: {state:#}");
+        }
+        assert!(page(&daemon).await.contains("3 things need you"));
+        bed.slack.restart().await.unwrap();
+        bed.teleport.restart().await.unwrap();
+        bed.until_clickable(&daemon, "C0TEAM", &id).await;
+        until_status(&daemon, "that all works again", works).await;
         daemon.stop().await;
     });
 }

@@ -134,6 +134,15 @@ fn an_approver_who_can_never_decide_is_refused_with_what_to_write() {
 }
 
 #[test]
+fn an_id_of_slack_as_approver_is_not_to_be_linked() {
+    for approver in ["T0DEMO", "B0BOT", "C0DBA", "u0bob"] {
+        let mistake = mistake(&approved_by(&format!("\"{approver}\"")));
+        assert!(mistake.contains("write the name of a Teleport user"), "{mistake}");
+        assert!(!mistake.contains("U012AB3CD"), "{mistake}");
+    }
+}
+
+#[test]
 fn an_approver_that_a_mapping_may_lead_to_is_accepted() {
     let dave = approved_by("\"dave@example.com\"");
     let with_key = |key: &str| dave.replace("mode = ", &format!("{key}\nmode = "));

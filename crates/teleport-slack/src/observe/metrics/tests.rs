@@ -56,7 +56,7 @@ fn metrics_of(lines: &str) -> Metrics {
 fn complete(lines: &str) -> Metrics {
     let metrics = metrics_of(lines);
     metrics.watch_opened();
-    metrics.certificate_expires(Timestamp::now());
+    metrics.certificate_holds(Timestamp::MIN, Timestamp::now());
     for side in Side::ALL {
         metrics.observe_clock(side, Offset::from_event(Timestamp::now(), Timestamp::now()));
     }
@@ -422,7 +422,7 @@ async fn times_are_unix_times_and_absent_while_there_is_nothing() {
     for name in ["workqueue_oldest_due", "oldest_pending_operation", "oldest_stalled_request"] {
         assert_eq!(age(name), None, "{name}");
     }
-    metrics.certificate_expires(Timestamp::from_second(1_795_770_720).unwrap());
+    metrics.certificate_holds(Timestamp::MIN, Timestamp::from_second(1_795_770_720).unwrap());
     let end = value(&metrics, "teleport_slack_certificate_expiration_timestamp_seconds");
     assert_eq!(end, Some(1_795_770_720.0));
 }
@@ -464,6 +464,6 @@ fn ready_follows_health() {
     assert_eq!(ready(), Some(1.0));
     metrics.stage_reached(Stage::List);
     assert_eq!(ready(), Some(1.0), "a later list does not undo the first");
-    metrics.certificate_expires(Timestamp::now());
+    metrics.certificate_holds(Timestamp::MIN, Timestamp::now());
     assert_eq!(ready(), Some(0.0));
 }
