@@ -119,7 +119,7 @@ pub(super) fn looks_like_channel_name(recipient: &Recipient) -> bool {
     }
 }
 
-/// Whether this is the bot's conversation with one person. Only a scope that the app does not ask for (`im:read`) tells whose.
+/// Whether this is the bot's conversation with one person. Slack says whose only with a scope that the app does not ask for (`im:read`).
 pub(super) fn is_direct_conversation(recipient: &Recipient) -> bool {
     matches!(recipient, Recipient::ChannelId(id) if is_slack_id(id, &['D']))
 }
