@@ -158,7 +158,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_librarys_words_for_an_end_of_tls_are_put_in_ours() {
+    fn the_words_of_the_library_for_an_end_of_tls_are_put_in_ours() {
         let of = |error: rustls::Error| tls_text(&io::Error::new(io::ErrorKind::InvalidData, error));
         let alert = rustls::Error::AlertReceived(AlertDescription::NoApplicationProtocol);
         assert_eq!(of(alert), "it sent the TLS alert NoApplicationProtocol");
