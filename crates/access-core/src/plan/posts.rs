@@ -112,7 +112,8 @@ fn repeated_key(destination: &Destination, input: &PlanInput<'_>) -> Option<Reci
     let post = input.record.in_doubt_post_to(&destination.post_to).filter(|post| post.may_retry)?;
     let Operation::Post(key) = &post.operation else { return None };
     let leads_here = |to: &Destination| to.recipient_keys.contains(key);
-    (!input.destinations.iter().any(leads_here)).then(|| key.clone())
+    let is_settled = input.record.is_delivered(std::slice::from_ref(key));
+    (!is_settled && !input.destinations.iter().any(leads_here)).then(|| key.clone())
 }
 
 /// Whether posts to channels wait for those to channels' names.
@@ -139,8 +140,8 @@ fn skip_unresolved(plan: &mut Plan, input: &PlanInput<'_>, against: Option<SkipR
     for recipient in &input.recipients.recipients {
         let key = recipient.key();
         let operation = post_for(key.clone());
-        let has_destination = input.destinations.iter().any(|to| to.recipient_keys.contains(&key));
-        if has_destination
+        let is_repeated = |to| repeated_key(to, input).as_ref() == Some(&key);
+        if input.destinations.iter().any(|to| to.recipient_keys.contains(&key) || is_repeated(to))
             || input.record.is_delivered(std::slice::from_ref(&key))
             || is_verified(input.record, &key, against)
         {
