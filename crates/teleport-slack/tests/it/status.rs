@@ -411,8 +411,8 @@ fn a_reload_changes_who_may_ask_and_a_refused_one_is_said() {
 }
 
 #[test]
-fn two_thousand_open_requests_are_counted_and_cut() {
-    const OPEN: usize = 2_000;
+fn many_open_requests_are_counted_and_cut() {
+    const OPEN: usize = 300;
     run_in_process(async {
         let bed = TestBed::new().await;
         for n in 0..OPEN {
@@ -420,16 +420,17 @@ fn two_thousand_open_requests_are_counted_and_cut() {
         }
         // Without recipients, so that nothing is posted.
         let daemon = bed.start_with_diagnostics("").await;
-        let state = status(&daemon).await;
+        // A controller with much to do may be silent for longer than the page waits for it.
+        let state = poll_until("an answer of the controller", daemon.log_changes(), async || {
+            Some(status(&daemon).await).filter(|state| state["requests"]["total"] == OPEN)
+        })
+        .await;
         let requests = &state["requests"];
-        assert_eq!(
-            (&requests["total"], &requests["left_out"]),
-            (&json!(OPEN), &json!(OPEN - 100)),
-            "{requests:#}"
-        );
+        assert_eq!(requests["left_out"], OPEN - 100, "{requests:#}");
         let items = requests["items"].as_array().unwrap();
         assert_eq!(items.len(), 100);
-        let made = texts(&requests["items"], "created_at");
+        let made: Vec<Timestamp> =
+            texts(&requests["items"], "created_at").iter().map(|text| text.parse().unwrap()).collect();
         assert!(made.is_sorted(), "the oldest first: {made:?}");
         let drawn = page(&daemon).await;
         assert!(drawn.contains(&format!("{} more of them left out.", OPEN - 100)));
