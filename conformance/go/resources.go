@@ -45,7 +45,7 @@ func resources() {
 			faults[line.Version] = err
 		}
 	}
-	for _, version := range []string{"v3", "v4", "v7", "tbot"} {
+	for _, version := range []string{"v3", "v4", "v7", "tbot", "tbot by a proxy"} {
 		name := fmt.Sprintf("the YAML of %d resources says what it should: %s", count[version], version)
 		check(name, func() error {
 			if count[version] == 0 {
@@ -57,11 +57,18 @@ func resources() {
 }
 
 func (line resourceLine) compare() error {
-	if line.Version == "tbot" {
+	if strings.HasPrefix(line.Version, "tbot") {
+		server := "proxy_server"
+		onboarding := map[string]any{"join_method": "token", "token": "..."}
+		if line.Version == "tbot" {
+			// An auth server has no certificate that the machine trusts, so it is known by its pin.
+			server = "auth_server"
+			onboarding["ca_pins"] = []any{"..."}
+		}
 		return line.says(line.YAML, map[string]any{
 			"version":          "v2",
-			"auth_server":      line.Text,
-			"onboarding":       map[string]any{"join_method": "token", "token": "...", "ca_pins": []any{"..."}},
+			server:             line.Text,
+			"onboarding":       onboarding,
 			"storage":          map[string]any{"type": "directory", "path": "/var/lib/teleport/bot"},
 			"renewal_interval": "20m",
 			"outputs": []any{map[string]any{

@@ -43,8 +43,9 @@ fn main() -> io::Result<()> {
     }
     for text in ["auth.example.com:3025", HOSTILE] {
         for server in [TbotServer::Auth(text), TbotServer::Proxy(text)] {
+            let version = if matches!(server, TbotServer::Proxy(_)) { "tbot by a proxy" } else { "tbot" };
             let line =
-                json!({ "yaml": tbot_yaml(server, text), "name": NAME, "version": "tbot", "text": text });
+                json!({ "yaml": tbot_yaml(server, text), "name": NAME, "version": version, "text": text });
             writeln!(out, "{line}")?;
         }
     }
