@@ -63,15 +63,18 @@ fn is_recent(time: &Value) -> bool {
     Timestamp::now().duration_since(time).abs() < SignedDuration::from_secs(60)
 }
 
+/// A daemon that decides by Socket Mode and serves its state.
+fn launch_deciding(bed: &TestBed) -> Daemon {
+    bed.slack.set_socket_mode(true);
+    let review = bed.review_config(Transport::Socket, ANY_OF_THREE);
+    bed.launch_with_review(&review.replace("[log]", "[diagnostics]\nlisten_addr = \"127.0.0.1:0\"\n[log]"))
+}
+
 #[test]
 fn an_open_request_is_listed_with_each_place_where_it_is_shown() {
     run_in_process(async {
         let bed = TestBed::with_review().await;
-        bed.slack.set_socket_mode(true);
-        let review = bed.review_config(Transport::Socket, ANY_OF_THREE);
-        let daemon = bed.launch_with_review(
-            &review.replace("[log]", "[diagnostics]\nlisten_addr = \"127.0.0.1:0\"\n[log]"),
-        );
+        let daemon = launch_deciding(&bed);
         let id = bed.create_request_with(NewRequest::roles(&["dba"], "the-reason-k9"));
         let message = bed.until_clickable(&daemon, "C0TEAM", &id).await;
         let private = bed.until_status(&daemon, "U0BOB", &id, "⏳ PENDING").await;
@@ -283,11 +286,7 @@ fn each_side_that_is_away_is_named_at_once_and_by_itself() {
     const NO_SOCKET: &str = "no Socket Mode connection is open for ";
     run_in_process(async {
         let bed = TestBed::with_review().await;
-        bed.slack.set_socket_mode(true);
-        let review = bed.review_config(Transport::Socket, ANY_OF_THREE);
-        let daemon = bed.launch_with_review(
-            &review.replace("[log]", "[diagnostics]\nlisten_addr = \"127.0.0.1:0\"\n[log]"),
-        );
+        let daemon = launch_deciding(&bed);
         bed.until_logged(&daemon, "Ready").await;
         let works = |state: &Value| state["problems"] == json!([]);
         until_status(&daemon, "that everything works", works).await;
