@@ -4,6 +4,7 @@
 use std::error::Error;
 use std::io;
 
+use client_base::tcp::TcpError;
 use tokio_tungstenite::tungstenite::{self, error::ProtocolError};
 
 use access_core::domain::error_chain::chain;
@@ -11,18 +12,19 @@ use access_core::domain::error_chain::chain;
 /// The words. An error of another kind keeps those of its innermost cause, without what the libraries around it add.
 pub(super) fn describe(error: &(dyn Error + 'static)) -> String {
     let all: Vec<_> = causes(error).collect();
-    let innermost = all.last().map(ToString::to_string).unwrap_or_default();
-    // The resolver's error has a type that its library keeps to itself.
-    if all.iter().any(|error| error.to_string() == "dns error") {
-        return format!("the name does not resolve ({innermost})");
+    if let Some(error) = all.iter().find_map(|error| error.downcast_ref::<TcpError>()) {
+        return error.to_string();
     }
+    let innermost = all.last().map(ToString::to_string).unwrap_or_default();
     let known = all.iter().rev().find_map(|error| known(*error));
     known.map_or(innermost, str::to_owned)
 }
 
 /// The libraries' own words, for who looks for a fault in them.
 pub(super) fn log_libraries_words(error: &(dyn Error + 'static)) {
-    tracing::debug!("A connection to Slack failed; the libraries say: {}", chain(error));
+    let tcp = causes(error).find_map(|error| error.downcast_ref::<TcpError>());
+    let by_address = tcp.map(TcpError::by_address).unwrap_or_default();
+    tracing::debug!(by_address, "A connection to Slack failed; the libraries say: {}", chain(error));
 }
 
 fn known(error: &(dyn Error + 'static)) -> Option<&'static str> {

@@ -11,8 +11,9 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use client_base::forward_proxy::{Deadline, DialError, Dialer, Stream as DialedStream, Target, TunnelError};
+use client_base::forward_proxy::{DialError, Dialer, Stream as DialedStream, Target, TunnelError};
 use client_base::outbound::Outbound;
+use client_base::tcp::Deadline;
 use client_base::tls;
 use http::Request;
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
@@ -61,7 +62,7 @@ impl Transport {
     ) -> Result<Self, SetupError> {
         let connect_timeout = timings.connect;
         let tls = Arc::new(tls::client_config(roots)?.with_no_client_auth());
-        let dialer = Dialer::new(outbound.proxies, Arc::clone(&tls));
+        let dialer = Dialer::new(outbound.proxies, outbound.resolver, Arc::clone(&tls));
         let (dialing, checking) = (dialer.clone(), Arc::clone(&tls));
         let connector = Connector::new(service_fn(move |uri| {
             // One deadline for all steps.
@@ -140,7 +141,7 @@ async fn dial(
     let target = Target::of(&uri).ok_or("the address names no server")?;
     match dialer.dial(&target, deadline).await {
         Ok(stream) => Ok(TokioIo::new(stream)),
-        Err(DialError::Direct(error)) => Err(error),
+        Err(DialError::Direct(error)) => Err(error.into()),
         Err(DialError::Proxy(error)) => Err(error.into()),
     }
 }

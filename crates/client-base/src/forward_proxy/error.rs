@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use http::StatusCode;
 
+use crate::tcp::TcpError;
+
 /// A connection through a proxy that did not come about. Nothing was sent to the target.
 #[derive(Clone, Debug)]
 pub struct TunnelError {
@@ -22,7 +24,7 @@ pub struct TunnelError {
 #[derive(Clone, Debug)]
 pub enum TunnelErrorKind {
     /// No connection to the proxy itself.
-    Unreachable(Arc<dyn Error + Send + Sync>),
+    Unreachable(Arc<TcpError>),
     /// No TLS with the proxy itself, whose address begins with `https://`.
     Tls(Arc<dyn Error + Send + Sync>),
     /// 403: its rules.
@@ -129,7 +131,8 @@ impl fmt::Display for TunnelError {
 impl Error for TunnelError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match &self.kind {
-            TunnelErrorKind::Unreachable(source) | TunnelErrorKind::Tls(source) => Some(source.as_ref()),
+            TunnelErrorKind::Unreachable(source) => Some(source.as_ref()),
+            TunnelErrorKind::Tls(source) => Some(source.as_ref()),
             _ => None,
         }
     }

@@ -97,6 +97,7 @@ impl ConnectError {
         match self.kind {
             ConnectErrorKind::ForwardProxy
             | ConnectErrorKind::Resolve
+            | ConnectErrorKind::NameServerSilent
             | ConnectErrorKind::Refused
             | ConnectErrorKind::RefusedByWebPort
             | ConnectErrorKind::TimedOut
@@ -132,6 +133,11 @@ pub enum ConnectErrorKind {
     /// DNS.
     #[error("its name does not resolve; check the address and this machine's DNS")]
     Resolve,
+    /// DNS that says nothing.
+    #[error(
+        "no name server answered in time; check this machine's DNS (/etc/resolv.conf) and the way to its name servers"
+    )]
+    NameServerSilent,
     /// Nothing listens.
     #[error("the connection was refused; is the auth server running, and is this its port (usually 3025)?")]
     Refused,

@@ -72,6 +72,7 @@ mod modes;
 mod impossible;
 mod role_patterns;
 mod manifest;
+mod resolving;
 mod resources;
 mod forward_proxy;
 mod teleport_behind;
