@@ -103,7 +103,7 @@ impl Config {
 
     /// Where Teleport is and the way there.
     pub fn teleport_destination(&self) -> Destination {
-        let NetworkConfig { outbound, proxy_for_teleport } = &self.network;
+        let NetworkConfig { outbound, proxy_for_teleport, .. } = &self.network;
         let proxies = if *proxy_for_teleport { outbound.proxies.clone() } else { Proxies::default() };
         Destination { addr: self.teleport.addr.clone(), outbound: Outbound { proxies, ..outbound.clone() } }
     }

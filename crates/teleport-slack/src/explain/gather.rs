@@ -61,7 +61,7 @@ pub(crate) async fn gather(config: &Config, id: &RequestId) -> Result<Facts, Exi
     let asked = async {
         let pong = teleport.ping().await.map_err(failed)?;
         pong.check_version().map_err(failed)?;
-        Ok((pong, teleport.reach().await))
+        Ok::<_, ExitError>((pong, teleport.reach().await))
     };
     let (asked, slack) = tokio::join!(asked, connect_slack(config));
     let (pong, reach) = asked?;

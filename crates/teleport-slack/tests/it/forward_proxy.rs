@@ -77,7 +77,7 @@ async fn assert_decided(bed: &TestBed, daemon: &Daemon) {
 }
 
 /// The proxies that `.ci/proxies` started, by address; and the simulated one, which must be like them.
-async fn all_proxies() -> (ForwardProxy, Vec<String>) {
+pub(crate) async fn all_proxies() -> (ForwardProxy, Vec<String>) {
     let simulated = ForwardProxy::start().await.unwrap();
     simulated.demand(BASIC);
     let real = std::env::var("FORWARD_PROXIES").unwrap_or_default();

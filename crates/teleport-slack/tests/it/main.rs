@@ -7,6 +7,7 @@
 mod harness;
 
 mod chaos;
+mod ipv6;
 mod journal;
 mod layers;
 mod lifecycle;
