@@ -27,7 +27,7 @@ pub struct NetworkConfig {
     /// Whether the proxies are for Teleport too.
     pub proxy_for_teleport: bool,
     /// The files that the table names, whose contents stand above.
-    pub files: Vec<(PathBuf, Sensitivity)>,
+    pub(crate) files: Vec<(PathBuf, Sensitivity)>,
 }
 
 const PROXY_REMEDY: &str = "write http://host:port, or http://user:password@host:port";
