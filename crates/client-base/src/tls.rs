@@ -61,7 +61,10 @@ fn machine_roots() -> Result<RootCertStore, NoTrustedRoots> {
     Ok(found.unwrap_or_else(|| {
         let (version, of) = BUNDLED;
         LOGGED.call_once(|| {
-            info!(webpki_roots = version, of, "This machine has no trusted certificates; the bundled ones are used");
+            info!(
+                webpki_roots = version,
+                of, "This machine has no trusted certificates; the bundled ones are used"
+            );
         });
         RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() }
     }))
@@ -208,6 +211,9 @@ mod tests {
         let (version, _) = BUNDLED;
         let locked = format!("name = \"webpki-roots\"\nversion = \"{version}\"\n");
         let lock = include_str!("../../../Cargo.lock");
-        assert!(lock.contains(&locked), "set BUNDLED to the version in Cargo.lock, and the day of its release");
+        assert!(
+            lock.contains(&locked),
+            "set BUNDLED to the version in Cargo.lock, and the day of its release"
+        );
     }
 }
