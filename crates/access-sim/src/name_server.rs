@@ -86,7 +86,7 @@ fn answer(asked: &[u8], names: &NameTable) -> Option<Vec<u8>> {
             let wanted = addresses.into_iter().map(|addr| addr.ip());
             (NO_ERROR, wanted.filter(|ip| kind == if ip.is_ipv4() { A } else { AAAA }).collect())
         }
-        Some(Answer::Failure) => (SERVER_FAILURE, Vec::new()),
+        Some(Answer::Error) => (SERVER_FAILURE, Vec::new()),
         Some(Answer::Silence) => return None,
         None => (NO_SUCH_NAME, Vec::new()),
     };
@@ -137,7 +137,7 @@ mod tests {
     fn questions_have_the_answers_of_the_table() {
         let names = NameTable::default();
         names.lead("slack.test", ["192.0.2.7:0".parse().unwrap(), "[2001:db8::7]:0".parse().unwrap()]);
-        names.set("broken.test", Answer::Failure);
+        names.set("broken.test", Answer::Error);
         names.set("silent.test", Answer::Silence);
         let four = answer(&question("slack.test", A), &names).unwrap();
         let head = [0xab, 0xcd, 0x85, 0x80, 0, 1, 0, 1, 0, 0, 0, 0];

@@ -16,7 +16,7 @@ pub enum Answer {
     /// These addresses, in this order. Port 0 stands for the port that was asked for.
     Addresses(Vec<SocketAddr>),
     /// The name server could not find out.
-    Failure,
+    Error,
     /// Nothing, ever.
     Silence,
 }
@@ -66,14 +66,14 @@ impl NameTable {
                 unset.for_each(|addr| addr.set_port(port));
                 Ok(addresses)
             }
-            Some(Answer::Failure) => Err(failure("Temporary failure in name resolution")),
+            Some(Answer::Error) => Err(failure("Temporary failure in name resolution")),
             Some(Answer::Silence) => std::future::pending().await,
             None => Err(failure("Name or service not known")),
         }
     }
 }
 
-/// An address that swallows whoever connects: the queue of its listener is full, so the system drops what comes, as a
+/// An address that swallows all connections: the queue of its listener is full, so the system drops what comes, as a
 /// firewall does.
 #[derive(Debug)]
 pub struct SilentAddr {

@@ -9,8 +9,9 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
 use tokio::net::TcpStream;
-use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
 use crate::resolver::Resolver;
@@ -51,7 +52,7 @@ pub enum TcpError {
     NoAddress,
     /// None of the addresses took the connection.
     #[error("{0}")]
-    Connect(Failures),
+    Connect(Attempts),
 }
 
 impl TcpError {
@@ -65,14 +66,14 @@ impl TcpError {
     pub fn detail(&self) -> String {
         match self {
             Self::Resolve(error) => system_words(error),
-            Self::Connect(failures) => failures.text(ToString::to_string),
+            Self::Connect(attempts) => attempts.text(ToString::to_string),
             other => other.to_string(),
         }
     }
 
     /// What each address did, for who looks for a fault there; empty if none was tried.
     pub fn by_address(&self) -> String {
-        let Self::Connect(Failures { failed, silent, .. }) = self else { return String::new() };
+        let Self::Connect(Attempts { failed, silent, .. }) = self else { return String::new() };
         let failed = failed.iter().map(|(addr, error)| format!("{addr}: {error}"));
         let all: Vec<_> = failed.chain(silent.iter().map(|addr| format!("{addr}: no answer"))).collect();
         all.join("; ")
@@ -81,7 +82,7 @@ impl TcpError {
 
 /// What became of the attempts.
 #[derive(Debug)]
-pub struct Failures {
+pub struct Attempts {
     /// By address, in the order in which they failed.
     failed: Vec<(SocketAddr, io::Error)>,
     /// These did not answer.
@@ -90,7 +91,7 @@ pub struct Failures {
     limit: Duration,
 }
 
-impl Failures {
+impl Attempts {
     /// The kind that says most: a machine that refuses is there, one that is silent may be, and the rest was not reached.
     pub fn kind(&self) -> io::ErrorKind {
         if self.failed.iter().any(|(_, error)| is_refusal(error)) {
@@ -117,7 +118,7 @@ impl Failures {
     }
 }
 
-impl fmt::Display for Failures {
+impl fmt::Display for Attempts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.text(|error| match is_refusal(error) {
             true => "it was refused: nothing listens there, or a firewall refuses".to_owned(),
@@ -172,32 +173,29 @@ async fn first_to_answer(addresses: Vec<SocketAddr>, deadline: Deadline) -> Resu
     if addresses.is_empty() {
         return Err(TcpError::NoAddress);
     }
-    let mut failures = Failures { failed: Vec::new(), silent: Vec::new(), limit: deadline.limit };
-    // Dropped with what is still in it.
-    let mut attempts = JoinSet::new();
+    let mut attempts = Attempts { failed: Vec::new(), silent: Vec::new(), limit: deadline.limit };
+    let mut running = FuturesUnordered::new();
     let mut waiting = addresses.into_iter();
     loop {
         if let Some(addr) = waiting.next() {
-            failures.silent.push(addr);
-            attempts.spawn(async move { (addr, TcpStream::connect(addr).await) });
+            attempts.silent.push(addr);
+            running.push(async move { (addr, TcpStream::connect(addr).await) });
         }
         let next = Instant::now() + ATTEMPT_DELAY;
         let until = if waiting.len() > 0 { next.min(deadline.at) } else { deadline.at };
         tokio::select! {
             biased;
-            ended = attempts.join_next() => match ended {
-                Some(Ok((_, Ok(stream)))) => return Ok(stream),
-                Some(Ok((addr, Err(error)))) => {
-                    failures.silent.retain(|silent| *silent != addr);
-                    failures.failed.push((addr, error));
+            ended = running.next() => match ended {
+                Some((_, Ok(stream))) => return Ok(stream),
+                Some((addr, Err(error))) => {
+                    attempts.silent.retain(|silent| *silent != addr);
+                    attempts.failed.push((addr, error));
                 }
-                // It panicked, which was printed, or nothing is left.
-                Some(Err(_)) => {}
-                None => return Err(TcpError::Connect(failures)),
+                None => return Err(TcpError::Connect(attempts)),
             },
             () = sleep_until(until) => {
                 if Instant::now() >= deadline.at {
-                    return Err(TcpError::Connect(failures));
+                    return Err(TcpError::Connect(attempts));
                 }
             }
         }

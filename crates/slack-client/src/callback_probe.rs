@@ -195,7 +195,7 @@ fn is_closed(error: &ErrorKind) -> bool {
 
 /// Whether the port is closed, and not that of a proxy.
 fn is_refused(error: &ErrorKind) -> bool {
-    let is_closed = |error: &TcpError| matches!(error, TcpError::Connect(failures) if failures.kind() == io::ErrorKind::ConnectionRefused);
+    let is_closed = |error: &TcpError| matches!(error, TcpError::Connect(attempts) if attempts.kind() == io::ErrorKind::ConnectionRefused);
     !matches!(error, ErrorKind::Proxy(_)) && find_cause(error).is_some_and(is_closed)
 }
 

@@ -109,7 +109,7 @@ impl Dialer {
         }
     }
 
-    /// The forward proxy on the way, if there is one, with the setting that names it.
+    /// The forward proxy in between, if there is one, with the setting that names it.
     pub(super) fn forward_proxy(&self) -> Option<String> {
         let Destination { addr, outbound } = &self.destination;
         match outbound.proxies.way(&Target::new(addr.host(), addr.port())) {

@@ -82,33 +82,33 @@ async fn the_error_says_what_the_addresses_did_and_its_kind_what_says_most() {
     let dead = SilentAddr::start((v4(), 0).into()).await.unwrap();
     let refuses = closed(v6()).await;
     let limit = Duration::from_millis(600);
-    let TcpError::Connect(failures) = connect_to(&[dead.addr(), refuses], limit).await.unwrap_err() else {
+    let TcpError::Connect(attempts) = connect_to(&[dead.addr(), refuses], limit).await.unwrap_err() else {
         panic!("it was connected to");
     };
-    assert_eq!(failures.kind(), io::ErrorKind::ConnectionRefused);
+    assert_eq!(attempts.kind(), io::ErrorKind::ConnectionRefused);
     assert_eq!(
-        failures.to_string(),
+        attempts.to_string(),
         "it was refused: nothing listens there, or a firewall refuses; no answer within 0.6 s"
     );
-    let TcpError::Connect(failures) = connect_to(&[dead.addr()], limit).await.unwrap_err() else {
+    let TcpError::Connect(attempts) = connect_to(&[dead.addr()], limit).await.unwrap_err() else {
         panic!("it was connected to");
     };
-    assert_eq!(failures.kind(), io::ErrorKind::TimedOut);
+    assert_eq!(attempts.kind(), io::ErrorKind::TimedOut);
     // No way there is what says least: a machine without IPv6 has none to the other family.
     let unreachable = || io::Error::from(io::ErrorKind::NetworkUnreachable);
-    let failures = |failed: Vec<(SocketAddr, io::Error)>, silent| Failures { failed, silent, limit: LIMIT };
+    let attempts = |failed: Vec<(SocketAddr, io::Error)>, silent| Attempts { failed, silent, limit: LIMIT };
     let (four, six) = ("192.0.2.1:443".parse().unwrap(), "[2001:db8::1]:443".parse().unwrap());
     let refused = io::Error::from(io::ErrorKind::ConnectionRefused);
     assert_eq!(
-        failures(vec![(six, unreachable()), (four, refused)], Vec::new()).kind(),
+        attempts(vec![(six, unreachable()), (four, refused)], Vec::new()).kind(),
         io::ErrorKind::ConnectionRefused
     );
-    let one_silent = failures(vec![(six, unreachable())], vec![four]);
+    let one_silent = attempts(vec![(six, unreachable())], vec![four]);
     assert_eq!(one_silent.kind(), io::ErrorKind::TimedOut);
     assert_eq!(one_silent.to_string(), "no answer within 10 s; network unreachable");
     let by_address = TcpError::Connect(one_silent).by_address();
     assert_eq!(by_address, "[2001:db8::1]:443: network unreachable; 192.0.2.1:443: no answer");
-    assert_eq!(failures(vec![(six, unreachable())], Vec::new()).kind(), io::ErrorKind::NetworkUnreachable);
+    assert_eq!(attempts(vec![(six, unreachable())], Vec::new()).kind(), io::ErrorKind::NetworkUnreachable);
 }
 
 #[tokio::test]
@@ -120,7 +120,7 @@ async fn names_that_fail_are_silent_or_have_no_address_have_their_words() {
         connected.unwrap_err().to_string()
     };
     assert_eq!(failure(NAME).await, "the name does not resolve (Name or service not known)");
-    names.set(NAME, Answer::Failure);
+    names.set(NAME, Answer::Error);
     assert_eq!(failure(NAME).await, "the name does not resolve (Temporary failure in name resolution)");
     names.set(NAME, Answer::Silence);
     assert_eq!(failure(NAME).await, "no name server said within 0.2 s which addresses the name has");
@@ -129,7 +129,7 @@ async fn names_that_fail_are_silent_or_have_no_address_have_their_words() {
 }
 
 #[tokio::test]
-async fn every_connection_asks_anew() {
+async fn every_connection_asks_again() {
     let names = NameTable::default();
     let ((_one, first), (_two, second)) = (listener(v4()).await, listener(v6()).await);
     let resolver = resolver(&names);

@@ -55,7 +55,7 @@ fn failed(error: &TcpError, addr: &TeleportAddr) -> AttemptError {
     let kind = match error {
         TcpError::Resolve(_) | TcpError::NoAddress => ConnectErrorKind::Resolve,
         TcpError::ResolveTimedOut(_) => ConnectErrorKind::NameServerSilent,
-        TcpError::Connect(failures) => error_kind(failures.kind(), addr),
+        TcpError::Connect(attempts) => error_kind(attempts.kind(), addr),
     };
     tracing::debug!(by_address = error.by_address(), "No connection to {addr}: {error}");
     AttemptError::new(kind, quote(&error.detail()))

@@ -70,7 +70,10 @@ const LAYERS: &[(&str, &[&[&str]])] = &[
             &["convert", "kind", "text", "timings"],
         ],
     ),
-    ("client-base", &[&["outbound"], &["certificate", "files", "forward_proxy", "tls"], &["acl"]]),
+    (
+        "client-base",
+        &[&["outbound"], &["certificate", "files", "forward_proxy", "tls"], &["tcp"], &["acl", "resolver"]],
+    ),
     // One layer: its files import each other, and none in a circle.
     ("access-sim", &[]),
 ];

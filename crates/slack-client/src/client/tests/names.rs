@@ -92,7 +92,7 @@ async fn calls_heal_from_dead_families_moved_names_and_failing_name_servers() {
 
     // The name server fails for a while.
     for (answer, words) in [
-        (Answer::Failure, "no connection: the name does not resolve (Temporary failure in name resolution)"),
+        (Answer::Error, "no connection: the name does not resolve (Temporary failure in name resolution)"),
         (Answer::Silence, "no connection: no name server said within 4 s which addresses the name has"),
     ] {
         tokio::time::sleep(idle + Duration::from_millis(200)).await;

@@ -43,7 +43,7 @@ async fn sockets_heal_from_dead_families_moved_names_and_failing_name_servers() 
     let before = log.count("WARN");
 
     // The name server fails, and comes back after many tries.
-    names.set(NAME, Answer::Failure);
+    names.set(NAME, Answer::Error);
     let asked = *names.asked().borrow();
     sim.sockets().close(SocketSelector::All);
     until(|| *names.asked().borrow() >= asked + 10).await;
