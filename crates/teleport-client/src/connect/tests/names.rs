@@ -36,7 +36,7 @@ enum Front {
 }
 
 /// A server, and what must live for as long.
-struct Behind {
+struct FarEnd {
     cluster: TeleportSim,
     addr: SocketAddr,
     outbound: Outbound,
@@ -47,7 +47,7 @@ impl Front {
     const ALL: [Self; 4] = [Self::AuthServer, Self::Proxy, Self::Upgrade, Self::ForwardProxy];
 
     /// Serves at this address of the machine.
-    async fn serve(self, address: IpAddr, names: &NameTable) -> Behind {
+    async fn serve(self, address: IpAddr, names: &NameTable) -> FarEnd {
         let cluster = cluster_named("example.com").await;
         let asked = names.clone();
         let resolver =
@@ -85,7 +85,7 @@ impl Front {
                 addr
             }
         };
-        Behind { cluster, addr, outbound, _parts: parts }
+        FarEnd { cluster, addr, outbound, _parts: parts }
     }
 
     /// The address of Teleport in the configuration.
@@ -94,7 +94,7 @@ impl Front {
     }
 }
 
-impl Behind {
+impl FarEnd {
     fn client(&self, addr: &str) -> Client {
         let destination =
             Destination { addr: TeleportAddr::parse(addr).unwrap(), outbound: self.outbound.clone() };
@@ -129,12 +129,12 @@ async fn until_it_says(client: &Client, words: &str) -> ConnectError {
 async fn each_way_heals_from_dead_families_moved_names_and_failing_name_servers() {
     for front in Front::ALL {
         let names = NameTable::default();
-        let behind = front.serve(V4, &names).await;
+        let far = front.serve(V4, &names).await;
         let (one, two) = (
-            TcpProxy::start(behind.addr).await.unwrap(),
-            TcpProxy::start_at((V6, 0).into(), behind.addr).await.unwrap(),
+            TcpProxy::start(far.addr).await.unwrap(),
+            TcpProxy::start_at((V6, 0).into(), far.addr).await.unwrap(),
         );
-        let client = behind.client(front.addr());
+        let client = far.client(front.addr());
 
         // Two families, the first of which swallows everything.
         let dead = SilentAddr::start((V6, 0).into()).await.unwrap();
@@ -170,17 +170,17 @@ async fn each_way_heals_from_dead_families_moved_names_and_failing_name_servers(
 #[tokio::test]
 async fn name_servers_that_say_nothing_have_their_own_sentence() {
     let names = NameTable::default();
-    let behind = Front::AuthServer.serve(V4, &names).await;
+    let far = Front::AuthServer.serve(V4, &names).await;
     names.set(NAME, Answer::Silence);
     let timings = CallTimings { connect: Duration::from_millis(200), ..CallTimings::default() };
     let destination =
-        Destination { addr: TeleportAddr::parse(NAME).unwrap(), outbound: behind.outbound.clone() };
-    let client = Client::with_timings(destination, &identity(&behind.cluster), Arc::new(NoObserver), timings);
+        Destination { addr: TeleportAddr::parse(NAME).unwrap(), outbound: far.outbound.clone() };
+    let client = Client::with_timings(destination, &identity(&far.cluster), Arc::new(NoObserver), timings);
     let error = connect_error(&client).await;
     assert_eq!((error.kind, error.kind()), (ConnectErrorKind::NameServerSilent, ErrorKind::Retry));
     let text = error.to_string();
     assert!(text.contains("/etc/resolv.conf") && text.contains("said within 0.2 s"), "{text}");
-    names.lead(NAME, [behind.addr]);
+    names.lead(NAME, [far.addr]);
     until_it_answers(&client, "after the name server came back").await;
 }
 
@@ -199,17 +199,17 @@ async fn machines_with_ipv6_alone_reach_it_by_name_and_by_address() {
 
     for (front, reach) in [(Front::Proxy, Reach::Proxy), (Front::Upgrade, Reach::Upgraded)] {
         let names = NameTable::default();
-        let behind = front.serve(V6, &names).await;
-        names.lead(NAME, [behind.addr]);
+        let far = front.serve(V6, &names).await;
+        names.lead(NAME, [far.addr]);
         // The certificate of the web port names both.
-        for addr in [NAME.to_owned(), behind.addr.to_string()] {
-            let client = behind.client(&addr);
+        for addr in [NAME.to_owned(), far.addr.to_string()] {
+            let client = far.client(&addr);
             client.ping().await.unwrap_or_else(|error| panic!("{front:?} at {addr}: {error}"));
             assert_eq!(client.reach().await, Some(reach), "{addr}");
         }
     }
     let names = NameTable::default();
-    let behind = Front::ForwardProxy.serve(V6, &names).await;
-    names.lead(NAME, [behind.addr]);
-    behind.client(Front::ForwardProxy.addr()).ping().await.unwrap();
+    let far = Front::ForwardProxy.serve(V6, &names).await;
+    names.lead(NAME, [far.addr]);
+    far.client(Front::ForwardProxy.addr()).ping().await.unwrap();
 }
