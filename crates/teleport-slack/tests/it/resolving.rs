@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use access_sim::name_server::NameServer;
 use access_sim::name_table::{Answer, NameTable, SilentAddr};
 use access_sim::tcp_proxy::TcpProxy;
-use access_sim::tlsfront::TlsFront;
+use access_sim::tls_front::TlsFront;
 
 use crate::harness::*;
 use crate::reach::{TEAM, one_request_through};
