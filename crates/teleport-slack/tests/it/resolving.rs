@@ -62,7 +62,7 @@ impl NamedBed {
             TcpProxy::start(bed.teleport.addr()).await.unwrap(),
             TcpProxy::start(front.addr()).await.unwrap(),
         );
-        Some(Self { bed, names, _server: server, teleport, slack, front: front })
+        Some(Self { bed, names, _server: server, teleport, slack, front })
     }
 
     /// The program, which sees its own name server and no file of names.
