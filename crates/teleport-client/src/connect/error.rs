@@ -135,7 +135,8 @@ pub enum ConnectErrorKind {
     Resolve,
     /// DNS that says nothing.
     #[error(
-        "no name server answered in time; check this machine's DNS (/etc/resolv.conf) and the way to its name servers"
+        "no name server gave an answer in time; check this machine's DNS (/etc/resolv.conf): that its name servers work, and the way \
+         to them"
     )]
     NameServerSilent,
     /// Nothing listens.

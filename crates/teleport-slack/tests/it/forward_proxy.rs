@@ -318,7 +318,7 @@ fn a_relay_that_opens_tls_needs_its_authority_and_a_new_one_in_its_file_is_taken
 }
 
 #[test]
-fn a_new_password_in_the_proxys_file_is_taken_up() {
+fn a_new_password_in_the_file_of_the_proxy_is_taken_up() {
     run_in_process(async {
         let behind = ProxiedBed::new(ForwardProxy::start().await.unwrap()).await;
         let file = behind.bed.dir.path().join("proxy");
