@@ -1,6 +1,7 @@
 //! What needs a person, the worst first, each with its remedy.
 
 use super::moment::Moment;
+use super::names::name_of;
 use super::view::{Problem, SideState, View, sentence};
 use crate::observe::expiry::{human_duration, notices_due};
 use crate::observe::health::Health;
@@ -51,10 +52,10 @@ pub(super) fn problems(
     }
     if let Some(circuits) = &view.circuits {
         for circuit in circuits.items.iter().take(MAX_CIRCUITS) {
-            let what = format!(
-                "Slack refuses messages for {} ({} times in a row)",
-                circuit.channel, circuit.failures
-            );
+            let channel = &circuit.channel;
+            let name = name_of(channel, &view.names).map(|name| format!(" ({name})")).unwrap_or_default();
+            let what =
+                format!("Slack refuses messages for {channel}{name}: {} times in a row", circuit.failures);
             let remedy = "invite the bot there, unarchive the channel, or allow the app to post in it: the last errors give Slack's reason; the next request for it is tried at once";
             add(what, remedy.to_owned());
         }
