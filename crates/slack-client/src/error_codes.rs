@@ -176,7 +176,7 @@ pub(super) fn code_info(code: &str) -> CodeInfo {
             Channel,
             "there is no such channel, or the app cannot see it",
             general(
-                "check the name; invite the app if the channel is private; people who block the app have none",
+                "correct the channel's name or id, or invite the app there if the channel is private; a person may have blocked the app",
             ),
         ),
         "not_in_channel" => (

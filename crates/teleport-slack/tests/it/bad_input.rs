@@ -116,7 +116,7 @@ fn unreachable_channels_are_logged_and_the_others_notified() {
             bed.until_status(&daemon, "C0TEAM", id, "⏳ PENDING").await;
         }
         let unknown =
-            [REFUSED, "channel_not_found", "check the name; invite the app if the channel is private"];
+            [REFUSED, "channel_not_found", "correct the channel's name or id, or invite the app there"];
         until_logged_once(&bed, &daemon, "destination=C0OUT", &[REFUSED, "not_in_channel", "type /invite"])
             .await;
         until_logged_once(
