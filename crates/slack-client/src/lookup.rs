@@ -11,6 +11,7 @@ use super::Client;
 use super::error::{Affects, SlackError};
 use super::method::Method;
 use super::objects;
+use super::remedy::invitation;
 
 /// What a look-up says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -65,6 +66,11 @@ impl Client {
     /// Remembers the name of a channel, without `#`.
     pub(super) fn note_channel_name(&self, channel: &ChannelId, name: &str) {
         self.shared.names.note_channel(channel, name, &self.shared.token.get().redactor);
+    }
+
+    /// What brings the bot into a channel, as the end of a sentence; with its name if [`Client::auth_test`] said it. Makes no call.
+    pub fn invitation(&self) -> String {
+        invitation(self.shared.names.bot().as_deref())
     }
 
     /// The direct message with a person if there is one already; it opens none (`conversations.open` with

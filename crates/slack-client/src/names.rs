@@ -1,8 +1,11 @@
-//! The names of people and channels by their ids, as the last answers had them.
+//! The names of people and channels by their ids, and the bot's own, as the last answers had them.
+
+use std::sync::Arc;
 
 use access_core::domain::ids::{ChannelId, SlackUserId};
 use access_core::domain::text;
 use access_core::policy::identity::SlackProfile;
+use parking_lot::Mutex;
 
 use super::cache::{Cache, Limits};
 use super::redact::Redactor;
@@ -19,13 +22,29 @@ const MAX_NAME_CHARS: usize = 80;
 pub(super) struct Names {
     people: Cache<String, ()>,
     channels: Cache<String, ()>,
+    bot: Arc<Mutex<Option<Arc<str>>>>,
 }
 
 impl Names {
     pub(super) fn new(timings: CallTimings) -> Self {
         let CallTimings { names_for: hit_ttl, not_found_for: miss_ttl, .. } = timings;
         let limits = Limits { hit_ttl, miss_ttl, max_entries: MAX_NAMES };
-        Self { people: Cache::new(limits), channels: Cache::new(limits) }
+        Self { people: Cache::new(limits), channels: Cache::new(limits), bot: Arc::default() }
+    }
+
+    /// The same people and channels, and no bot: another token may be another bot's.
+    pub(super) fn without_bot(&self) -> Self {
+        Self { bot: Arc::default(), ..self.clone() }
+    }
+
+    /// Remembers the name by which people invite the bot.
+    pub(super) fn note_bot(&self, name: &str, redactor: &Redactor) {
+        let name = redactor.redact(name, MAX_NAME_CHARS);
+        *self.bot.lock() = text::is_seen(&name).then(|| name.into());
+    }
+
+    pub(super) fn bot(&self) -> Option<Arc<str>> {
+        self.bot.lock().clone()
     }
 
     /// Remembers the name of an account by all its ids. Returns the account with a name that is fit for a log.

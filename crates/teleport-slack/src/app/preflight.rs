@@ -69,15 +69,16 @@ pub(crate) async fn check_recipients(
         );
     }
     let mut is_list_logged = false;
+    let invitation = slack.invitation();
     for resolved in &resolved {
-        log_recipient(resolved, &mut is_list_logged);
+        log_recipient(resolved, &invitation, &mut is_list_logged);
     }
 }
 
 /// One failure of the list of channels is about all that are given by name.
-fn log_recipient(resolved: &Resolved, is_list_logged: &mut bool) {
+fn log_recipient(resolved: &Resolved, invitation: &str, is_list_logged: &mut bool) {
     let recipient = &resolved.recipient;
-    match (obstacle_of(resolved), &resolved.finding) {
+    match (obstacle_of(resolved, invitation), &resolved.finding) {
         (Some(found), _) => {
             let cause = capitalized(found.cause);
             match recipient {
