@@ -344,6 +344,12 @@ fn each_thing_that_needs_a_person_is_said_once_with_its_remedy() {
     let away = found(&view, false);
     assert_eq!(away[..2], ["Teleport is away for 30 s: x", "Slack does not answer: x"]);
     assert!(!away.iter().any(|what| what.contains("what waits")), "the outage is why: {away:?}");
+    // One remedy, and not a second one in the cause.
+    view.slack.error = some("Slack's auth.test failed: no connection; remedy: check name resolution");
+    let slack = problems(&view, &health, false, moment).swap_remove(1);
+    assert_eq!(slack.what, "Slack does not answer: Slack's auth.test failed: no connection");
+    assert_eq!(slack.remedy, "nothing is lost: what is due waits; check name resolution");
+    view.slack.error = some("x");
     // As the log and `check` have it: by its life.
     let day = 86_400;
     for (life, left, words) in [
