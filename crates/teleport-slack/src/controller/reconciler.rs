@@ -177,11 +177,10 @@ impl Reconciler {
             };
             let targets = self.planner.resolve(id, &mut facts, retry_state).await;
             let mut plan = self.planner.plan(&facts, &targets, retry_state);
-            if plan.is_complete
-                && !facts.record.is_complete
-                && !retry_state.unrecorded.contains(&Outcome::Complete)
+            if let Some(owed) = plan.owed.clone().map(Outcome::Owed)
+                && !retry_state.unrecorded.contains(&owed)
             {
-                retry_state.unrecorded.push(Outcome::Complete);
+                retry_state.unrecorded.push(owed);
             }
             if let Some(position) = &position {
                 position.wait_for_earlier(self.timings.turns.start_order).await;
