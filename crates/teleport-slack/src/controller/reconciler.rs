@@ -294,9 +294,11 @@ impl Reconciler {
         let retry_in_s = seconds(delay);
         let cause = access_core::domain::error_chain::chain(error);
         self.metrics.outages().waits_for_teleport(id);
-        // The log says so of Teleport as a whole.
-        let is_away = error.kind() == ErrorKind::Retry && self.metrics.outages().covers(Side::Teleport);
-        if is_away || !self.planner.log_once.should_log(stage, &error.to_string()) {
+        // The log says so of Teleport as a whole; the watch may notice the loss later than the first call.
+        let is_first = failures <= 1;
+        let covers = || self.metrics.outages().covers(Side::Teleport, failures);
+        let is_away = error.kind() == ErrorKind::Retry && (is_first || covers());
+        if is_away || !self.planner.log_once.should_log(stage, &error.class()) {
             debug!(request = %id, retry_in_s, "{cause}");
         } else if is_refusal {
             error!(request = %id, retry_in_s, "{cause}");

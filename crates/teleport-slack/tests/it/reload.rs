@@ -97,8 +97,8 @@ fn a_channel_without_the_bot_lets_no_new_recipient_have_decided_requests() {
 fn a_request_without_recipients_is_not_shown_to_new_ones_after_its_decision() {
     run_in_process(async {
         let bed = TestBed::new().await;
-        let nobody = "[role_to_recipients]\n\"other\" = [\"C0TEAM\"]";
-        let daemon = bed.start(nobody).await;
+        let rules = "[role_to_recipients]\n\"other\" = [\"C0TEAM\"]";
+        let daemon = bed.start(rules).await;
         let (decided, open) = (bed.create_request(), bed.create_request());
         bed.approve(&decided);
         bed.until_recorded(&daemon, &decided, |record| field(record, "x_complete") == "1").await;
