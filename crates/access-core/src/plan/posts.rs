@@ -107,11 +107,11 @@ pub(super) fn lacking(plan: &Plan, input: &PlanInput<'_>) -> Vec<RecipientKey> {
     };
     let planned = plan.operations.iter().filter_map(|(operation, steps)| {
         let Operation::Post(key) = operation else { return None };
-        let post_to = |step| match step {
-            &Step::VerifyPost(ref query) => Some(query.in_doubt.destination.as_str()),
+        let post_to = steps.iter().find_map(|step| match step {
+            Step::VerifyPost(query) => Some(query.in_doubt.destination.as_str()),
             step => step.posts_to(),
-        };
-        Some((key, steps.iter().find_map(post_to)))
+        });
+        Some((key, post_to))
     });
     let skipped = plan.skipped.iter().filter_map(|Skipped { operation, reason }| match operation {
         Some(Operation::Post(key)) if is_lacking(key, *reason) => Some((key, None)),
