@@ -11,6 +11,7 @@ use super::Client;
 use super::error::{Affects, SlackError};
 use super::method::Method;
 use super::objects;
+use super::remedy::invitation;
 
 /// What a look-up says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,6 +56,11 @@ impl Client {
     /// call.
     pub fn known_name(&self, user: &SlackUserId) -> Option<String> {
         self.shared.names.get(user)
+    }
+
+    /// What brings the bot into a channel, as the end of a sentence; with its name if [`Client::auth_test`] said it. Makes no call.
+    pub fn invitation(&self) -> String {
+        invitation(self.shared.names.bot().as_deref())
     }
 
     /// The direct message with a person if there is one already; it opens none (`conversations.open` with

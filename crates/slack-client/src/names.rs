@@ -1,8 +1,11 @@
-//! The names of people by their ids, as the last answers had them.
+//! The names of people by their ids, and the bot's own, as the last answers had them.
+
+use std::sync::Arc;
 
 use access_core::domain::ids::SlackUserId;
 use access_core::domain::text;
 use access_core::policy::identity::SlackProfile;
+use parking_lot::Mutex;
 
 use super::cache::{Cache, Limits};
 use super::redact::Redactor;
@@ -16,12 +19,31 @@ const MAX_NAME_CHARS: usize = 80;
 
 /// Clones share the memory.
 #[derive(Clone)]
-pub(super) struct Names(Cache<String, ()>);
+pub(super) struct Names {
+    people: Cache<String, ()>,
+    bot: Arc<Mutex<Option<Arc<str>>>>,
+}
 
 impl Names {
     pub(super) fn new(timings: CallTimings) -> Self {
         let CallTimings { found_for: hit_ttl, not_found_for: miss_ttl, .. } = timings;
-        Self(Cache::new(Limits { hit_ttl, miss_ttl, max_entries: MAX_NAMES }))
+        let people = Cache::new(Limits { hit_ttl, miss_ttl, max_entries: MAX_NAMES });
+        Self { people, bot: Arc::default() }
+    }
+
+    /// The same people, and no bot: another token may be another bot's.
+    pub(super) fn without_bot(&self) -> Self {
+        Self { people: self.people.clone(), bot: Arc::default() }
+    }
+
+    /// Remembers the name by which people invite the bot.
+    pub(super) fn note_bot(&self, name: &str, redactor: &Redactor) {
+        let name = redactor.redact(name, MAX_NAME_CHARS);
+        *self.bot.lock() = text::is_seen(&name).then(|| name.into());
+    }
+
+    pub(super) fn bot(&self) -> Option<Arc<str>> {
+        self.bot.lock().clone()
     }
 
     /// Remembers the name of an account by all its ids. Returns the account with a name that is fit for a log.
@@ -29,12 +51,12 @@ impl Names {
         let name = profile.name.as_ref().map(|name| redactor.redact(name, MAX_NAME_CHARS));
         let name = name.filter(|name| text::is_seen(name));
         if let Some(name) = &name {
-            profile.ids().for_each(|id| self.0.insert(id.as_str(), name.clone()));
+            profile.ids().for_each(|id| self.people.insert(id.as_str(), name.clone()));
         }
         SlackProfile { name, ..profile }
     }
 
     pub(super) fn get(&self, user: &SlackUserId) -> Option<String> {
-        self.0.peek(user.as_str())
+        self.people.peek(user.as_str())
     }
 }

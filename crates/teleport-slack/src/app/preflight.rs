@@ -90,8 +90,9 @@ pub(crate) async fn check_recipients(
         );
     }
     let mut unchecked = Unchecked::new();
+    let invitation = slack.invitation();
     for resolved in &resolved {
-        match obstacle_of(resolved) {
+        match obstacle_of(resolved, &invitation) {
             Some(found) => {
                 let (recipient, cause) = (&resolved.recipient, capitalized(found.cause));
                 if is_channel(&resolved) {

@@ -217,15 +217,14 @@ async fn obstacles(slack: &Slack, auth: &AuthTest, found: &View) -> BTreeMap<Rec
     let missing = found.recipients.recipients.iter().filter(is_channel).filter(is_planned);
     let rules = Rules { always: missing.cloned().collect(), by_role: Vec::new() };
     let resolved = resolve(&slack.client, &slack.directory, auth, &rules).await;
-    let bot = if auth.user_name.is_empty() { "<bot name>" } else { &auth.user_name };
+    let invitation = slack.client.invitation();
     let obstacle = |resolved: &crate::check::online::recipients::Resolved| {
         let key = resolved.recipient.key();
         if let RecipientState::Failed(error) = &resolved.finding {
             return Some((key, (chain(error), "explain the request again in a minute".to_owned())));
         }
-        let found = obstacle_of(resolved)?;
-        let remedy = found.remedy.replace("@<bot name>", &format!("@{bot}"));
-        Some((key, (found.cause.to_owned(), remedy)))
+        let found = obstacle_of(resolved, &invitation)?;
+        Some((key, (found.cause.to_owned(), found.remedy.into_owned())))
     };
     resolved.iter().filter_map(obstacle).collect()
 }

@@ -99,7 +99,13 @@ fn unreachable_channels_are_logged_and_the_others_notified() {
         let rules = r##"recipients = ["C0OUT", "C0HIDDEN", "C0OLD", "C0NONE", "#nowhere", "team"]"##;
         let daemon = bed.start(rules).await;
         // At start the daemon checks channels that are given by id.
-        until_logged_once(&bed, &daemon, "channel=C0OUT", &["not in the channel", "/invite"]).await;
+        until_logged_once(
+            &bed,
+            &daemon,
+            "channel=C0OUT",
+            &["not in the channel", "type /invite @teleport in the channel"],
+        )
+        .await;
         for subject in ["channel=C0NONE", "channel=C0HIDDEN"] {
             until_logged_once(
                 &bed,
@@ -117,8 +123,13 @@ fn unreachable_channels_are_logged_and_the_others_notified() {
         }
         let unknown =
             [REFUSED, "channel_not_found", "check the name; invite the app if the channel is private"];
-        until_logged_once(&bed, &daemon, "destination=C0OUT", &[REFUSED, "not_in_channel", "type /invite"])
-            .await;
+        until_logged_once(
+            &bed,
+            &daemon,
+            "destination=C0OUT",
+            &[REFUSED, "not_in_channel", "type /invite @teleport in the channel"],
+        )
+        .await;
         until_logged_once(
             &bed,
             &daemon,

@@ -250,6 +250,10 @@ const CASES: &[Case] = &[
         bed.slack.put_user(SlackUser::member("U0BOB", "bob").kind(SlackUserKind::Deactivated));
         recipient(config, "U0BOB")
     }),
+    case("a bot as recipient", Online, "slack-recipients", |bed, config| {
+        bed.slack.put_user(SlackUser::member("U0OTHER", "other").kind(SlackUserKind::Bot));
+        recipient(config, "U0OTHER")
+    }),
     case("a private channel without the scope to see it", Online, "slack-recipients", |bed, config| {
         bed.slack.put_channel(Channel::private("C0HIDDEN", "hidden"));
         bed.slack.remove_scope("channels:read");
@@ -337,12 +341,23 @@ fn stable(bed: &TestBed, text: &str) -> String {
     words.collect::<Vec<_>>().join(" ").replace('|', "\\|")
 }
 
+/// How many items each subject has, of those that an item each is for.
+fn count_subjects(report: &Report, id: &str) -> std::collections::BTreeMap<String, usize> {
+    let mut counts = std::collections::BTreeMap::new();
+    for item in report.items.iter().filter(|item| item.id.as_str() == id) {
+        *counts.entry(item.subject.clone()).or_insert(0) += 1;
+    }
+    counts
+}
+
 fn row(bed: &TestBed, case: &Case, report: &Report) -> String {
     let plain = output::Style { color: false, unicode: true };
     let is_it = |item: &&Item| item.id.as_str() == case.id && item.problem.is_some();
     let Some(item) = report.items.iter().find(is_it) else {
         panic!("{}: no {} is wrong\n{}", case.name, case.id, output::text(report, plain, 0))
     };
+    let counts = count_subjects(report, "slack-recipients");
+    assert!(counts.values().all(|count| *count == 1), "{}: {counts:?}", case.name);
     let code = report.exit(false).map_or(0, |exit| exit.code());
     let shown = output::text(&Report { items: vec![item.clone()] }, plain, code);
     let lines: Vec<_> = shown.lines().map(|line| stable(bed, line.trim())).collect();
