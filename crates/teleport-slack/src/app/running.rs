@@ -9,7 +9,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use tracing::warn;
 
 use super::connections;
-use super::preflight;
+use super::preflight::{self, During};
 use super::reading::Reading;
 use super::reload::{self, ReloadCause, ReloadRequests};
 use super::review::{self, Review, ReviewBuilder};
@@ -98,13 +98,13 @@ impl Running {
     }
 
     /// Looks up each configured recipient, and logs which cannot be notified.
-    pub(super) fn check_recipients(&mut self, rules: Rules) -> Task {
+    pub(super) fn check_recipients(&mut self, rules: Rules, during: During) -> Task {
         let until = self.builder.stop.child_token();
         self.checking = Some(until.clone().drop_guard());
         let (slack, auth) = (self.builder.slack.clone(), self.builder.auth.clone());
         let directory = self.directory.clone();
         Task::endless("recipient check", &until, async move {
-            preflight::check_recipients(&slack, &directory, &auth, &rules).await;
+            preflight::check_recipients(&slack, &directory, &auth, &rules, during).await;
             std::future::pending().await
         })
     }
@@ -270,7 +270,7 @@ impl Running {
             tasks.extend(task);
         }
         if rules != self.config.rules() {
-            tasks.push(self.check_recipients(rules.clone()));
+            tasks.push(self.check_recipients(rules.clone(), During::Reload));
         }
         if !changed.is_empty() {
             self.settings.send_replace(Settings { rules, review: handles });

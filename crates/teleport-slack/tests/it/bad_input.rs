@@ -83,7 +83,7 @@ fn the_daemon_waits_only_for_scopes_that_everything_needs() {
             bed.until_status(&daemon, "C0TEAM", &id, "⏳ PENDING").await;
         }
         let words = ["missing_scope", "needed: users:read.email", "add the missing scope"];
-        until_logged_once(&bed, &daemon, "recipient=bob@example.com", &words).await;
+        until_logged_once(&bed, &daemon, "refuses this to the app, for any recipient", &words).await;
         daemon.stop().await;
     });
 }
