@@ -19,11 +19,27 @@ test *arguments:
 nextest *arguments:
     cargo nextest run --workspace --test-threads 16 {{ arguments }}
 
-# The gate: check, test, demo, the page in a browser, conformance.
+# The gate: check, test, release, demo, the page in a browser, conformance.
 test-all:
     .ci/run
 
-# The alerts and metrics, by promtool and a real Prometheus. Argument: the program, if not that of the release build.
+# The released program, static and stripped: target/dist/teleport-slack.
+release:
+    .ci/release
+
+# The release archive of that program.
+archive: release
+    .ci/archive
+
+# What the two made: in an empty root, unpacked, installed and removed.
+dist:
+    .ci/dist
+
+# Whether another folder, toolchain and cargo home make the same program. It takes two release builds.
+release-check:
+    .ci/release-check
+
+# The alerts and metrics, by promtool and a real Prometheus. Argument: the program, if not that of `just release`.
 prometheus *program:
     .ci/prometheus {{ program }}
 

@@ -1,7 +1,7 @@
 //! TLS as every connection has it: one provider of cryptography, the versions that are safe, the trust roots of the machine
 //! and further ones.
 
-use std::sync::Arc;
+use std::sync::{Arc, Once};
 
 use rustls::client::WantsClientCert;
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
@@ -9,6 +9,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ClientConfig, ConfigBuilder, RootCertStore};
 use rustls_native_certs::CertificateResult;
+use tracing::info;
 
 /// The only provider of cryptography in the program.
 pub fn provider() -> Arc<CryptoProvider> {
@@ -24,26 +25,55 @@ pub fn client_config(
     Ok(versions.with_root_certificates(roots))
 }
 
-/// There is nothing to check servers against.
+/// The bundled certificates: the version of webpki-roots, which has them from Mozilla's list, and the day of its release.
+const BUNDLED: (&str, &str) = ("1.0.10", "2026-10-19");
+
+/// There is nothing to check servers against, although there should be.
 #[derive(Debug, thiserror::Error)]
-#[error(
-    "this machine has no trusted certificates to check servers with; install the ca-certificates package, or set \
-     SSL_CERT_FILE to a PEM file of them"
-)]
-pub struct NoTrustedRoots {
-    /// What went wrong while looking, if anything did.
-    source: Option<rustls_native_certs::Error>,
+pub enum NoTrustedRoots {
+    /// The environment says where they are, and they are not there.
+    #[error(
+        "SSL_CERT_FILE or SSL_CERT_DIR is set and leads to no trusted certificate; name a PEM file of them, or unset it to \
+         use those of this machine"
+    )]
+    Named {
+        /// What went wrong while looking, if anything did.
+        source: Option<rustls_native_certs::Error>,
+    },
+    /// The machine has some, and they cannot be read.
+    #[error(
+        "the trusted certificates of this machine cannot be read; install the ca-certificates package again, or set \
+         SSL_CERT_FILE to a PEM file of them"
+    )]
+    Unreadable {
+        /// What went wrong while looking.
+        source: rustls_native_certs::Error,
+    },
 }
 
-/// The machine's own roots, which `SSL_CERT_FILE` and `SSL_CERT_DIR` replace. Blocks while it reads them.
-pub fn machine_roots() -> Result<RootCertStore, NoTrustedRoots> {
-    usable_roots(rustls_native_certs::load_native_certs())
+/// The roots of the machine, which `SSL_CERT_FILE` and `SSL_CERT_DIR` replace; the bundled ones where the machine has none,
+/// which is logged once. Blocks while it reads them.
+fn machine_roots() -> Result<RootCertStore, NoTrustedRoots> {
+    static LOGGED: Once = Once::new();
+    let is_set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+    let is_named = is_set("SSL_CERT_FILE") || is_set("SSL_CERT_DIR");
+    let found = usable_roots(rustls_native_certs::load_native_certs(), is_named)?;
+    Ok(found.unwrap_or_else(|| {
+        let (version, of) = BUNDLED;
+        LOGGED.call_once(|| {
+            info!(
+                webpki_roots = version,
+                of, "This machine has no trusted certificates; the bundled ones are used"
+            );
+        });
+        RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() }
+    }))
 }
 
-/// The same and further ones.
+/// The trust roots: those of the machine, or the bundled ones where it has none, and further ones.
 ///
 /// # Errors
-/// If there are none at all.
+/// If those of the machine cannot be used, and there are no further ones.
 pub fn trusted_roots(more: &[CertificateDer<'static>]) -> Result<RootCertStore, NoTrustedRoots> {
     with_more(machine_roots(), more)
 }
@@ -98,14 +128,18 @@ pub fn roots_in(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, UnusableRoot
     if found.is_empty() { Err(UnusableRoots::NoCertificate) } else { Ok(found) }
 }
 
-/// Single unreadable certificates are skipped, as other programs do: most stores hold some.
-fn usable_roots(found: CertificateResult) -> Result<RootCertStore, NoTrustedRoots> {
+/// What the machine has; `None` if it has none at all. Single unreadable certificates are skipped, as other programs do: most
+/// stores hold some.
+fn usable_roots(found: CertificateResult, is_named: bool) -> Result<Option<RootCertStore>, NoTrustedRoots> {
     let mut roots = RootCertStore::empty();
     roots.add_parsable_certificates(found.certs);
-    if roots.is_empty() {
-        return Err(NoTrustedRoots { source: found.errors.into_iter().next() });
+    let source = found.errors.into_iter().next();
+    match source {
+        _ if !roots.is_empty() => Ok(Some(roots)),
+        source if is_named => Err(NoTrustedRoots::Named { source }),
+        Some(source) => Err(NoTrustedRoots::Unreadable { source }),
+        None => Ok(None),
     }
-    Ok(roots)
 }
 
 #[cfg(test)]
@@ -117,10 +151,9 @@ mod tests {
 
     use super::*;
 
-    fn trust_error(file: &Path) -> Option<String> {
-        let error = usable_roots(load_certs_from_paths(Some(file), None)).unwrap_err();
-        assert!(error.to_string().contains("SSL_CERT_FILE"), "{error}");
-        error.source().map(ToString::to_string)
+    fn trust_error(file: &Path, is_named: bool) -> (String, Option<String>) {
+        let error = usable_roots(load_certs_from_paths(Some(file), None), is_named).unwrap_err();
+        (error.to_string(), error.source().map(ToString::to_string))
     }
 
     #[test]
@@ -131,7 +164,7 @@ mod tests {
         assert_eq!(roots.len(), 2);
         assert_eq!(with_more(Ok(RootCertStore::empty()), &roots).unwrap().len(), 2);
         // They are enough where the machine has none.
-        let none = || Err(NoTrustedRoots { source: None });
+        let none = || Err(NoTrustedRoots::Named { source: None });
         assert_eq!(with_more(none(), &roots[..1]).unwrap().len(), 1);
         assert!(with_more(none(), &[]).is_err());
         let frame =
@@ -149,10 +182,38 @@ mod tests {
     }
 
     #[test]
-    fn a_machine_without_certificates_gets_a_remedy() {
+    fn certificates_that_should_be_there_and_are_not_get_a_remedy() {
         let empty = tempfile::NamedTempFile::new().unwrap();
-        assert_eq!(trust_error(empty.path()), None);
-        let reason = trust_error(&empty.path().with_extension("gone")).unwrap();
-        assert!(reason.contains(".gone"), "{reason}");
+        let gone = empty.path().with_extension("gone");
+        let (error, reason) = trust_error(empty.path(), true);
+        assert!(error.starts_with("SSL_CERT_FILE or SSL_CERT_DIR is set"), "{error}");
+        assert_eq!(reason, None);
+        let (error, reason) = trust_error(&gone, true);
+        assert!(error.starts_with("SSL_CERT_FILE or SSL_CERT_DIR is set"), "{error}");
+        assert!(reason.unwrap().contains(".gone"));
+        // A store that its reader may not read is no missing store: it may lack an authority on purpose.
+        let (error, reason) = trust_error(&gone, false);
+        assert!(error.contains("cannot be read; install the ca-certificates package again"), "{error}");
+        assert!(reason.unwrap().contains(".gone"));
+    }
+
+    #[test]
+    fn only_a_machine_without_a_store_gets_the_bundled_certificates() {
+        assert!(usable_roots(CertificateResult::default(), false).unwrap().is_none());
+        let authority = rcgen::generate_simple_self_signed(["a.example".to_owned()]).unwrap();
+        let mut found = CertificateResult::default();
+        found.certs.push(authority.cert.der().clone());
+        assert_eq!(usable_roots(found, false).unwrap().unwrap().len(), 1);
+    }
+
+    #[test]
+    fn the_day_of_the_bundled_certificates_is_that_of_their_version() {
+        let (version, _) = BUNDLED;
+        let locked = format!("name = \"webpki-roots\"\nversion = \"{version}\"\n");
+        let lock = include_str!("../../../Cargo.lock");
+        assert!(
+            lock.contains(&locked),
+            "set BUNDLED to the version in Cargo.lock, and the day of its release"
+        );
     }
 }

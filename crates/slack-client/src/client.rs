@@ -121,7 +121,7 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// An unusable address or token, or a machine without trusted certificates.
+    /// An unusable address or token, or trusted certificates that cannot be read.
     pub fn new(options: ClientOptions) -> Result<Self, SetupError> {
         let base = parse_base(&options.api_url)?;
         let roots = if base.starts_with("https:") {

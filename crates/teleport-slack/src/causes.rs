@@ -114,7 +114,7 @@ impl Cause {
             Self::Unsupported => "the auth server is too old",
             Self::TwoApps => "the tokens are of two Slack apps",
             Self::Environment => {
-                "an address to listen at is taken, or the machine has no trusted certificates"
+                "an address to listen at is taken, or the trusted certificates cannot be read"
             }
             Self::Unavailable => "Teleport or Slack is away, or asks to wait",
             Self::Token => "Slack refuses the bot token or the app-level token",

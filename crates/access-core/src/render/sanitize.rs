@@ -137,8 +137,9 @@ mod tests {
     #[test]
     fn the_terminal_error_texts_and_slack_agree_on_what_is_hidden() {
         let neighbors = [("a", "b"), ("字", "字"), ("1", "é"), ("é\u{FE0F}", "é")];
-        // Of the planes without assigned characters, which are alike, some.
-        let is_assigned = |c: char| c < '\u{40000}' || ('\u{E0000}'..'\u{E1000}').contains(&c);
+        // Of the planes without assigned characters and of the ideographs and syllables, which are alike, some.
+        let is_alike = |c: char| matches!(c, '\u{3400}'..='\u{9FFF}' | '\u{AC00}'..='\u{D7A3}' | '\u{20000}'..='\u{DFFFF}' | '\u{E1000}'..);
+        let is_assigned = |c: char| !is_alike(c);
         let is_tried = |c: &char| is_assigned(*c) || u32::from(*c) % 61 == 0;
         for c in (char::MIN..=char::MAX).filter(|c| is_tried(c) && !text::is_blank(*c) && *c != PLACEHOLDER) {
             for (before, after) in neighbors {

@@ -11,17 +11,20 @@ use access_sim::teleport::request::NewRequest;
 use crate::figures::resident_kib;
 use crate::harness::*;
 
-/// How many requests, unless the environment sets another number: more than two pages of Teleport's list, and more than any
-/// queue between the watch and the controller takes.
-const REQUESTS: usize = 450;
+/// How many requests are made while the daemon is down, unless the environment sets another number: more than two pages of
+/// Teleport's list.
+const WHILE_DOWN: usize = 250;
+
+/// How many are made at once while it is up: more than any queue between the watch and the controller takes.
+const BURST: usize = 450;
 
 /// Long enough for a busy machine and an unoptimized build.
 const LIMIT: Duration = Duration::from_secs(1_800);
 
 const TEAM: &str = "recipients = [\"C0TEAM\"]";
 
-fn create_requests(bed: &TestBed) -> BTreeSet<String> {
-    let count = std::env::var("BACKLOG").map_or(REQUESTS, |count| count.parse().unwrap());
+fn create_requests(bed: &TestBed, usual: usize) -> BTreeSet<String> {
+    let count = std::env::var("BACKLOG").map_or(usual, |count| count.parse().unwrap());
     let ask = |n| bed.create_request_with(NewRequest::roles(&["dba"], &format!("number {n}")));
     (0..count).map(ask).collect()
 }
@@ -60,7 +63,7 @@ async fn assert_all_posted(bed: &TestBed, daemon: Daemon, ids: &BTreeSet<String>
 fn requests_made_while_the_daemon_was_down_are_shown_once() {
     run_test(async {
         let bed = TestBed::new().await;
-        let ids = create_requests(&bed);
+        let ids = create_requests(&bed, WHILE_DOWN);
         let daemon = bed.start(TEAM).await;
         println!("Made while it was down: {}", assert_all_posted(&bed, daemon, &ids).await);
     });
@@ -71,7 +74,7 @@ fn a_burst_of_requests_is_shown_once() {
     run_test(async {
         let bed = TestBed::new().await;
         let daemon = bed.start(TEAM).await;
-        let ids = create_requests(&bed);
+        let ids = create_requests(&bed, BURST);
         println!("In a burst: {}", assert_all_posted(&bed, daemon, &ids).await);
     });
 }

@@ -575,6 +575,10 @@ fn a_new_group_member_may_decide_within_seconds() {
         let began = tokio::time::Instant::now();
         while bed.press_for_reply(&daemon, "U0BOB", &message, "approve").await == refused {
             assert!(began.elapsed() < Duration::from_secs(20), "{}", daemon.log());
+            // A person, not a machine.
+            let pressed = Instant::now();
+            let rested = || (pressed.elapsed() >= Duration::from_millis(500)).then_some(());
+            bed.until(&daemon, "half a second since the press", rested).await;
         }
         assert_eq!(bed.decision_events(&id)[0].delegator.as_deref(), Some(BOB));
         bed.stop_and_check_secrets(daemon).await;

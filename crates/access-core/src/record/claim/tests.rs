@@ -288,7 +288,7 @@ enum ReplicaState {
     Claiming {
         claim: Claim,
         began: u8,
-        base: Box<StoredRecord>,
+        base: StoredRecord,
     },
     /// The claim is written.
     Claimed {
@@ -338,9 +338,9 @@ impl ModelOutcome {
     }
 }
 
-/// The record, as far as the model changes it.
+/// The record, as far as the model changes it. Many states share one.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-struct StoredRecord(Record);
+struct StoredRecord(Rc<Record>);
 
 impl Hash for StoredRecord {
     fn hash<H: Hasher>(&self, state: &mut H) {
@@ -432,8 +432,8 @@ impl ModelState {
         }
     }
 
-    fn record(&self) -> Record {
-        self.record.0.clone()
+    fn record(&self) -> &Record {
+        &self.record.0
     }
 
     /// All states that may come next.
@@ -485,8 +485,8 @@ impl ModelState {
             }
             ReplicaState::Idle if self.now < replica.idle_until => return Vec::new(),
             ReplicaState::Idle => {
-                let (base, record) = (Box::new(self.record.clone()), self.record());
-                if Step::of(&record).is_none() {
+                let (base, record) = (self.record.clone(), self.record());
+                if Step::of(record).is_none() {
                     *replica = Replica {
                         state: ReplicaState::Idle,
                         watched: None,
@@ -520,10 +520,10 @@ impl ModelState {
                 replica.state = ReplicaState::Claiming { claim, began: self.now, base };
             }
             ReplicaState::Claiming { claim, began, base } => {
-                let mut record = base.0.clone();
+                let mut record = Record::clone(&base.0);
                 let step = Step::of(&record).unwrap();
                 // The write lands only on what was read.
-                if *base != self.record {
+                if base != self.record {
                     replica.state = ReplicaState::Idle;
                     return vec![world];
                 }
@@ -532,7 +532,7 @@ impl ModelState {
                     (step == Step::Post).then(|| (post_operation(), "C1".to_owned())),
                     &ClaimTimings::default(),
                 );
-                world.record = StoredRecord(record);
+                world.record = StoredRecord(Rc::new(record));
                 replica.state = ReplicaState::Claimed { claim, began, step };
             }
             ReplicaState::Claimed { claim, began, step } => {
@@ -564,10 +564,10 @@ impl ModelState {
                 return states;
             }
             ReplicaState::Done { claim, outcomes } => {
-                let mut record = self.record();
+                let mut record = self.record().clone();
                 outcomes.iter().for_each(|known| record.apply(&known.outcome()));
                 record.release(&claim);
-                world.record = StoredRecord(record);
+                world.record = StoredRecord(Rc::new(record));
                 world.replicas[n].state = ReplicaState::Idle;
             }
         }
@@ -638,7 +638,7 @@ impl ModelState {
                         .or_else(|| self.replica_steps(n, TWO_REPLICAS).into_iter().next());
                     self = next.unwrap_or(self);
                 }
-                if Step::of(&self.record()).is_none()
+                if Step::of(self.record()).is_none()
                     && self.replicas.iter().all(|r| r.state == ReplicaState::Idle)
                 {
                     return self;
@@ -715,7 +715,11 @@ fn assert_nothing_lost_or_duplicated(budget: FaultBudget) {
         let end = world.clone().run_to_quiescence();
         assert_eq!(end.slack.len(), 1, "lost or duplicated: {world:#?}\nends as {end:#?}");
         let record = end.record();
-        assert_eq!((record.deliveries.len(), record.in_doubt), (1, vec![]), "{world:#?}\nends as {end:#?}");
+        assert_eq!(
+            (record.deliveries.len(), &record.in_doubt[..]),
+            (1, &[][..]),
+            "{world:#?}\nends as {end:#?}"
+        );
     });
     assert!(states > 100, "{states} states with {} replicas are no search", budget.replicas);
 }

@@ -46,7 +46,7 @@ pub(super) async fn ask(config: &Config, options: Options) -> Answers {
     let slack = match slack {
         Ok(slack) => slack,
         Err(error) => {
-            let remedy = "install the machine's trusted certificates (ca-certificates), or name a file in network.ca_file";
+            let remedy = "name trusted certificates as this says, or in network.ca_file";
             let id = ItemId::SlackBotToken;
             let mut items = vec![Item::failed(id, Exit::Failed, "not asked", chain(&error), remedy)];
             items.extend(unasked(config, options, "Slack cannot be called", Exit::Failed));

@@ -1,4 +1,4 @@
-//! Kills the daemon after every call of a scenario, and before every third, and restarts it. In the end everything must
+//! Kills the daemon after every call of a scenario, and before every sixth, and restarts it. In the end everything must
 //! be as without the crash. `KILL_BEFORE_EACH=1 cargo test --test it crash` kills it before every call.
 
 use std::fmt::Write;
@@ -24,7 +24,7 @@ const STEP_TIMEOUT: Duration = Duration::from_secs(90);
 const CLICK_AGAIN_AFTER: Duration = Duration::from_secs(4);
 /// Slack and Teleport are before a call as they are after the one before it, and a new daemon knows nothing else. So before
 /// the calls a sample is enough: it shows that an answer which the daemon had received counts no more than one it had not.
-const BEFORE_EVERY: usize = 3;
+const BEFORE_EVERY: usize = 6;
 const DESTINATIONS: [&str; 2] = ["C0TEAM", "U0BOB"];
 const CAROL: &str = "carol@example.com";
 

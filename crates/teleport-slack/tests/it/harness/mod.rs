@@ -12,8 +12,9 @@ use std::collections::BTreeMap;
 use std::future::Future;
 use std::io::Write;
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::pin::Pin;
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use access_sim::slack::snapshot::MessageView;
@@ -409,7 +410,11 @@ impl Drop for Stopwatch {
     }
 }
 
-/// The built program.
+/// The built program; `TELEPORT_SLACK` names another, such as the one that is released.
 pub(crate) fn program() -> &'static Path {
-    Path::new(env!("CARGO_BIN_EXE_teleport-slack"))
+    static PROGRAM: LazyLock<PathBuf> = LazyLock::new(|| {
+        let named = std::env::var_os("TELEPORT_SLACK");
+        named.unwrap_or_else(|| env!("CARGO_BIN_EXE_teleport-slack").into()).into()
+    });
+    &PROGRAM
 }
