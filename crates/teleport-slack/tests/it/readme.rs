@@ -53,7 +53,7 @@ const STAND_INS: [(&str, &str); 8] = [
     (
         "bin/apt",
         r#"[ "$1" = install ] && [ -f "$2" ] && mkdir -p ../var/lib/teleport/plugins/slack &&
-ln -s "$PROGRAM" ../usr/local/bin/"#,
+ln -s "$PROGRAM" ../usr/local/bin/teleport-slack"#,
     ),
     ("bin/chown", "exit 0"),
     ("bin/systemctl", "exit 0"),
