@@ -220,7 +220,7 @@ impl SlackSender {
             posted => posted?,
         };
         let name = self.slack.known_name(&SlackUserId::new(channel));
-        info!(request = %id, recipient = %key, name, channel = %posted.channel, phase = ?shown.phase, "Posted the request");
+        info!(request = %id, recipient = %key, name, channel = %posted.channel, phase = shown.phase.as_str(), "Posted the request");
         let slack_client::objects::Posted { channel, ts } = posted;
         Ok(Outcome::Posted { key: key.clone(), channel, ts, displayed: Some(shown) })
     }
@@ -240,7 +240,7 @@ impl SlackSender {
             }
             updated => updated?,
         }
-        info!(request = %id, %channel, phase = ?shown.phase, "Updated the message");
+        info!(request = %id, %channel, phase = shown.phase.as_str(), "Updated the message");
         Ok(Outcome::Updated { channel, ts, displayed: shown })
     }
 
