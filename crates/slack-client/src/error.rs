@@ -178,6 +178,29 @@ impl SlackError {
         }
     }
 
+    /// Whether no full answer came in the time that the call has.
+    pub fn is_timeout(&self) -> bool {
+        matches!(self.kind, ErrorKind::TimedOut { .. })
+    }
+
+    /// What distinguishes its cause from others. The words about a connection that broke change from try to try.
+    pub fn class(&self) -> String {
+        match &self.kind {
+            ErrorKind::Connect { source } if is_of_unknown_authority(source.as_ref()) => {
+                "unknown authority".to_owned()
+            }
+            ErrorKind::Connect { .. } => "no connection".to_owned(),
+            ErrorKind::ConnectionLost { .. } => "connection lost".to_owned(),
+            _ => self.to_string(),
+        }
+    }
+
+    /// Whether Slack refuses such a call to the app, whatever it names, until a person acts. If it is the token that is
+    /// refused, [`Self::refuses_token`] says so.
+    pub fn refuses_app(&self) -> bool {
+        self.retry() == Retry::NeedsOperator && !self.refuses_token()
+    }
+
     /// Whether Slack said that it made the change, and left out or garbled what else it had to say.
     pub fn is_accepted(&self) -> bool {
         matches!(self.kind, ErrorKind::MissingField { .. })
