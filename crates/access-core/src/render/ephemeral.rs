@@ -112,7 +112,7 @@ pub fn late(answer: &Message, request: Option<&RequestId>, at: Timestamp) -> Mes
     let mut text = Mrkdwn::default();
     text.trusted("About your click of ").date_in_full(at);
     if let Some(request) = request {
-        text.trusted(" on request ").code(request.as_str(), MAX_NAME);
+        text.trusted(" on request ").untrusted(request.as_str(), MAX_NAME);
     }
     text.trusted(", which I could not answer then: ").finished(answer.markup());
     Message::plain(text)

@@ -173,6 +173,6 @@ fn a_late_answer_names_the_click_and_stays_within_the_limits() {
     let id = RequestId::new("0d9b94d2-1b9f-4c38-a1a9-0a35ad1bc4c7");
     assert_eq!(
         late(&answer, Some(&id), at).text(),
-        "About your click of <!date^1800000000^{date_short} {time}|15 Jan 27 08:00 UTC> on request `0d9b94d2-1b9f-4c38-a1a9-0a35ad1bc4c7`, which I could not answer then: Slack does not tell who you are, so nothing was decided; try again in a minute."
+        "About your click of <!date^1800000000^{date_short} {time}|15 Jan 27 08:00 UTC> on request 0d9b94d2-1b9f-4c38-a1a9-0a35ad1bc4c7, which I could not answer then: Slack does not tell who you are, so nothing was decided; try again in a minute."
     );
 }
