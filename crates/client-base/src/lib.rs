@@ -3,6 +3,7 @@
 //! proxy.
 
 mod acl;
+pub mod broken;
 pub mod certificate;
 pub mod files;
 pub mod forward_proxy;

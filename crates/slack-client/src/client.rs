@@ -273,7 +273,9 @@ impl Client {
     pub async fn conversation_info(&self, channel: &ChannelId) -> Result<Conversation, SlackError> {
         let method = Method::ConversationsInfo;
         let fields = self.read(method, &[("channel", channel.as_str())]).await?;
-        objects::conversation(&fields).map_err(|failure| SlackError::new(method, failure))
+        let found = objects::conversation(&fields).map_err(|failure| SlackError::new(method, failure))?;
+        self.note_channel_name(&found.id, &found.name);
+        Ok(found)
     }
 
     /// The app that a bot belongs to (`bots.info`); `None` if Slack does not say. Needs the scope `users:read`.

@@ -9,12 +9,13 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use client_base::broken::causes;
 use client_base::forward_proxy::TunnelError;
 use client_base::tcp::TcpError;
 use client_base::tls::NoTrustedRoots;
 use http::StatusCode;
 
-use super::broken::{self, causes};
+use super::broken;
 pub use super::error_codes::Affects;
 use super::error_codes::{Class, CodeInfo};
 use super::method::Method;
@@ -176,6 +177,29 @@ impl SlackError {
             ErrorKind::Status { status } => status.is_server_error(),
             _ => false,
         }
+    }
+
+    /// Whether no full answer came in the time that the call has.
+    pub fn is_timeout(&self) -> bool {
+        matches!(self.kind, ErrorKind::TimedOut { .. })
+    }
+
+    /// What distinguishes its cause from others. The words about a connection that broke change from try to try.
+    pub fn class(&self) -> String {
+        match &self.kind {
+            ErrorKind::Connect { source } if is_of_unknown_authority(source.as_ref()) => {
+                "unknown authority".to_owned()
+            }
+            ErrorKind::Connect { .. } => "no connection".to_owned(),
+            ErrorKind::ConnectionLost { .. } => "connection lost".to_owned(),
+            _ => self.to_string(),
+        }
+    }
+
+    /// Whether Slack refuses such a call to the app, whatever it names, until a person acts. If it is the token that is
+    /// refused, [`Self::refuses_token`] says so.
+    pub fn refuses_app(&self) -> bool {
+        self.retry() == Retry::NeedsOperator && !self.refuses_token()
     }
 
     /// Whether Slack said that it made the change, and left out or garbled what else it had to say.

@@ -191,7 +191,7 @@ pub(super) fn code_info(code: &str) -> CodeInfo {
             Channel,
             "there is no such channel, or the app cannot see it",
             general(
-                "check the name; invite the app if the channel is private ({invitation}); people who block the app have none",
+                "correct the channel's name or id; invite the app if the channel is private ({invitation}); a person may have blocked it",
             ),
         ),
         "not_in_channel" => {

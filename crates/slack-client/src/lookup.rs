@@ -55,7 +55,17 @@ impl Client {
     /// How Slack shows a person, if one of the last answers said so: one printable line, for people beside the id. Makes no
     /// call.
     pub fn known_name(&self, user: &SlackUserId) -> Option<String> {
-        self.shared.names.get(user)
+        self.shared.names.of_person(user)
+    }
+
+    /// The same of a channel, with `#`. A direct message has no name.
+    pub fn known_channel_name(&self, channel: &ChannelId) -> Option<String> {
+        self.shared.names.of_channel(channel)
+    }
+
+    /// Remembers the name of a channel, without `#`.
+    pub(super) fn note_channel_name(&self, channel: &ChannelId, name: &str) {
+        self.shared.names.note_channel(channel, name, &self.shared.token.get().redactor);
     }
 
     /// What brings the bot into a channel, as the end of a sentence; with its name if [`Client::auth_test`] said it. Makes no call.

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use http::StatusCode;
 
+use crate::broken::{describe, libraries_words};
 use crate::tcp::TcpError;
 
 /// A connection through a proxy that did not come about. Nothing was sent to the target.
@@ -91,8 +92,10 @@ impl fmt::Display for TunnelError {
         use TunnelErrorKind::*;
         let Self { proxy, target, kind } = self;
         match kind {
-            Unreachable(_) => write!(f, "no connection to the proxy {proxy}"),
-            Tls(_) => write!(f, "no TLS connection to the proxy {proxy}"),
+            Unreachable(error) => {
+                write!(f, "no connection to the proxy {proxy}: {}", describe(error.as_ref()))
+            }
+            Tls(error) => write!(f, "no TLS connection to the proxy {proxy}: {}", describe(error.as_ref())),
             Forbidden => write!(f, "the proxy {proxy} forbids connections to {target} (HTTP status 403)"),
             CredentialsMissing(status) => {
                 write!(f, "the proxy {proxy} wants a user and a password (HTTP status {})", status.as_u16())
@@ -128,12 +131,23 @@ impl fmt::Display for TunnelError {
     }
 }
 
-impl Error for TunnelError {
-    fn source(&self) -> Option<&(dyn Error + 'static)> {
-        match &self.kind {
-            TunnelErrorKind::Unreachable(source) => Some(source.as_ref()),
-            TunnelErrorKind::Tls(source) => Some(source.as_ref()),
+/// What caused it, its text has in our words.
+impl Error for TunnelError {}
+
+impl TunnelError {
+    /// Logs what the libraries say, for who looks for a fault in them.
+    pub(super) fn logged(self) -> Self {
+        let cause: Option<&(dyn Error + 'static)> = match &self.kind {
+            TunnelErrorKind::Unreachable(error) => Some(error.as_ref()),
+            TunnelErrorKind::Tls(error) => Some(error.as_ref()),
             _ => None,
+        };
+        if let Some(error) = cause {
+            tracing::debug!(
+                "No connection to a forward proxy; the libraries say: {}",
+                libraries_words(error)
+            );
         }
+        self
     }
 }

@@ -77,7 +77,7 @@ impl Dialer {
         deadline: Deadline,
     ) -> Result<Stream, TunnelError> {
         let limit = deadline.limit;
-        let fail = |kind| TunnelError { proxy: proxy.to_string(), target: target.to_string(), kind };
+        let fail = |kind| TunnelError { proxy: proxy.to_string(), target: target.to_string(), kind }.logged();
         let tcp = tcp::connect(&self.resolver, proxy.host(), proxy.port(), deadline)
             .await
             .map_err(|error| fail(TunnelErrorKind::Unreachable(Arc::new(error))))?;

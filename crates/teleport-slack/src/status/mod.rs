@@ -5,6 +5,7 @@
 
 mod gather;
 mod moment;
+mod names;
 mod page;
 mod problems;
 mod requests;
@@ -32,6 +33,9 @@ use crate::http::status::{StatusForm, StatusSource};
 use crate::observe::CurrentLog;
 use crate::observe::metrics::Metrics;
 use view::View;
+
+/// How `/status.json` names the program, for others that look what listens at an address.
+pub(crate) const PROGRAM: &str = "teleport-slack";
 
 /// Gives the state of the daemon; clones are the same.
 #[derive(Clone)]

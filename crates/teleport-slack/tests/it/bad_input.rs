@@ -83,7 +83,7 @@ fn the_daemon_waits_only_for_scopes_that_everything_needs() {
             bed.until_status(&daemon, "C0TEAM", &id, "⏳ PENDING").await;
         }
         let words = ["missing_scope", "needed: users:read.email", "add the missing scope"];
-        until_logged_once(&bed, &daemon, "recipient=bob@example.com", &words).await;
+        until_logged_once(&bed, &daemon, "refuses this to the app, for any recipient", &words).await;
         daemon.stop().await;
     });
 }
@@ -121,8 +121,7 @@ fn unreachable_channels_are_logged_and_the_others_notified() {
         for id in &ids {
             bed.until_status(&daemon, "C0TEAM", id, "⏳ PENDING").await;
         }
-        let unknown =
-            [REFUSED, "channel_not_found", "check the name; invite the app if the channel is private"];
+        let unknown = [REFUSED, "channel_not_found", "correct the channel's name or id; invite the app"];
         until_logged_once(
             &bed,
             &daemon,

@@ -122,6 +122,10 @@ const CASES: &[Case] = &[
     case("a token's file that is not there", Offline, "secret-files", |bed, config| {
         config.replace(&bed.slack.token(), "/nowhere/token")
     }),
+    case("a token's file as for a shell", Offline, "secret-files", |bed, config| {
+        let path = write(bed, "token", format!("SLACK_TOKEN=\"{}\"\n", bed.slack.token()));
+        config.replace(&bed.slack.token(), &path)
+    }),
     case("a token's file that others can read", Offline, "file-access", |bed, config| {
         use std::os::unix::fs::PermissionsExt;
         let path = write(bed, "token", bed.slack.token());
@@ -146,6 +150,12 @@ const CASES: &[Case] = &[
     }),
     case("key and certificate exchanged", Offline, "identity", |_, config| {
         config.replace("auth.key", "auth.x").replace("auth.crt", "auth.key").replace("auth.x", "auth.crt")
+    }),
+    case("an identity file for the certificate", Offline, "identity", |bed, config| {
+        let parts = ["auth.key", "auth.crt", "auth.cas"]
+            .map(|name| std::fs::read(bed.dir.path().join(name)).unwrap());
+        write(bed, "auth_id", parts.concat());
+        config.replace("client_crt = \"auth.crt\"", "client_crt = \"auth_id\"")
     }),
     case("the key of another certificate", Offline, "identity", |bed, config| {
         let other = bed.teleport.credentials("access-plugin-rw", CertOptions::default());
@@ -217,6 +227,12 @@ const CASES: &[Case] = &[
     }),
     case("an approver who is a guest", Online, "slack-approvers", |bed, config| {
         bed.slack.put_user(SlackUser::member("U0BOB", "bob").kind(SlackUserKind::Guest));
+        with_review(bed, config, "")
+    }),
+    case("a linked name with a typing error", Powerless, "slack-approvers", |bed, config| {
+        with_review(bed, config, "").replace("bob@example.com", "bbo@example.com")
+    }),
+    case("linked users that the plugin may not read", Powerless, "teleport-users", |bed, config| {
         with_review(bed, config, "")
     }),
     case("an approver whose address no account has", Online, "slack-approvers", |bed, config| {

@@ -72,7 +72,13 @@ const LAYERS: &[(&str, &[&[&str]])] = &[
     ),
     (
         "client-base",
-        &[&["outbound"], &["certificate", "files", "forward_proxy", "tls"], &["tcp"], &["acl", "resolver"]],
+        &[
+            &["outbound"],
+            &["certificate", "files", "forward_proxy", "tls"],
+            &["broken"],
+            &["tcp"],
+            &["acl", "resolver"],
+        ],
     ),
     // One layer: its files import each other, and none in a circle.
     ("access-sim", &[]),

@@ -11,6 +11,7 @@ mod ipv6;
 mod journal;
 mod layers;
 mod lifecycle;
+mod late_replies;
 mod lists;
 mod log_fields;
 mod steps;

@@ -14,7 +14,7 @@ use slack_client::objects::AuthTest;
 use slack_client::observer::ClockObserver;
 
 use super::failure::slack_failure;
-use super::{Options, layouts, people, recipients, scopes, test_messages};
+use super::{Options, layouts, recipients, scopes, test_messages};
 use crate::causes::Exit;
 use crate::check::report::{Item, ItemId, REMEDY_ABOVE, Status};
 use crate::config::{Config, ReviewConfig, ReviewTransport, slack_setting};
@@ -81,7 +81,6 @@ pub(super) async fn ask(config: &Config, options: Options) -> Answers {
             Ok(Lookup::Found(app)) => app,
             _ => String::new(),
         });
-        items.extend(people::items(&slack, review, &our).await);
         workspace = Some((slack.clone(), our));
     }
     let resolved = recipients::resolve(&slack, &Directory::new(slack.clone()), &auth, &rules).await;
