@@ -63,6 +63,14 @@ test('a daemon that works says so first, and shows where the request is shown', 
   await close();
 });
 
+test('ids stay on one line beside long names', async () => {
+  const { page, close } = await open('troubled', { viewport: { width: 1000, height: 900 } });
+  const lines = await page.locator('td[data-label=Channel] bdi:first-child, td[data-label=Message] bdi:first-child').evaluateAll((ids) => ids.map((id) => id.getClientRects().length));
+  assert.ok(lines.length >= 8, `${lines.length} ids`);
+  assert.deepEqual([...new Set(lines)], [1]);
+  await close();
+});
+
 for (const which of ['real', 'troubled']) {
   test(`nothing sticks out at 360 pixels, nor at 320 (${which})`, async () => {
     const { page, close } = await open(which, PHONE);

@@ -5,6 +5,7 @@
 //! shows holds for the machine that calls; whether Slack's servers reach the address, it does not show.
 
 use std::error::Error;
+use std::sync::Arc;
 use std::{fmt, io};
 
 use access_core::domain::error_chain::chain;
@@ -13,11 +14,12 @@ use access_core::interaction::signature::sign;
 use bytes::Bytes;
 use client_base::forward_proxy::TunnelError;
 use client_base::outbound::Outbound;
+use client_base::tls;
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, Request, StatusCode};
 use jiff::Timestamp;
-use rustls::CertificateError;
 use rustls::pki_types::UnixTime;
+use rustls::{CertificateError, ClientConfig, RootCertStore};
 
 use super::error::{ErrorKind, find_cause};
 use super::redact::Redactor;
@@ -35,6 +37,8 @@ pub struct CallbackAnswers {
     pub unsigned: StatusCode,
     /// To the signed one.
     pub signed: StatusCode,
+    /// Whether this machine trusts the server without the further certificates of the [`Outbound`].
+    pub is_trusted_by_machine: bool,
 }
 
 /// Why this machine does not trust the certificate of the server there.
@@ -90,8 +94,8 @@ pub enum ProbeError {
     NoAnswer(String),
 }
 
-/// Calls `url`, `http://…` or `https://…`, which is checked with the trusted certificates of the machine and of `outbound`. At
-/// most 10 s a call.
+/// Calls `url`, `http://…` or `https://…`. The server is checked with the trusted certificates of the machine, and if they are not
+/// enough, with those of `outbound` too, which Slack does not have. At most 10 s a call.
 ///
 /// # Errors
 /// If there is no answer to one of the calls, or `url` or the secret cannot be used.
@@ -101,9 +105,31 @@ pub async fn probe_callback(
     outbound: &Outbound,
 ) -> Result<CallbackAnswers, ProbeError> {
     let no_way = |error: &dyn Error| ProbeError::NoAnswer(chain(error));
-    let roots = client_base::tls::trusted_roots(&outbound.extra_roots).map_err(|error| no_way(&error))?;
-    let transport = Transport::new(roots, outbound.clone(), CallTimings::default());
-    let transport = transport.map_err(|error| no_way(&error))?;
+    let tls = |roots| Ok(Arc::new(tls::client_config(roots)?.with_no_client_auth()));
+    let all = tls::trusted_roots(&outbound.extra_roots).map_err(|error| no_way(&error))?;
+    let own = tls::trusted_roots(&[]).unwrap_or_else(|_| RootCertStore::empty());
+    let (all, own) = (tls(all), tls(own));
+    let (all, own) = all.and_then(|all| Ok((all, own?))).map_err(|error: rustls::Error| no_way(&error))?;
+    let transport = |checking: &Arc<ClientConfig>| {
+        Transport::with_tls(Arc::clone(checking), Arc::clone(&all), outbound.clone(), CallTimings::default())
+    };
+    match call(&transport(&own), url, signing_secret).await {
+        Err(ProbeError::Certificate(CertificateFault::UnknownAuthority))
+            if !outbound.extra_roots.is_empty() =>
+        {
+            let found = call(&transport(&all), url, signing_secret).await?;
+            Ok(CallbackAnswers { is_trusted_by_machine: false, ..found })
+        }
+        found => found,
+    }
+}
+
+async fn call(
+    transport: &Transport,
+    url: &str,
+    signing_secret: &Secret,
+) -> Result<CallbackAnswers, ProbeError> {
+    let no_way = |error: &dyn Error| ProbeError::NoAnswer(chain(error));
     let now = Timestamp::now();
     // Different in each call: a signature counts once.
     let body =
@@ -122,8 +148,9 @@ pub async fn probe_callback(
     let signed = signed.header("x-slack-request-timestamp", seconds).header("x-slack-signature", signature);
     let signed = signed.body(bytes).map_err(|error| no_way(&error))?;
     let redactor = Redactor::new(signing_secret.clone());
-    let unsigned = answer(&transport, unsigned, &redactor).await?;
-    Ok(CallbackAnswers { unsigned, signed: answer(&transport, signed, &redactor).await? })
+    let unsigned = answer(transport, unsigned, &redactor).await?;
+    let signed = answer(transport, signed, &redactor).await?;
+    Ok(CallbackAnswers { unsigned, signed, is_trusted_by_machine: true })
 }
 
 async fn answer(

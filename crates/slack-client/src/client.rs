@@ -183,7 +183,7 @@ impl Client {
             token: tokens,
             observer: self.shared.observer.clone(),
             setting_names,
-            names: self.shared.names.clone(),
+            names: self.shared.names.without_bot(),
         };
         Self { shared: Arc::new(shared) }.auth_test().await
     }
@@ -218,7 +218,10 @@ impl Client {
     pub async fn auth_test(&self) -> Result<AuthTest, SlackError> {
         let body = Body { content_type: FORM_CONTENT_TYPE, bytes: Bytes::new() };
         let (headers, fields) = self.call(Method::AuthTest, body, wire::parse_body).await?;
-        objects::auth_test(&fields, &headers).map_err(|failure| SlackError::new(Method::AuthTest, failure))
+        let auth =
+            objects::auth_test(&fields, &headers).map_err(|kind| SlackError::new(Method::AuthTest, kind))?;
+        self.shared.names.note_bot(&auth.user_name, &self.shared.token.get().redactor);
+        Ok(auth)
     }
 
     /// Posts a message or a reply (`chat.postMessage`). Links are not unfurled and names not linked.
@@ -270,7 +273,9 @@ impl Client {
     pub async fn conversation_info(&self, channel: &ChannelId) -> Result<Conversation, SlackError> {
         let method = Method::ConversationsInfo;
         let fields = self.read(method, &[("channel", channel.as_str())]).await?;
-        objects::conversation(&fields).map_err(|failure| SlackError::new(method, failure))
+        let found = objects::conversation(&fields).map_err(|failure| SlackError::new(method, failure))?;
+        self.note_channel_name(&found.id, &found.name);
+        Ok(found)
     }
 
     /// The app that a bot belongs to (`bots.info`); `None` if Slack does not say. Needs the scope `users:read`.
@@ -297,7 +302,7 @@ impl Client {
             token::parse_token(app_token.expose()).map_err(|_| fail(ErrorKind::InvalidToken))?;
         let redactor = self.shared.token.get().redactor.with([app_token.clone()]);
         let form = Body { content_type: FORM_CONTENT_TYPE, bytes: Bytes::new() };
-        let request = request(self.method_uri(method), Some(authorization), form);
+        let request = request(self.uri(method.as_str()), Some(authorization), form);
         let (_, fields) = self.send(method, request, wire::parse_body, &redactor).await?;
         match fields.get("url").and_then(|url| url.as_str()) {
             Some(url) if !url.is_empty() && url.len() <= MAX_URL_BYTES => Ok(Secret::new(url)),
@@ -340,7 +345,7 @@ impl Client {
         body: Body,
         read: BodyParser,
     ) -> Result<(HeaderMap, Fields), SlackError> {
-        self.authorized(method, |token| request(self.method_uri(method), Some(token), body), read).await
+        self.authorized(method, |token| request(self.uri(method.as_str()), Some(token), body), read).await
     }
 
     /// A call with the bot token in use. The result shows whether Slack accepts the token.
@@ -353,6 +358,7 @@ impl Client {
         let token = self.shared.token.get();
         let request = make(token.authorization.clone());
         let outcome = self.send(method, request, read, &token.redactor).await;
+        let outcome = outcome.map_err(|error| error.of_bot(self.shared.names.bot()));
         self.shared.token.record_result(&token, outcome.as_ref().err());
         outcome
     }
@@ -381,10 +387,6 @@ impl Client {
         if let Some(offset) = date.and_then(|date| Offset::from_date(date, sent, Timestamp::now())) {
             self.shared.observer.clock_observed(offset);
         }
-    }
-
-    fn method_uri(&self, method: Method) -> Uri {
-        self.uri(method.as_str())
     }
 
     /// `end`: a method's name, and perhaps an encoded query of at most [`MAX_URL_BYTES`].

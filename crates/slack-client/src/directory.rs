@@ -170,6 +170,7 @@ impl Directory {
         let found = self.lookups.call(Method::ConversationsList, Priority::Operator, list).await?;
         for channel in &found {
             self.channel_ids.insert(&channel.name, channel.id.clone());
+            self.client.note_channel_name(&channel.id, &channel.name);
         }
         Ok(found)
     }
@@ -187,6 +188,7 @@ impl Directory {
     pub fn remember_channel_id(&self, name: &str, id: &ChannelId) {
         if is_valid_key(without_hash(name)) {
             self.channel_ids.insert(without_hash(name), id.clone());
+            self.client.note_channel_name(id, without_hash(name));
         }
     }
 

@@ -17,7 +17,7 @@ use super::broken::{self, causes};
 pub use super::error_codes::Affects;
 use super::error_codes::{Class, CodeInfo};
 use super::method::Method;
-pub use super::remedy::{Remedy, Setting, SettingNames, no_names};
+pub use super::remedy::{Remedy, Setting, SettingNames, invitation, no_names};
 use access_core::domain::error_chain::chain;
 
 /// How long to leave a workspace alone that is moving into an Enterprise organization. Slack advises to slow
@@ -55,16 +55,23 @@ pub struct SlackError {
     kind: ErrorKind,
     /// The rest of the wait that Slack asked for, if an earlier call met it and this one was not sent.
     remaining: Option<Duration>,
+    /// The name by which people invite the bot, if it is known.
+    bot: Option<Arc<str>>,
 }
 
 impl SlackError {
     pub(super) fn new(method: Method, failure: ErrorKind) -> Self {
-        Self { method, kind: failure, remaining: None }
+        Self { method, kind: failure, remaining: None, bot: None }
     }
 
     /// The same error for a call that was not made because Slack asked to wait.
     pub(super) fn with_remaining(&self, left: Duration) -> Self {
         Self { remaining: Some(left), ..self.clone() }
+    }
+
+    /// The same error of a bot that people invite by this name.
+    pub(super) fn of_bot(self, bot: Option<Arc<str>>) -> Self {
+        Self { bot, ..self }
     }
 
     /// Whether the call was sent. It is not while the `Retry-After` of an earlier call lasts.
@@ -103,7 +110,7 @@ impl SlackError {
     /// How to go on.
     pub fn retry(&self) -> Retry {
         match &self.kind {
-            ErrorKind::RateLimited { retry_after: wait } => Retry::After(self.remaining.unwrap_or(*wait)),
+            ErrorKind::RateLimited { retry_after: wait, .. } => Retry::After(self.remaining.unwrap_or(*wait)),
             ErrorKind::Status { status } if is_permanent(*status) => Retry::Never,
             ErrorKind::Serialize { .. } | ErrorKind::UntrustedUrl { .. } => Retry::Never,
             ErrorKind::InvalidToken => Retry::NeedsOperator,
@@ -170,6 +177,29 @@ impl SlackError {
         }
     }
 
+    /// Whether no full answer came in the time that the call has.
+    pub fn is_timeout(&self) -> bool {
+        matches!(self.kind, ErrorKind::TimedOut { .. })
+    }
+
+    /// What distinguishes its cause from others. The words about a connection that broke change from try to try.
+    pub fn class(&self) -> String {
+        match &self.kind {
+            ErrorKind::Connect { source } if is_of_unknown_authority(source.as_ref()) => {
+                "unknown authority".to_owned()
+            }
+            ErrorKind::Connect { .. } => "no connection".to_owned(),
+            ErrorKind::ConnectionLost { .. } => "connection lost".to_owned(),
+            _ => self.to_string(),
+        }
+    }
+
+    /// Whether Slack refuses such a call to the app, whatever it names, until a person acts. If it is the token that is
+    /// refused, [`Self::refuses_token`] says so.
+    pub fn refuses_app(&self) -> bool {
+        self.retry() == Retry::NeedsOperator && !self.refuses_token()
+    }
+
     /// Whether Slack said that it made the change, and left out or garbled what else it had to say.
     pub fn is_accepted(&self) -> bool {
         matches!(self.kind, ErrorKind::MissingField { .. })
@@ -224,7 +254,10 @@ impl SlackError {
             ErrorKind::InvalidToken => {
                 Some(Remedy::setting(Setting::BotToken, "configure the app's bot token (xoxb-...)"))
             }
-            ErrorKind::Api(refusal) => refusal.info.remedy,
+            ErrorKind::Api(refusal) => {
+                let remedy = refusal.info.remedy_after(self.method == Method::ChatPostMessage);
+                remedy.map(|remedy| remedy.for_bot(self.bot.as_deref()))
+            }
             ErrorKind::Proxy(error) => Some(proxy_remedy(error)),
             ErrorKind::Connect { source } if is_of_unknown_authority(source.as_ref()) => {
                 Some(UNKNOWN_AUTHORITY)
@@ -301,8 +334,12 @@ impl fmt::Display for WithRemedy<'_> {
 pub(super) enum ErrorKind {
     #[error("{0}")]
     Api(Box<ApiError>),
-    #[error("too many calls, Slack asks to wait {} s", retry_after.as_secs())]
-    RateLimited { retry_after: Duration },
+    #[error("{}", too_many_calls(*retry_after, *is_asked))]
+    RateLimited {
+        retry_after: Duration,
+        /// Slack named the wait. Without that it is the client's own.
+        is_asked: bool,
+    },
     #[error("HTTP status {status}{}", if status.is_redirection() { " (redirects are not followed)" } else { "" })]
     Status { status: StatusCode },
     #[error("no connection")]
@@ -325,6 +362,16 @@ pub(super) enum ErrorKind {
     UntrustedUrl { reason: &'static str },
     #[error("the token holds characters that tokens do not have")]
     InvalidToken,
+}
+
+fn too_many_calls(wait: Duration, is_asked: bool) -> String {
+    let wait = wait.as_secs();
+    match is_asked {
+        true => format!("too many calls, Slack asks to wait {wait} s"),
+        false => {
+            format!("too many calls, and Slack does not say how long to wait: no such call for {wait} s")
+        }
+    }
 }
 
 /// What to do when there is no way through the proxy.
@@ -492,7 +539,7 @@ mod tests {
         let status = |code| ErrorKind::Status { status: StatusCode::from_u16(code).unwrap() };
         let wait = Duration::from_secs(3);
         let broke = || Arc::new(std::io::Error::other("reset"));
-        assert_retry(ErrorKind::RateLimited { retry_after: wait }, Retry::After(wait), false);
+        assert_retry(ErrorKind::RateLimited { retry_after: wait, is_asked: true }, Retry::After(wait), false);
         assert_retry(status(500), Retry::Backoff, true);
         assert_retry(status(503), Retry::Backoff, true);
         assert_retry(status(204), Retry::Backoff, true);
@@ -513,7 +560,11 @@ mod tests {
     fn text_names_method_code_cause_and_remedy() {
         let error = api_error(Method::ChatPostMessage, "not_in_channel");
         insta::assert_snapshot!(error, @"Slack's chat.postMessage failed: not_in_channel (the app is not a member of the channel)");
-        insta::assert_snapshot!(error.with_remedy(no_names), @"Slack's chat.postMessage failed: not_in_channel (the app is not a member of the channel); remedy: invite it there (type /invite and its name in the channel), or grant chat:write.public for public channels");
+        insta::assert_snapshot!(error.with_remedy(no_names), @"Slack's chat.postMessage failed: not_in_channel (the app is not a member of the channel); remedy: invite it there (type /invite @ in the channel and choose the app from the list), or grant chat:write.public for public channels");
+        let known = |method| api_error(method, "not_in_channel").of_bot(Some("access".into()));
+        insta::assert_snapshot!(known(Method::ChatPostMessage).with_remedy(no_names), @"Slack's chat.postMessage failed: not_in_channel (the app is not a member of the channel); remedy: invite it there (type /invite @access in the channel), or grant chat:write.public for public channels");
+        // No scope lets the bot read what it is no member of.
+        insta::assert_snapshot!(known(Method::ConversationsHistory).with_remedy(no_names), @"Slack's conversations.history failed: not_in_channel (the app is not a member of the channel); remedy: invite it there (type /invite @access in the channel)");
         insta::assert_snapshot!(api_error(Method::UsersInfo, "brand_new").with_remedy(no_names), @"Slack's users.info failed: brand_new; remedy: look the code up at the method's page on docs.slack.dev; ask Slack's support if it is not there");
         insta::assert_snapshot!(api_error(Method::ChatUpdate, "internal_error").with_remedy(no_names), @"Slack's chat.update failed: internal_error (Slack failed while carrying it out); Slack may have carried it out all the same");
 

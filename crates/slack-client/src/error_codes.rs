@@ -49,7 +49,7 @@ pub enum Affects {
 }
 
 /// What is known of a code.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct CodeInfo {
     pub(super) class: Class,
     pub(super) affects: Affects,
@@ -57,6 +57,16 @@ pub(super) struct CodeInfo {
     pub(super) cause: Option<&'static str>,
     /// What a person can do.
     pub(super) remedy: Option<Remedy>,
+}
+
+impl CodeInfo {
+    /// What a person can do after a post, or after another call.
+    pub(super) fn remedy_after(&self, is_post: bool) -> Option<Remedy> {
+        match &self.remedy {
+            Some(remedy) if *remedy == INVITE_OR_GRANT && !is_post => Some(INVITE),
+            remedy => remedy.clone(),
+        }
+    }
 }
 
 /// A code that is not in the table. Slack refused the call, and a repetition would not change that; nothing is assumed about
@@ -69,6 +79,11 @@ const LOOK_UP: Remedy = Remedy::new(
 );
 const NEW_TOKEN: Remedy =
     Remedy::setting(Setting::BotToken, "install the app again and configure its new bot token (xoxb-...)");
+/// For a bot that is not a member of a channel.
+const INVITE: Remedy = Remedy::new("invite it there ({invitation})");
+/// The same where posting is enough: a public channel is read by members only, and posted to with a scope.
+const INVITE_OR_GRANT: Remedy =
+    Remedy::new("invite it there ({invitation}), or grant chat:write.public for public channels");
 const ASK_ADMIN: Remedy = Remedy::new("ask an administrator of the Slack workspace to permit the app");
 const CHANNEL_RULES: Remedy =
     Remedy::new("let the app post there in the channel's settings, or name another channel");
@@ -176,17 +191,12 @@ pub(super) fn code_info(code: &str) -> CodeInfo {
             Channel,
             "there is no such channel, or the app cannot see it",
             general(
-                "check the name; invite the app if the channel is private; people who block the app have none",
+                "correct the channel's name or id; invite the app if the channel is private ({invitation}); a person may have blocked it",
             ),
         ),
-        "not_in_channel" => (
-            Rejected,
-            Channel,
-            "the app is not a member of the channel",
-            general(
-                "invite it there (type /invite and its name in the channel), or grant chat:write.public for public channels",
-            ),
-        ),
+        "not_in_channel" => {
+            (Rejected, Channel, "the app is not a member of the channel", Some(INVITE_OR_GRANT))
+        }
         "is_archived" | "is_inactive" => (
             Rejected,
             Channel,

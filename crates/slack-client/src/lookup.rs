@@ -11,6 +11,7 @@ use super::Client;
 use super::error::{Affects, SlackError};
 use super::method::Method;
 use super::objects;
+use super::remedy::invitation;
 
 /// What a look-up says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,7 +55,22 @@ impl Client {
     /// How Slack shows a person, if one of the last answers said so: one printable line, for people beside the id. Makes no
     /// call.
     pub fn known_name(&self, user: &SlackUserId) -> Option<String> {
-        self.shared.names.get(user)
+        self.shared.names.of_person(user)
+    }
+
+    /// The same of a channel, with `#`. A direct message has no name.
+    pub fn known_channel_name(&self, channel: &ChannelId) -> Option<String> {
+        self.shared.names.of_channel(channel)
+    }
+
+    /// Remembers the name of a channel, without `#`.
+    pub(super) fn note_channel_name(&self, channel: &ChannelId, name: &str) {
+        self.shared.names.note_channel(channel, name, &self.shared.token.get().redactor);
+    }
+
+    /// What brings the bot into a channel, as the end of a sentence; with its name if [`Client::auth_test`] said it. Makes no call.
+    pub fn invitation(&self) -> String {
+        invitation(self.shared.names.bot().as_deref())
     }
 
     /// The direct message with a person if there is one already; it opens none (`conversations.open` with

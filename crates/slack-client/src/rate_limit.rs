@@ -351,7 +351,7 @@ mod tests {
 
     fn limited(seconds: u64) -> SlackError {
         let wait = Duration::from_secs(seconds);
-        SlackError::new(Method::UsersInfo, ErrorKind::RateLimited { retry_after: wait })
+        SlackError::new(Method::UsersInfo, ErrorKind::RateLimited { retry_after: wait, is_asked: true })
     }
 
     fn queue() -> LookupQueue {

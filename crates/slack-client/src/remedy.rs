@@ -1,6 +1,18 @@
 //! What a person can do about an error, and which setting that is about.
 
+use std::borrow::Cow;
 use std::fmt;
+
+/// Where a remedy of the table says how to bring the bot into a channel: [`invitation`] stands there.
+pub(super) const INVITATION: &str = "{invitation}";
+
+/// What to type to bring the bot of this name into a channel. Without the name, what leads to it.
+pub fn invitation(bot: Option<&str>) -> String {
+    match bot {
+        Some(name) => format!("type /invite @{name} in the channel"),
+        None => "type /invite @ in the channel and choose the app from the list".to_owned(),
+    }
+}
 
 /// A setting that a remedy is about. What it is called, only the program that uses the client knows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,21 +46,29 @@ pub fn no_names(_: Setting) -> &'static str {
 }
 
 /// What a person can do about an error.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Remedy {
     /// Half a sentence without a full stop.
-    pub text: &'static str,
+    pub text: Cow<'static, str>,
     /// What it is about, if it is a setting.
     pub setting: Option<Setting>,
 }
 
 impl Remedy {
     pub(super) const fn new(text: &'static str) -> Self {
-        Self { text, setting: None }
+        Self { text: Cow::Borrowed(text), setting: None }
     }
 
     pub(super) const fn setting(setting: Setting, text: &'static str) -> Self {
-        Self { text, setting: Some(setting) }
+        Self { text: Cow::Borrowed(text), setting: Some(setting) }
+    }
+
+    /// With what people type to invite the bot of this name, where the remedy is that.
+    pub(super) fn for_bot(mut self, bot: Option<&str>) -> Self {
+        if self.text.contains(INVITATION) {
+            self.text = self.text.replace(INVITATION, &invitation(bot)).into();
+        }
+        self
     }
 
     /// The text, and behind it what the setting is called.
@@ -56,7 +76,7 @@ impl Remedy {
         let name = self.setting.map(names).unwrap_or_default();
         let text = self.text;
         fmt::from_fn(move |f| match name {
-            "" => f.write_str(text),
+            "" => f.write_str(&text),
             name => write!(f, "{text} (setting: {name})"),
         })
     }

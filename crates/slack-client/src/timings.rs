@@ -27,6 +27,9 @@ pub struct CallTimings {
     /// How long it remembers that it found nothing. A user who was just invited should be reachable soon, and made-up names
     /// must not use up what Slack allows.
     pub not_found_for: Duration,
+    /// How long the name of a person or a channel is remembered, to be shown beside its id. The id is what counts, so a name
+    /// of yesterday is better than none.
+    pub names_for: Duration,
 }
 
 impl Default for CallTimings {
@@ -41,6 +44,7 @@ impl Default for CallTimings {
             idle: seconds(20),
             found_for: seconds(600),
             not_found_for: seconds(300),
+            names_for: seconds(86_400),
         }
     }
 }

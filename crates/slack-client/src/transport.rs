@@ -59,9 +59,19 @@ impl Transport {
         outbound: Outbound,
         timings: CallTimings,
     ) -> Result<Self, SetupError> {
-        let connect_timeout = timings.connect;
         let tls = Arc::new(tls::client_config(roots)?.with_no_client_auth());
-        let dialer = Dialer::new(outbound.proxies, Arc::clone(&tls));
+        Ok(Self::with_tls(Arc::clone(&tls), tls, outbound, timings))
+    }
+
+    /// The same; the server and a forward proxy before it are checked each by its own settings.
+    pub(super) fn with_tls(
+        tls: Arc<ClientConfig>,
+        of_proxies: Arc<ClientConfig>,
+        outbound: Outbound,
+        timings: CallTimings,
+    ) -> Self {
+        let connect_timeout = timings.connect;
+        let dialer = Dialer::new(outbound.proxies, of_proxies);
         let (dialing, checking) = (dialer.clone(), Arc::clone(&tls));
         let connector = Connector::new(service_fn(move |uri| {
             // One deadline for all steps.
@@ -81,7 +91,7 @@ impl Transport {
             .pool_idle_timeout(timings.idle)
             .pool_max_idle_per_host(MAX_IDLE_CONNECTIONS)
             .build(connector);
-        Ok(Self { http, tls, dialer, timings })
+        Self { http, tls, dialer, timings }
     }
 
     pub(super) fn timings(&self) -> &CallTimings {

@@ -34,7 +34,11 @@ pub(super) type Fields = Map<String, Value>;
 pub(super) fn check_status(status: StatusCode, headers: &HeaderMap) -> Result<(), ErrorKind> {
     match status {
         StatusCode::OK => Ok(()),
-        StatusCode::TOO_MANY_REQUESTS => Err(ErrorKind::RateLimited { retry_after: retry_after(headers) }),
+        StatusCode::TOO_MANY_REQUESTS => {
+            let asked = retry_after(headers);
+            let wait = asked.unwrap_or(DEFAULT_RETRY_AFTER);
+            Err(ErrorKind::RateLimited { retry_after: wait, is_asked: asked.is_some() })
+        }
         status => Err(ErrorKind::Status { status }),
     }
 }
@@ -118,20 +122,18 @@ fn api_error(fields: &Fields, headers: &HeaderMap, redactor: &Redactor) -> Error
     ErrorKind::Api(Box::new(ApiError {
         info: code_info(&code),
         code,
-        retry_after: retry_after(headers),
+        retry_after: retry_after(headers).unwrap_or(DEFAULT_RETRY_AFTER),
         needed: detail("needed"),
         provided: detail("provided"),
         messages,
     }))
 }
 
-/// `Retry-After` in whole seconds, kept within 1 s and ten minutes.
-fn retry_after(headers: &HeaderMap) -> Duration {
-    headers
-        .get(RETRY_AFTER)
-        .and_then(|value| value.to_str().ok())
-        .and_then(|text| text.trim().parse::<u64>().ok())
-        .map_or(DEFAULT_RETRY_AFTER, |seconds| Duration::from_secs(seconds.clamp(1, MAX_RETRY_AFTER_SECONDS)))
+/// `Retry-After` in whole seconds, kept within 1 s and ten minutes; `None` if it cannot be read.
+fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    let text = headers.get(RETRY_AFTER)?.to_str().ok()?;
+    let seconds: u64 = text.trim().parse().ok()?;
+    Some(Duration::from_secs(seconds.clamp(1, MAX_RETRY_AFTER_SECONDS)))
 }
 
 #[cfg(test)]

@@ -22,7 +22,7 @@ fn main() -> io::Result<()> {
     ];
     for decisions in decisions {
         for lists_users in [false, true] {
-            let features = Features { decisions: decisions.clone(), lists_users };
+            let features = Features { decisions: decisions.clone(), lists_users, names_users: true };
             let rights = rights(&features);
             let rules: Vec<_> = rights
                 .rules

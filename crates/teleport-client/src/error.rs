@@ -12,7 +12,7 @@ use tonic::{Code, Status};
 
 use super::broken;
 pub use super::call::Call;
-use super::connect::ConnectError;
+use super::connect::{ConnectError, ConnectErrorKind};
 use super::denied::AccessDenied;
 pub use super::kind::ErrorKind;
 use super::text::quote;
@@ -192,6 +192,15 @@ impl TeleportError {
             Self::TooManyItems { .. } | Self::ResponseTooLarge { .. } | Self::ServerVersion { .. } => {
                 ErrorKind::Permanent
             }
+        }
+    }
+
+    /// What distinguishes its cause from others. The words about a connection that broke change from try to try.
+    pub fn class(&self) -> String {
+        match self {
+            Self::Connect(error) if error.kind != ConnectErrorKind::ForwardProxy => error.kind.to_string(),
+            Self::Call { call, kind: ErrorKind::Retry, .. } => call.to_string(),
+            error => error.to_string(),
         }
     }
 

@@ -6,7 +6,7 @@
 
 use std::fmt;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -21,12 +21,16 @@ use rustls::{ClientConfig, RootCertStore};
 use x509_parser::prelude::{FromDer, X509Certificate, X509Name};
 
 use super::credentials::Credentials;
-use super::pem::{self, Bundle, UnusableKey};
+use super::pem::{self, Bundle};
 use super::route::alpn_entries;
 use super::signer::Signer;
 use super::text::quote;
 use client_base::certificate::to_timestamp;
 use client_base::{files, tls};
+
+mod error;
+
+pub use error::{IdentityError, RENEW_REMEDY};
 
 /// The largest file we read, in bytes. Real ones have a few thousand; clusters with many trusted clusters
 /// have tens of thousands.
@@ -59,6 +63,9 @@ impl Identity {
                 }
                 if crt.has_key() && crt.certificates.is_empty() {
                     return Err(IdentityError::KeyForCertificate { file: client_crt.clone() });
+                }
+                if crt.has_key() && crt.certificates.len() > 1 {
+                    return Err(IdentityError::IdentityForCertificate { file: client_crt.clone() });
                 }
                 let parts = IdentityParts {
                     key,
@@ -141,181 +148,6 @@ impl fmt::Debug for Identity {
             .field("cluster", &self.cluster)
             .field("not_after", &self.not_after)
             .finish_non_exhaustive()
-    }
-}
-
-/// Why an identity cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum IdentityError {
-    /// The file cannot be read.
-    #[error("cannot read {}; name the file that `tctl auth sign` or tbot wrote, and let the daemon's user read it", .file.display())]
-    Unreadable {
-        /// The path of the file.
-        file: PathBuf,
-        /// The system's reason.
-        source: io::Error,
-    },
-
-    /// The file is far too large to be right.
-    #[error("{} is larger than 1 MiB and cannot be a key or certificate file; check the path", .file.display())]
-    TooLarge {
-        /// The path of the file.
-        file: PathBuf,
-    },
-
-    /// The file's PEM text is broken.
-    #[error("{}: {what}; {}", .file.display(), RENEW_REMEDY)]
-    Damaged {
-        /// The path of the file.
-        file: PathBuf,
-        /// What is wrong with its PEM text.
-        what: &'static str,
-    },
-
-    /// No private key.
-    #[error("{} holds no private key in PEM format; {}", .file.display(), RENEW_REMEDY)]
-    NoKey {
-        /// The path of the file.
-        file: PathBuf,
-    },
-
-    /// The file for the private key is one for the certificate.
-    #[error(
-        "{} holds no private key but a certificate; the paths of the private key and the certificate are probably \
-         exchanged, or that of the private key is wrong",
-        .file.display()
-    )]
-    CertificateForKey {
-        /// The file that `client_key` names.
-        file: PathBuf,
-    },
-
-    /// The file for the certificate is one for the private key.
-    #[error(
-        "{} holds no certificate but a private key; the paths of the private key and the certificate are probably \
-         exchanged, or that of the certificate is wrong",
-        .file.display()
-    )]
-    KeyForCertificate {
-        /// The file that `client_crt` names.
-        file: PathBuf,
-    },
-
-    /// A private key of a kind that we cannot use.
-    #[error("{} holds {}, which this daemon cannot use; {}", .file.display(), describe_key(*.label), RENEW_REMEDY)]
-    UnsupportedKey {
-        /// The path of the file.
-        file: PathBuf,
-        /// The kind of key that it holds.
-        label: UnusableKey,
-    },
-
-    /// A private key that does not parse.
-    #[error("the private key in {} is damaged or neither RSA, ECDSA nor Ed25519; {}", .file.display(), RENEW_REMEDY)]
-    BadKey {
-        /// The path of the file.
-        file: PathBuf,
-    },
-
-    /// No client certificate.
-    #[error("{} holds no certificate in PEM format; {}", .file.display(), RENEW_REMEDY)]
-    NoCertificate {
-        /// The path of the file.
-        file: PathBuf,
-    },
-
-    /// A chain, which Teleport refuses.
-    #[error(
-        "{} holds {count} certificates, but Teleport accepts exactly one client certificate; is it the CA file?",
-        .file.display()
-    )]
-    ManyCertificates {
-        /// The path of the file.
-        file: PathBuf,
-        /// How many certificates it holds.
-        count: usize,
-    },
-
-    /// A certificate that does not parse.
-    #[error("certificate number {number} in {} is damaged; {}", .file.display(), RENEW_REMEDY)]
-    BadCertificate {
-        /// The path of the file.
-        file: PathBuf,
-        /// Which one, from 1.
-        number: usize,
-    },
-
-    /// No CA certificate.
-    #[error("{} holds no CA certificate, so the auth server could not be verified; {}", .file.display(), RENEW_REMEDY)]
-    NoCa {
-        /// The path of the file.
-        file: PathBuf,
-    },
-
-    /// The certificate names no user.
-    #[error(
-        "the certificate in {} names no Teleport user (its subject has no CN); {}",
-        .file.display(), RENEW_REMEDY
-    )]
-    NoUser {
-        /// The path of the file.
-        file: PathBuf,
-    },
-
-    /// Key and certificate are not a pair.
-    #[error(
-        "the private key in {} does not belong to the certificate in {}; use files that were signed together",
-        .key.display(), .crt.display()
-    )]
-    KeyMismatch {
-        /// The path of the private key.
-        key: PathBuf,
-        /// The path of the certificate.
-        crt: PathBuf,
-    },
-
-    /// The certificate's time has not come.
-    #[error(
-        "the certificate in {} is valid only from {from}, and it is {now:.0}; compare this machine's clock with the time",
-        .file.display()
-    )]
-    NotYetValid {
-        /// The path of the file.
-        file: PathBuf,
-        /// From when on it is valid.
-        from: Timestamp,
-        /// The wall clock's time.
-        now: Timestamp,
-    },
-
-    /// The certificate is over.
-    #[error("the certificate in {} expired at {at}; {}", .file.display(), RENEW_REMEDY)]
-    Expired {
-        /// The path of the file.
-        file: PathBuf,
-        /// Until when it was valid.
-        at: Timestamp,
-    },
-
-    /// rustls will not take it.
-    #[error("the identity in {} cannot be used for TLS ({reason}); {}", .file.display(), RENEW_REMEDY)]
-    Tls {
-        /// The path of the certificate.
-        file: PathBuf,
-        /// What rustls says is wrong.
-        reason: String,
-    },
-}
-
-/// The remedy for most of the above.
-pub const RENEW_REMEDY: &str = "sign a new one with `tctl auth sign --format=file --user=USER --out=auth_id` \
-                         (or --format=tls for separate files), or let tbot renew it";
-
-fn describe_key(key: UnusableKey) -> &'static str {
-    match key {
-        UnusableKey::OpenSsh => "a private key in OpenSSH's format",
-        UnusableKey::Hardware => "a reference to a hardware key",
-        UnusableKey::Encrypted => "a private key that is encrypted with a passphrase",
     }
 }
 

@@ -23,6 +23,8 @@ pub struct Features {
     pub decisions: Option<Decisions>,
     /// All Teleport users are listed: to find those with a trait, or one whose name differs in capitals.
     pub lists_users: bool,
+    /// The configuration names Teleport users.
+    pub names_users: bool,
 }
 
 /// The call that carries a decision.
@@ -128,6 +130,12 @@ pub fn role_yaml(features: &Features, version: RoleVersion) -> String {
             verbs = verbs.join("', '")
         );
     }
+    if features.names_users && !features.lists_users {
+        out.push_str(
+            "      # Optional. With it the daemon refuses users who are gone or whose login has expired, and `check` looks for them:\n      \
+             # - resources: ['user']\n      #   verbs: ['read']\n",
+        );
+    }
     if !submit_for_users.is_empty() {
         let users: Vec<_> = submit_for_users.iter().map(|user| quoted(user)).collect();
         let _ = writeln!(
@@ -227,7 +235,7 @@ mod tests {
     use crate::error::Call;
 
     fn features(decisions: Option<Decisions>, lists_users: bool) -> Features {
-        Features { decisions, lists_users }
+        Features { decisions, lists_users, names_users: false }
     }
 
     #[test]
@@ -302,6 +310,17 @@ mod tests {
             kubernetes_labels: {'*': '*'}
             db_labels: {'*': '*'}
         ");
+    }
+
+    #[test]
+    fn the_right_to_read_named_users_is_optional() {
+        let named = Features { names_users: true, ..features(Some(Decisions::SetState), false) };
+        let yaml = role_yaml(&named, RoleVersion::V4);
+        let words = "verbs: ['update']\n      # Optional. With it the daemon refuses users who are gone or whose login has expired, \
+                     and `check` looks for them:\n      # - resources: ['user']\n      #   verbs: ['read']\n    # Older";
+        assert!(yaml.contains(words), "{yaml}");
+        let listed = role_yaml(&Features { lists_users: true, ..named }, RoleVersion::V4);
+        assert!(!listed.contains("Optional"), "{listed}");
     }
 
     /// What a refusal asks the operator to add is what the role has.

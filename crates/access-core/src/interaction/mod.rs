@@ -55,6 +55,8 @@ pub struct Sender {
     pub response_url: Option<Secret>,
     /// Where the message is, if it is known.
     pub channel: Option<ChannelId>,
+    /// The request that they decided on, if it can be read; not yet believed.
+    pub request: Option<RequestId>,
 }
 
 /// A button pressed.
@@ -125,7 +127,7 @@ pub struct InvalidPayload {
     /// The first part that is missing or invalid.
     pub part: &'static str,
     /// Who did it, if that can be read.
-    pub sender: Option<Sender>,
+    pub sender: Option<Box<Sender>>,
     /// Whether it is a modal, which can be answered in its acknowledgement.
     pub is_modal: bool,
 }
@@ -197,14 +199,18 @@ impl Interaction {
     /// Who did it, and where to answer.
     pub fn sender(&self) -> Option<Sender> {
         match self {
-            Self::ButtonPress(ButtonPress { user, response_url, channel, .. }) => Some(Sender {
+            Self::ButtonPress(ButtonPress { user, response_url, channel, request, .. }) => Some(Sender {
                 user: user.clone(),
                 response_url: response_url.clone(),
                 channel: Some(channel.clone()),
+                request: Some(request.clone()),
             }),
-            Self::Submission(Submission { user, modal, .. }) => {
-                Some(Sender { user: user.clone(), response_url: None, channel: Some(modal.channel.clone()) })
-            }
+            Self::Submission(Submission { user, modal, .. }) => Some(Sender {
+                user: user.clone(),
+                response_url: None,
+                channel: Some(modal.channel.clone()),
+                request: Some(modal.request.clone()),
+            }),
             Self::Ignored(Ignored::OtherAction(sender)) => sender.clone(),
             Self::Ignored(_) => None,
         }
@@ -247,7 +253,7 @@ fn parse_json(payload: &[u8]) -> Result<Interaction, InvalidPayload> {
         None => Err("type"),
     };
     let is_modal = payload["type"] == "view_submission";
-    read.map_err(|part| InvalidPayload { part, sender: sender(&payload), is_modal })
+    read.map_err(|part| InvalidPayload { part, sender: sender(&payload).map(Box::new), is_modal })
 }
 
 fn button_press(payload: &Value) -> Result<Interaction, &'static str> {
@@ -308,7 +314,7 @@ fn origin(payload: &Value) -> Origin {
 
 fn sender(payload: &Value) -> Option<Sender> {
     let user = id(&payload["user"]["id"]).map(SlackUserId::new)?;
-    Some(Sender { user, response_url: response_url(payload), channel: channel(payload) })
+    Some(Sender { user, response_url: response_url(payload), channel: channel(payload), request: None })
 }
 
 fn channel(payload: &Value) -> Option<ChannelId> {

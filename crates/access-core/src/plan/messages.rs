@@ -1,6 +1,7 @@
 //! The updates and replies of posted messages, and the checks of posts that are in doubt.
 
 use super::copies::{Copies, Rendered};
+use super::posts::Against;
 use super::skip::SkipReason;
 use super::step::{HistoryQuery, Step};
 use super::{Plan, PlanInput};
@@ -48,9 +49,9 @@ pub(super) fn plan_updates(plan: &mut Plan, input: &PlanInput<'_>, copies: &Copi
 }
 
 /// Plans to look for the posts that are in doubt, unless they are simply made again.
-pub(super) fn plan_verifications(plan: &mut Plan, input: &PlanInput<'_>, should_post: bool) {
+pub(super) fn plan_verifications(plan: &mut Plan, input: &PlanInput<'_>, against: &Against<'_>) {
     for post in &input.record.in_doubt {
-        let query = history_query(post, should_post, input.current, input.record);
+        let query = history_query(post, against, input.current, input.record);
         if !(post.may_retry && query.is_wanted) {
             plan.operations.push((post.operation.clone(), vec![Step::VerifyPost(query)]));
         }
@@ -60,13 +61,16 @@ pub(super) fn plan_verifications(plan: &mut Plan, input: &PlanInput<'_>, should_
 /// How to look for an in-doubt post.
 fn history_query(
     post: &InDoubtPost,
-    should_post: bool,
+    against: &Against<'_>,
     current: Option<&AccessRequest>,
     record: &Record,
 ) -> HistoryQuery {
     let known_messages = record.deliveries.iter().map(|d| (d.channel.clone(), d.ts.clone())).collect();
     let (is_wanted, missing_replies) = match &post.operation {
-        Operation::Post(key) => (should_post && !record.is_delivered(std::slice::from_ref(key)), Vec::new()),
+        Operation::Post(key) => {
+            let is_lacking = !record.is_delivered(std::slice::from_ref(key));
+            (is_lacking && against.post_for(key).is_none(), Vec::new())
+        }
         Operation::Update(channel, ts) | Operation::Reply(channel, ts) => {
             let delivery = record.deliveries.iter().find(|d| d.is_at(channel, ts) && !d.is_unreachable);
             let missing = delivery.map_or_else(Vec::new, |delivery| reply_steps(delivery, current, record));

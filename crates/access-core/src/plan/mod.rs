@@ -23,6 +23,8 @@ pub use copies::{Audience, Copies, ReviewDisplay};
 pub use skip::{SkipReason, Skipped, Unresolved};
 pub use step::{HistoryQuery, Step};
 
+use posts::Against;
+
 /// The facts about one request.
 #[derive(Clone, Copy, Debug)]
 pub struct PlanInput<'a> {
@@ -64,14 +66,15 @@ pub struct Plan {
     pub requeue_at: Option<Timestamp>,
     /// Whether posts wait for those to channels given by name.
     pub waits_for_names: bool,
-    /// Whether the request is decided and shown, and no recipient lacks a message: to be recorded (`Outcome::Complete`).
-    pub is_complete: bool,
+    /// The recipients of a decided request who lack a message, if the record says otherwise: to be recorded
+    /// (`Outcome::Owed`).
+    pub owed: Option<Vec<RecipientKey>>,
 }
 
 impl Plan {
     /// Whether there is nothing to do now.
     pub fn is_empty(&self) -> bool {
-        self.request_to_record.is_none() && self.operations.is_empty()
+        self.request_to_record.is_none() && self.operations.is_empty() && self.owed.is_none()
     }
 
     /// The operations that post something new, and where.
@@ -136,22 +139,26 @@ pub fn plan(input: &PlanInput<'_>) -> Plan {
         skip_unknown(&mut plan, record);
         return plan;
     };
-    let against = against_posts(current, record, phase);
+    let against = against_posts(input, phase);
     messages::plan_updates(&mut plan, input, &copies);
-    messages::plan_verifications(&mut plan, input, against.is_none());
-    skip_recipients(&mut plan, input, against);
-    posts::plan_posts(&mut plan, input, &copies, against);
+    messages::plan_verifications(&mut plan, input, &against);
+    skip_recipients(&mut plan, input, &against);
+    posts::plan_posts(&mut plan, input, &copies, &against);
     plan.operations.retain(|(_, steps)| !steps.is_empty());
-    plan.is_complete = current.is_some_and(is_decided)
-        && !record.deliveries.is_empty()
-        && !record.is_from_go_plugin()
-        && !posts::are_lacking(&plan, input);
+    if current.is_some_and(is_decided) && !record.is_from_go_plugin() {
+        let owed = record.still_owed(posts::lacking(&plan, input));
+        plan.owed = Some(owed).filter(|owed| record.owed.as_ref() != Some(owed));
+    }
     leave_out_retries(&mut plan, input);
     leave_out_in_doubt(&mut plan, record);
 
     // Recorded as soon as there is a message to update, and kept current from then on.
     let latest = current.map(truncated).filter(|latest| record.known.as_ref() != Some(latest));
-    plan.request_to_record = latest.filter(|_| !plan.operations.is_empty() || !record.deliveries.is_empty());
+    let is_recorded = !plan.operations.is_empty()
+        || !record.deliveries.is_empty()
+        || plan.owed.is_some()
+        || record.owed.is_some();
+    plan.request_to_record = latest.filter(|_| is_recorded);
     if !input.is_absence_proved {
         leave_out_unproved(&mut plan, input);
     }
@@ -163,16 +170,17 @@ pub fn plan(input: &PlanInput<'_>) -> Plan {
 /// Only of requests that Teleport still lists and that can still matter. The Go plugin does not record its recipients,
 /// so where it notified any, no recipient is notified again. Who becomes a recipient after the decision has nothing to do
 /// about it; but a message that was late then is still posted.
-fn against_posts(current: Option<&AccessRequest>, record: &Record, phase: Phase) -> Option<SkipReason> {
-    if current.is_none() || matches!(phase, Phase::Expired | Phase::Deleted) {
+fn against_posts<'a>(input: &PlanInput<'a>, phase: Phase) -> Against<'a> {
+    let PlanInput { current, record, destinations, .. } = *input;
+    let request = if current.is_none() || matches!(phase, Phase::Expired | Phase::Deleted) {
         Some(SkipReason::NotListed(phase))
     } else if record.is_from_go_plugin() {
         Some(SkipReason::NotifiedByGoPlugin)
-    } else if record.is_complete && current.is_some_and(is_decided) {
-        Some(SkipReason::DecidedBefore)
     } else {
         None
-    }
+    };
+    let owed = record.owed.as_deref().filter(|_| current.is_some_and(is_decided));
+    Against { request, owed, destinations }
 }
 
 fn is_decided(request: &AccessRequest) -> bool {
@@ -188,10 +196,10 @@ fn skip_unknown(plan: &mut Plan, record: &Record) {
 }
 
 /// What keeps every new message of the request back, and the recipients who have no name.
-fn skip_recipients(plan: &mut Plan, input: &PlanInput<'_>, against: Option<SkipReason>) {
+fn skip_recipients(plan: &mut Plan, input: &PlanInput<'_>, against: &Against<'_>) {
     let RecipientList { recipients, unaddressable, omitted, requester } = input.recipients;
     let is_shown = !input.record.deliveries.is_empty();
-    match against {
+    match against.request {
         Some(SkipReason::NotifiedByGoPlugin) => plan.skip_request(SkipReason::NotifiedByGoPlugin),
         Some(reason) if !is_shown => plan.skip_request(reason),
         Some(_) => {}

@@ -1,5 +1,7 @@
 //! The new messages of a plan: one for each destination that has none.
 
+use std::collections::BTreeSet;
+
 use jiff::SignedDuration;
 
 use super::copies::{Copies, Rendered};
@@ -13,17 +15,36 @@ use crate::record::{MAX_DELIVERIES, Operation, Record};
 /// A post to a channel's name is waited for if it is tried within this time.
 const MAX_CHANNEL_NAME_WAIT: SignedDuration = SignedDuration::from_secs(5);
 
-/// Plans the posts to the destinations that have no message yet, unless `against` says why there are none.
-pub(super) fn plan_posts(
-    plan: &mut Plan,
-    input: &PlanInput<'_>,
-    copies: &Copies,
-    against: Option<SkipReason>,
-) {
+/// Why recipients who have no message get none, if so.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Against<'a> {
+    /// Against any post of the request.
+    pub(super) request: Option<SkipReason>,
+    /// If it was decided before, the recipients who had no message then: only they get one.
+    pub(super) owed: Option<&'a [RecipientKey]>,
+    pub(super) destinations: &'a [Destination],
+}
+
+impl Against<'_> {
+    /// Against the post to this recipient, or to another one in the same place.
+    pub(super) fn post_for(&self, key: &RecipientKey) -> Option<SkipReason> {
+        let here = self.destinations.iter().find(|to| to.recipient_keys.contains(key));
+        self.post_to(here.map_or(std::slice::from_ref(key), |to| &to.recipient_keys))
+    }
+
+    fn post_to(&self, keys: &[RecipientKey]) -> Option<SkipReason> {
+        let is_too_late = |owed: &[RecipientKey]| !keys.iter().any(|key| owed.contains(key));
+        self.request.or_else(|| self.owed.is_some_and(is_too_late).then_some(SkipReason::DecidedBefore))
+    }
+}
+
+/// Plans the posts to the destinations that have no message yet, unless something is `against` it.
+pub(super) fn plan_posts(plan: &mut Plan, input: &PlanInput<'_>, copies: &Copies, against: &Against<'_>) {
     let record = input.record;
     let mut open = Vec::new();
     for destination in input.destinations {
         let keys = &destination.recipient_keys;
+        let against = against.post_to(keys);
         if record.is_delivered(keys) || keys.iter().any(|key| is_verified(record, key, against)) {
             continue;
         }
@@ -40,7 +61,7 @@ pub(super) fn plan_posts(
         }
     }
     skip_unresolved(plan, input, against);
-    if against.is_some() {
+    if against.request.is_some() {
         return;
     }
     // What cannot be recorded is not posted.
@@ -69,28 +90,43 @@ pub(super) fn plan_posts(
     skip_repeated(plan, input);
 }
 
-/// Whether a recipient lacks a message and may still get one, by a plan that leaves out no operation yet. A suggested reviewer
-/// who is unknown in Slack is not waited for: the messages name them.
-pub(super) fn are_lacking(plan: &Plan, input: &PlanInput<'_>) -> bool {
-    let is_post = |operation: &Operation| matches!(operation, Operation::Post(_));
-    let is_reviewer = |operation: &Operation| {
-        let names = |recipient: &Recipient| post_for(recipient.key()) == *operation;
-        input.recipients.recipients.iter().any(|r| matches!(r, Recipient::Reviewer(_)) && names(r))
+/// The recipients who lack a message and may still get one, by a plan that leaves out no operation yet; those of the
+/// configuration come first. A suggested reviewer who is unknown in Slack is not waited for: the messages name them.
+pub(super) fn lacking(plan: &Plan, input: &PlanInput<'_>) -> Vec<RecipientKey> {
+    let recipients = &input.recipients.recipients;
+    let is_reviewer = |key: &RecipientKey| {
+        recipients.iter().any(|r| matches!(r, Recipient::Reviewer(_)) && r.key() == *key)
     };
-    let is_lacking = |skipped: &Skipped| {
-        let Some(operation) = skipped.operation.as_ref().filter(|operation| is_post(operation)) else {
-            return false;
-        };
-        match skipped.reason {
-            SkipReason::Unresolved { why: Unresolved::Requester, .. } => false,
-            SkipReason::Unresolved { why: Unresolved::NoSuchUser | Unresolved::Deactivated, .. } => {
-                !is_reviewer(operation)
-            }
-            SkipReason::Unresolved { .. } | SkipReason::RetryAt(_) | SkipReason::WaitsForNames => true,
-            _ => false,
+    let is_lacking = |key: &RecipientKey, reason: SkipReason| match reason {
+        SkipReason::Unresolved { why: Unresolved::Requester, .. } => false,
+        SkipReason::Unresolved { why: Unresolved::NoSuchUser | Unresolved::Deactivated, .. } => {
+            !is_reviewer(key)
         }
+        SkipReason::Unresolved { .. } | SkipReason::RetryAt(_) | SkipReason::WaitsForNames => true,
+        _ => false,
     };
-    plan.operations.iter().any(|(operation, _)| is_post(operation)) || plan.skipped.iter().any(is_lacking)
+    let planned = plan.operations.iter().filter_map(|(operation, steps)| {
+        let Operation::Post(key) = operation else { return None };
+        let post_to = steps.iter().find_map(|step| match step {
+            Step::VerifyPost(query) => Some(query.in_doubt.destination.as_str()),
+            step => step.posts_to(),
+        });
+        Some((key, post_to))
+    });
+    let skipped = plan.skipped.iter().filter_map(|Skipped { operation, reason }| match operation {
+        Some(Operation::Post(key)) if is_lacking(key, *reason) => Some((key, None)),
+        _ => None,
+    });
+    let mut lacking = BTreeSet::new();
+    for (key, post_to) in planned.chain(skipped) {
+        // The next plan may post for another recipient who leads there.
+        let here =
+            |to: &&Destination| Some(to.post_to.as_str()) == post_to || to.recipient_keys.contains(key);
+        lacking.extend(input.destinations.iter().filter(here).flat_map(|to| &to.recipient_keys));
+        lacking.insert(key);
+    }
+    let in_order: Vec<_> = recipients.iter().map(Recipient::key).filter(|key| lacking.remove(key)).collect();
+    in_order.into_iter().chain(lacking.into_iter().cloned()).collect()
 }
 
 fn post_for(key: RecipientKey) -> Operation {
@@ -136,10 +172,11 @@ fn waits_for_names(input: &PlanInput<'_>, open: &[&Destination]) -> bool {
 }
 
 /// Names the recipients who lead to no destination.
-fn skip_unresolved(plan: &mut Plan, input: &PlanInput<'_>, against: Option<SkipReason>) {
+fn skip_unresolved(plan: &mut Plan, input: &PlanInput<'_>, against: &Against<'_>) {
     for recipient in &input.recipients.recipients {
         let key = recipient.key();
         let operation = post_for(key.clone());
+        let against = against.post_for(&key);
         let is_repeated = |to| repeated_key(to, input).as_ref() == Some(&key);
         if input.destinations.iter().any(|to| to.recipient_keys.contains(&key) || is_repeated(to))
             || input.record.is_delivered(std::slice::from_ref(&key))

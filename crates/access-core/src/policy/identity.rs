@@ -25,7 +25,7 @@ use crate::interaction::AppInstallation;
 use crate::record::votes::MAX_USER;
 
 /// Slack's own bot, which does not call itself one.
-const SLACKBOT: &str = "USLACKBOT";
+pub const SLACKBOT: &str = "USLACKBOT";
 
 /// What `users.info` says of an account, asked for this decision. What cannot be read counts as set.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -82,6 +82,11 @@ impl SlackProfile {
             is_stranger: false,
             is_invited_user: false,
         }
+    }
+
+    /// Whether no person is behind the account: a bot's, a workflow's, a connector's, or Slack's own.
+    pub fn is_automated(&self) -> bool {
+        self.is_bot || self.is_workflow_bot || self.is_connector_bot || self.id.as_str() == SLACKBOT
     }
 
     /// The account's ids: in an Enterprise organization it may have two.

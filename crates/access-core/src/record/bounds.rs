@@ -1,6 +1,7 @@
 //! What the record may hold of a request: enough for any message, far below the server's limit.
 
 use crate::domain::ids::RequestId;
+use crate::domain::recipients::{MAX_RECIPIENTS, RecipientKey};
 use crate::domain::request::{AccessRequest, Review};
 use crate::domain::text::truncate;
 
@@ -11,6 +12,20 @@ pub(super) const MAX_TEXT: usize = 1_500;
 const MAX_NAME: usize = 256;
 /// Lists are kept up to this many entries.
 const MAX_LIST: usize = 60;
+
+/// The names of recipients who are owed a message are kept up to this many bytes in all.
+const MAX_OWED: usize = 4_096;
+
+/// Keeps the first names, as far as the record may hold them.
+pub(super) fn truncate_owed(owed: &mut Vec<RecipientKey>) {
+    let mut len = 0;
+    let is_beyond = |key: &RecipientKey| {
+        len += key.as_str().len();
+        len > MAX_OWED
+    };
+    let kept = owed.iter().position(is_beyond).unwrap_or(owed.len());
+    owed.truncate(kept.min(MAX_RECIPIENTS));
+}
 
 /// A request cut to what the record may hold. Cutting twice changes nothing.
 pub fn truncated(request: &AccessRequest) -> AccessRequest {

@@ -7,14 +7,14 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::bounds::{MAX_TEXT, truncated};
+use super::bounds::{MAX_TEXT, truncate_owed, truncated};
 use super::claim::{Claim, InDoubtPost, InDoubtPostJson};
 use super::delivery::{Delivery, DeliveryJson};
 use super::votes::Votes;
 use super::{MAX_DELIVERIES, MAX_IN_DOUBT, Record, fits_go_format, go};
 use crate::domain::ids::{ChannelId, MessageTs, RequestId};
 use crate::domain::lifecycle::Phase;
-use crate::domain::recipients::UnnotifiedReviewers;
+use crate::domain::recipients::{RecipientKey, UnnotifiedReviewers};
 use crate::domain::request::{AccessRequest, RequestState};
 use crate::domain::text::truncate;
 
@@ -39,8 +39,10 @@ pub(super) mod ours {
     pub(in crate::record) const REOPENED: &str = "x_reopened";
     /// That every recipient had a message when the request was decided, or since: `1`.
     pub(in crate::record) const COMPLETE: &str = "x_complete";
-    pub(in crate::record) const ALL: [&str; 9] =
-        [VERSION, REQUEST, DELIVERY, VOTES, CLAIM, IN_DOUBT, UNNOTIFIED, REOPENED, COMPLETE];
+    /// The recipients who had none when it was decided, and have none since: JSON list.
+    pub(in crate::record) const OWED: &str = "x_owed";
+    pub(in crate::record) const ALL: [&str; 10] =
+        [VERSION, REQUEST, DELIVERY, VOTES, CLAIM, IN_DOUBT, UNNOTIFIED, REOPENED, COMPLETE, OWED];
 }
 
 /// The version this codec writes. A higher one is read as far as it is understood.
@@ -80,6 +82,13 @@ impl<'a> Reader<'a> {
 
     fn unnotified(&mut self) -> UnnotifiedReviewers {
         self.json(ours::UNNOTIFIED).map(UnnotifiedReviewers::truncated).unwrap_or_default()
+    }
+
+    fn owed(&mut self) -> Option<Vec<RecipientKey>> {
+        let is_complete = self.value(ours::COMPLETE, |text| (text == "1").then_some(())).is_some();
+        let mut owed = self.json::<Vec<RecipientKey>>(ours::OWED);
+        owed.iter_mut().for_each(truncate_owed);
+        if is_complete { Some(Vec::new()) } else { owed }
     }
 
     /// How many reviews there were when the request was opened again. Whatever the value says, it was.
@@ -188,9 +197,13 @@ impl Record {
             votes.reopen(reviews);
         }
         let other = reader.other(unread);
-        let is_complete = reader.value(ours::COMPLETE, |text| (text == "1").then_some(())).is_some();
-        let record =
-            Self { known, deliveries, votes, claim, in_doubt, unnotified, reopened, is_complete, other };
+        let owed = reader.owed();
+        let mut record =
+            Self { known, deliveries, votes, claim, in_doubt, unnotified, reopened, owed, other };
+        // An earlier release that opened it again knows only one of the keys.
+        if !record.is_decided() {
+            record.owed = None;
+        }
         (record, reader.invalid_keys)
     }
 
@@ -239,8 +252,10 @@ impl Record {
         if let Some(reviews) = self.reopened {
             put(ours::REOPENED, reviews.to_string());
         }
-        if self.is_complete {
-            put(ours::COMPLETE, "1".to_owned());
+        match self.owed.as_deref() {
+            None => {}
+            Some([]) => put(ours::COMPLETE, "1".to_owned()),
+            Some(owed) => put(ours::OWED, to_json(owed)),
         }
         if let Some(phase) = ended {
             put(go::RESOLUTION, go::resolution(phase).to_owned());
@@ -258,6 +273,6 @@ fn displayed_everywhere(deliveries: &[Delivery]) -> Option<Phase> {
     kept.all(|other| other == Some(phase)).then_some(phase)
 }
 
-fn to_json(value: &impl Serialize) -> String {
+fn to_json(value: &(impl Serialize + ?Sized)) -> String {
     serde_json::to_string(value).expect("plain data has a JSON form")
 }

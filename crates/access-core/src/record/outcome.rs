@@ -74,8 +74,8 @@ pub enum Outcome {
     },
     /// It is known which suggested reviewers could not be notified.
     Unnotified(UnnotifiedReviewers),
-    /// The request is decided, and every recipient has a message.
-    Complete,
+    /// The request is decided, and of its recipients only these lack a message.
+    Owed(Vec<RecipientKey>),
     /// A message was edited.
     Updated {
         /// The conversation's id: `C…`, `G…` or `D…`.
@@ -153,8 +153,12 @@ impl Record {
                 }
             }
             Outcome::Unnotified(unnotified) => self.unnotified.clone_from(unnotified),
-            // It may have been opened again since.
-            Outcome::Complete => self.is_complete |= self.is_decided(),
+            Outcome::Owed(lacking) => {
+                // It may have been opened again since.
+                if self.is_decided() {
+                    self.owed = Some(self.still_owed(lacking.clone()));
+                }
+            }
             Outcome::Deleted { channel, ts } => self.deliveries.retain(|d| !d.is_at(channel, ts)),
             Outcome::Updated { channel, ts, displayed } => {
                 if let Some(delivery) = self.delivery_mut(channel, ts) {

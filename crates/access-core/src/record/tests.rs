@@ -251,6 +251,46 @@ fn votes_are_kept_beside_the_rest() {
 }
 
 #[test]
+fn the_recipients_who_are_owed_a_message_are_kept_while_the_request_is_decided() {
+    let keys = |names: &[&str]| names.iter().map(|name| RecipientKey::new(*name)).collect::<Vec<_>>();
+    let decided = AccessRequest { state: RequestState::Approved, ..sample() };
+    let mut record = Record::default();
+    record.update_known(&sample());
+    record.apply(&Outcome::Owed(keys(&["#random"])));
+    assert_eq!(record.owed, None, "it is pending");
+    record.update_known(&decided);
+    record.apply(&Outcome::Owed(keys(&["#random", "U0BOB"])));
+    // A recipient who is added later is not owed one.
+    record.apply(&Outcome::Owed(keys(&["#new", "U0BOB"])));
+    let mut data = record.encode();
+    assert_eq!((data["x_owed"].as_str(), data.contains_key("x_complete")), (r#"["U0BOB"]"#, false));
+    let owed = |data: &BTreeMap<String, String>| {
+        let (read, invalid_keys) = Record::decode(&id(), data);
+        (read.owed, invalid_keys)
+    };
+    assert_eq!(owed(&data), (Some(keys(&["U0BOB"])), vec![]));
+    // An earlier release noted since that all have one; an invalid value costs its own key.
+    data.extend(map(&[("x_complete", "1")]));
+    assert_eq!(owed(&data), (Some(vec![]), vec![]));
+    data.extend(map(&[("x_complete", ""), ("x_owed", "{}")]));
+    assert_eq!(owed(&data), (None, vec!["x_owed"]));
+    // An earlier release opened it again, and does not know the key.
+    record.known = Some(truncated(&sample()));
+    assert_eq!(owed(&record.encode()), (None, vec![]));
+    record.known = Some(truncated(&decided));
+    record.apply(&Outcome::Owed(vec![]));
+    let data = record.encode();
+    assert_eq!((data["x_complete"].as_str(), data.contains_key("x_owed")), ("1", false));
+    record.update_known(&sample());
+    assert_eq!(record.owed, None);
+    // A requester who suggests many reviewers does not fill the record.
+    let many: Vec<_> = (0..95).map(|n| RecipientKey::new(format!("{n:0>250}@x.y"))).collect();
+    record.update_known(&decided);
+    record.apply(&Outcome::Owed(many.clone()));
+    assert_eq!(record.owed, Some(many[..16].to_vec()));
+}
+
+#[test]
 fn a_reopening_beside_unreadable_votes_is_kept_for_a_version_that_reads_them() {
     let reviews = |count| vec![review("bob"); count];
     let request = |state, count| AccessRequest { state, reviews: reviews(count), ..sample() };
@@ -344,6 +384,9 @@ fn record() -> impl Strategy<Value = Record> {
             deliveries.dedup_by(|a, b| a.channel == b.channel);
             // The count that the Go plugin shares is the smallest; what is above it survives in our key.
             let mut record = Record { known: Some(truncated(&request)), deliveries, ..Record::default() };
+            if truncated(&request).state != RequestState::Pending {
+                record.owed = Some(record.deliveries.iter().filter_map(|d| d.key.clone()).collect());
+            }
             match users.first() {
                 None => {
                     record.other = map(&[("x_votes", "v")]);

@@ -41,6 +41,11 @@ impl Message {
         self.text.as_str()
     }
 
+    /// The same as markup.
+    pub(super) fn markup(&self) -> &Mrkdwn {
+        &self.text
+    }
+
     /// The blocks; empty for a plain message.
     pub fn blocks(&self) -> &[Block] {
         &self.blocks

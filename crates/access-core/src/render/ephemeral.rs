@@ -3,9 +3,12 @@
 //! It is sent as an ephemeral message. Which of them applies is decided in [`crate::policy`] and
 //! [`crate::policy::identity`], or by the caller of Slack and Teleport.
 
+use jiff::Timestamp;
+
 use super::blocks::Message;
 use super::mrkdwn::{ListLimits, Mrkdwn};
 use crate::domain::decision::Decision;
+use crate::domain::ids::RequestId;
 use crate::interaction::shown_cluster::MAX_CLUSTER;
 use crate::policy::Tally;
 use crate::policy::refusal::{AccountIneligible, Newer, Refusal};
@@ -102,6 +105,17 @@ pub fn accepted(accepted: Accepted) -> Message {
 /// The sentence for a decision that changed nothing.
 pub fn refused(refusal: &Refusal) -> Message {
     Message::plain(refused_text(refusal))
+}
+
+/// An answer to a click that could not be given in time: which click it is about, and the answer.
+pub fn late(answer: &Message, request: Option<&RequestId>, at: Timestamp) -> Message {
+    let mut text = Mrkdwn::default();
+    text.trusted("About your click of ").date_in_full(at);
+    if let Some(request) = request {
+        text.trusted(" on request ").untrusted(request.as_str(), MAX_NAME);
+    }
+    text.trusted(", which I could not answer then: ").finished(answer.markup());
+    Message::plain(text)
 }
 
 pub(super) fn refused_text(refusal: &Refusal) -> Mrkdwn {

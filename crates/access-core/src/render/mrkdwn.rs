@@ -85,6 +85,11 @@ impl Mrkdwn {
         if inner.is_empty() { self } else { self.push(&format!("`{inner}`")) }
     }
 
+    /// Adds finished markup, if it fits.
+    pub(super) fn finished(&mut self, text: &Self) -> &mut Self {
+        self.push(&text.text)
+    }
+
     /// Adds a link that shows its own address.
     pub fn link(&mut self, url: &WebUrl) -> &mut Self {
         self.push(&format!("<{}>", url.0))

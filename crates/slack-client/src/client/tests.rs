@@ -207,7 +207,7 @@ async fn http_statuses_are_distinguished() {
     let limited =
         |header| Reply::http("429 Too Many Requests", header, r#"{"ok":false,"error":"ratelimited"}"#);
     assert_failure(limited("retry-after: 7\r\n"), after(7), false, "wait 7 s").await;
-    assert_failure(limited(""), after(30), false, "wait 30 s").await;
+    assert_failure(limited(""), after(30), false, "no such call for 30 s").await;
     assert_failure(Reply::http("500 Oh", html, "<h1>"), Retry::Backoff, true, "500").await;
     assert_failure(Reply::http("503 Oh", html, ""), Retry::Backoff, true, "503").await;
     assert_failure(Reply::http("404 No", html, ""), Retry::Never, false, "404").await;

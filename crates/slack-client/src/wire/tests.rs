@@ -13,25 +13,27 @@ fn json_headers() -> HeaderMap {
     HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static("application/json; charset=utf-8"))])
 }
 
-fn assert_retry_after(header: Option<&'static str>, seconds: u64) {
+fn assert_retry_after(header: Option<&'static str>, seconds: u64, is_asked: bool) {
     let headers = header.map(|text| (RETRY_AFTER, HeaderValue::from_static(text)));
     let failure = check_status(StatusCode::TOO_MANY_REQUESTS, &HeaderMap::from_iter(headers)).unwrap_err();
-    let ErrorKind::RateLimited { retry_after: wait } = failure else { panic!("{failure:?}") };
+    let ErrorKind::RateLimited { retry_after: wait, .. } = &failure else { panic!("{failure:?}") };
     assert_eq!(wait.as_secs(), seconds, "{header:?}");
+    assert_eq!(failure.to_string().contains("Slack asks to wait"), is_asked, "{header:?}: {failure}");
+    assert!(failure.to_string().contains(&format!(" {seconds} s")), "{failure}");
 }
 
 #[test]
 fn retry_after_is_believed_within_bounds() {
-    assert_retry_after(Some("7"), 7);
-    assert_retry_after(Some(" 7 "), 7);
-    assert_retry_after(Some("0"), 1);
-    assert_retry_after(Some("601"), 600);
-    assert_retry_after(Some("18446744073709551616"), 30);
-    assert_retry_after(Some("1.5"), 30);
-    assert_retry_after(Some("-1"), 30);
-    assert_retry_after(Some("Wed, 21 Oct 2026 07:28:00 GMT"), 30);
-    assert_retry_after(Some(""), 30);
-    assert_retry_after(None, 30);
+    assert_retry_after(Some("7"), 7, true);
+    assert_retry_after(Some(" 7 "), 7, true);
+    assert_retry_after(Some("0"), 1, true);
+    assert_retry_after(Some("601"), 600, true);
+    assert_retry_after(Some("18446744073709551616"), 30, false);
+    assert_retry_after(Some("1.5"), 30, false);
+    assert_retry_after(Some("-1"), 30, false);
+    assert_retry_after(Some("Wed, 21 Oct 2026 07:28:00 GMT"), 30, false);
+    assert_retry_after(Some(""), 30, false);
+    assert_retry_after(None, 30, false);
 }
 
 fn assert_invalid_response(body: &str, expected: &str) {

@@ -6,6 +6,7 @@ use rustls::pki_types::pem::PemObject;
 use tempfile::TempDir;
 
 use super::*;
+use crate::pem::UnusableKey;
 use crate::tests::scripted_server::{LeafParams, PemKeyPair, TestCa, base64};
 
 const VECTORS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../vectors/teleport-6.2.1/certs");
@@ -195,6 +196,12 @@ fn files_that_do_not_belong_together_are_refused() {
     assert!(matches!(
         load_files(&pair.key, &chain, &authority.pem).unwrap_err(),
         IdentityError::ManyCertificates { count: 2, .. }
+    ));
+    // What `tctl auth sign --format=file` writes.
+    let identity = format!("{}{chain}", pair.key);
+    assert!(matches!(
+        load_files(&identity, &identity, &authority.pem).unwrap_err(),
+        IdentityError::IdentityForCertificate { .. }
     ));
     let key = KeyPair::generate().unwrap();
     let without_name =

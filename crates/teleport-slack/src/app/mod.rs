@@ -377,7 +377,7 @@ impl AppBuilder<'_> {
             diagnostics,
             checking: None,
         };
-        self.tasks.add(running.check_recipients(rules));
+        self.tasks.add(running.check_recipients(rules, preflight::During::Start));
         self.tasks.start("reload", running.run(self.stop.clone()));
         App { tasks: self.tasks, ready }
     }

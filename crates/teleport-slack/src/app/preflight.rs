@@ -4,6 +4,9 @@
 //! missing yet, and an operator may fix Slack while the daemon runs. Once a message cannot be delivered for it, the daemon
 //! logs an error, once.
 
+use std::collections::BTreeMap;
+use std::fmt;
+
 use access_core::domain::recipients::{Recipient, Rules};
 use access_core::policy;
 use slack_client::directory::Directory;
@@ -47,12 +50,30 @@ fn log_missing(auth: &AuthTest, needs: Vec<Need>) {
     }
 }
 
-/// Looks up each configured recipient, and logs which cannot be notified and why; and once what could not be looked up.
+/// When recipients are looked at.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum During {
+    Start,
+    Reload,
+}
+
+impl fmt::Display for During {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Start => "when starting",
+            Self::Reload => "for the new configuration",
+        })
+    }
+}
+
+/// Looks up each configured recipient, and logs which cannot be notified and why; and once for each cause, how many could not
+/// be looked up.
 pub(crate) async fn check_recipients(
     slack: &slack_client::Client,
     directory: &Directory,
     auth: &AuthTest,
     rules: &Rules,
+    during: During,
 ) {
     let resolved = resolve(slack, directory, auth, rules).await;
     let is_channel = |resolved: &&Resolved| {
@@ -65,46 +86,52 @@ pub(crate) async fn check_recipients(
         && !may_look("groups:read")
     {
         info!(
-            "Channels cannot be looked at when starting, because the Slack token lacks the scopes channels:read and groups:read; the log names those that cannot be posted to when there is something to post"
+            "Channels cannot be looked at {during}, because the Slack token lacks the scopes channels:read and groups:read; the log names those that cannot be posted to when there is something to post"
         );
     }
-    let mut is_list_logged = false;
+    let mut unchecked = Unchecked::new();
+    let invitation = slack.invitation();
     for resolved in &resolved {
-        log_recipient(resolved, &mut is_list_logged);
+        match obstacle_of(resolved, &invitation) {
+            Some(found) => {
+                let (recipient, cause) = (&resolved.recipient, capitalized(found.cause));
+                if is_channel(&resolved) {
+                    warn!(channel = %recipient, "{cause}; {}", found.remedy);
+                } else {
+                    warn!(%recipient, "{cause}; {}", found.remedy);
+                }
+            }
+            None => note_unchecked(&mut unchecked, resolved),
+        }
+    }
+    for (text, recipients) in unchecked.into_values() {
+        match recipients[..] {
+            [recipient] => warn!(%recipient, "This recipient cannot be looked at {during}: {text}"),
+            _ => warn!("{} recipients cannot be looked at {during}: {text}", recipients.len()),
+        }
     }
 }
 
-/// One failure of the list of channels is about all that are given by name.
-fn log_recipient(resolved: &Resolved, is_list_logged: &mut bool) {
-    let recipient = &resolved.recipient;
-    match (obstacle_of(resolved), &resolved.finding) {
-        (Some(found), _) => {
-            let cause = capitalized(found.cause);
-            match recipient {
-                Recipient::ChannelId(_) | Recipient::ChannelName(_) => {
-                    warn!(channel = %recipient, "{cause}; {}", found.remedy);
-                }
-                _ => warn!(%recipient, "{cause}; {}", found.remedy),
-            }
+/// The recipients that could not be looked up, and why, by the class of the cause.
+type Unchecked<'a> = BTreeMap<String, (String, Vec<&'a Recipient>)>;
+
+fn note_unchecked<'a>(unchecked: &mut Unchecked<'a>, Resolved { recipient, finding }: &'a Resolved) {
+    let (class, text) = match finding {
+        // The log says so of Slack as a whole.
+        RecipientState::Failed(error) if error.refuses_token() => return debug!(%recipient, "{error}"),
+        RecipientState::Failed(error) => {
+            let class = if error.is_unavailable() { "unavailable".to_owned() } else { error.class() };
+            (class, error.with_remedy(slack_setting).to_string())
         }
-        (None, RecipientState::Failed(error)) => match recipient {
-            Recipient::ChannelName(_) if std::mem::replace(is_list_logged, true) => {}
-            Recipient::ChannelName(_) => warn!(
-                "Channels given by name cannot be looked at when starting: {}",
-                error.with_remedy(slack_setting)
-            ),
-            _ => {
-                warn!(%recipient, "This recipient cannot be looked at when starting: {}", error.with_remedy(slack_setting))
-            }
-        },
-        (None, RecipientState::MissingScope(scopes))
+        RecipientState::MissingScope(scopes)
             if !matches!(recipient, Recipient::ChannelId(_) | Recipient::ChannelName(_)) =>
         {
-            let scopes = scopes.join(", ");
-            warn!(%recipient, "This recipient cannot be looked at when starting: the Slack token lacks a scope ({scopes}); {SCOPE_REMEDY}");
+            let text = format!("the Slack token lacks a scope ({}); {SCOPE_REMEDY}", scopes.join(", "));
+            (text.clone(), text)
         }
-        (None, _) => {}
-    }
+        _ => return,
+    };
+    unchecked.entry(class).or_insert((text, Vec::new())).1.push(recipient);
 }
 
 fn capitalized(words: &str) -> String {

@@ -27,6 +27,7 @@ use crate::http::{self, ListenError};
 use crate::interactions::current_handler::CurrentHandler;
 use crate::interactions::facts::FactsLoader;
 use crate::interactions::handler::InteractionHandler;
+use crate::interactions::late_replies::{MAX_WAITING, send_late_replies};
 use crate::interactions::other_cluster::Clusters;
 use crate::interactions::receiver::InteractionReceiver;
 use crate::interactions::respond::Responder;
@@ -37,6 +38,7 @@ use crate::review::users::UserLookup;
 use crate::review::voters::VoterLoader;
 use crate::supervise::job_queue::run_jobs;
 use crate::supervise::tasks::Task;
+use slack_client::history::Author;
 use slack_client::objects::AuthTest;
 
 /// Interactions that wait to be handled; beyond this Slack shows the user that it failed.
@@ -117,7 +119,10 @@ impl ReviewBuilder {
             check_same_app(&installation, app_token)?;
         }
         log_review_mode(config, &config.rules);
-        let responder = Responder::new(self.slack.clone());
+        let (late, late_replies) = mpsc::channel(MAX_WAITING);
+        let (author, waits) = (Arc::new(Author::from(&self.auth)), self.timings.interactions);
+        let settles = waits.late_reply_settles;
+        let responder = Responder { slack: self.slack.clone(), author: Arc::clone(&author), settles, late };
         let in_progress = Arc::new(InProgress::default());
         let (handles, handler, mut tasks) = self.build(config, &installation, &responder, &in_progress).await;
         let (interactions_tx, interactions) = mpsc::channel(INTERACTIONS_CAPACITY);
@@ -142,6 +147,8 @@ impl ReviewBuilder {
         let current = CurrentHandler(handler.subscribe());
         let handling = run_jobs(interactions, self.stop.clone(), current, self.timings.shutdown);
         tasks.push(Task::new("interactions", &self.stop, handling));
+        let replying = send_late_replies(late_replies, self.slack.clone(), author, waits, self.stop.clone());
+        tasks.push(Task::new("late replies", &self.stop, replying));
         let transport = Some(transport);
         Ok((Review { installation, responder, receiver, in_progress, handler, transport }, handles, tasks))
     }

@@ -9,7 +9,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use tracing::warn;
 
 use super::connections;
-use super::preflight;
+use super::preflight::{self, During};
 use super::reading::Reading;
 use super::reload::{self, ReloadCause, ReloadRequests};
 use super::review::{self, Review, ReviewBuilder};
@@ -19,8 +19,8 @@ use crate::check::report::Item;
 use crate::config::{Config, ConfiguredIdentityError, Diagnostic, Loaded, ReviewTransport};
 use crate::controller::{ReviewHandles, Settings};
 use crate::exit::ExitError;
-use crate::http::HttpTimings;
 use crate::http::diagnostics::Diagnostics;
+use crate::http::{ANOTHER_PROGRAM, HttpTimings};
 use crate::observe::metrics::Metrics;
 use crate::observe::{CurrentLog, OpenedLog};
 use crate::status::Status;
@@ -98,13 +98,13 @@ impl Running {
     }
 
     /// Looks up each configured recipient, and logs which cannot be notified.
-    pub(super) fn check_recipients(&mut self, rules: Rules) -> Task {
+    pub(super) fn check_recipients(&mut self, rules: Rules, during: During) -> Task {
         let until = self.builder.stop.child_token();
         self.checking = Some(until.clone().drop_guard());
         let (slack, auth) = (self.builder.slack.clone(), self.builder.auth.clone());
         let directory = self.directory.clone();
         Task::endless("recipient check", &until, async move {
-            preflight::check_recipients(&slack, &directory, &auth, &rules).await;
+            preflight::check_recipients(&slack, &directory, &auth, &rules, during).await;
             std::future::pending().await
         })
     }
@@ -176,7 +176,7 @@ impl Running {
             return Err(causes);
         }
         let own = self.own_addresses();
-        let one = |error: ExitError| vec![error.line() + &own_port_note(&own, &config)];
+        let one = |error: ExitError| vec![with_own_port(error.line(), &own, &config)];
         let listens_already =
             |at: SocketAddr| self.diagnostics.as_ref().is_some_and(|(_, address)| *address == at);
         let address_of =
@@ -270,7 +270,7 @@ impl Running {
             tasks.extend(task);
         }
         if rules != self.config.rules() {
-            tasks.push(self.check_recipients(rules.clone()));
+            tasks.push(self.check_recipients(rules.clone(), During::Reload));
         }
         if !changed.is_empty() {
             self.settings.send_replace(Settings { rules, review: handles });
@@ -305,9 +305,9 @@ impl DiagnosticsTask {
     }
 }
 
-/// Completes the cause when a new address cannot be had, if it may be the daemon itself that is in its way: a new address is
-/// taken before the old one is left.
-fn own_port_note(own: &[SocketAddr], config: &Config) -> String {
+/// The cause, when a new address cannot be had; if the daemon itself is in its way, with that in the place of another program: a
+/// new address is taken before the old one is left.
+fn with_own_port(line: String, own: &[SocketAddr], config: &Config) -> String {
     let callbacks = config.review.as_ref().and_then(|review| match &review.transport {
         ReviewTransport::Http { listener, .. } => Some(listener.listen_addr),
         ReviewTransport::SocketMode { .. } => None,
@@ -317,8 +317,11 @@ fn own_port_note(own: &[SocketAddr], config: &Config) -> String {
     let taken: Vec<_> =
         wanted.filter_map(|wanted| own.iter().find(|own| own.port() == wanted.port())).collect();
     match taken.first() {
-        Some(own) => format!("; this daemon itself listens at {own}: restart it, or choose another port"),
-        None => String::new(),
+        Some(own) => {
+            let note = format!("; this daemon itself listens at {own}: restart it, or choose another port");
+            line.replace(ANOTHER_PROGRAM, &note)
+        }
+        None => line,
     }
 }
 

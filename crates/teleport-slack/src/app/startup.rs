@@ -47,7 +47,7 @@ pub(crate) async fn wait_for_identity(
         let error = ConfiguredIdentityError(error);
         let words =
             format!("No identity for Teleport: {}; new files are noticed without a restart", chain(&error));
-        let pause = retry.next_delay(cause, error, &words)?;
+        let pause = retry.next_delay(cause, error, &words, &words)?;
         tokio::time::sleep(pause).await;
     }
 }
@@ -76,7 +76,8 @@ pub(crate) async fn wait_for_teleport(
             _ => "Teleport does not answer",
         };
         let words = format!("{what}: {}", chain(&error));
-        let pause = retry.next_delay(cause, error, &words)?;
+        let class = error.class();
+        let pause = retry.next_delay(cause, error, &class, &words)?;
         tokio::select! {
             () = tokio::time::sleep(pause) => {}
             // It may be just what was missing.
@@ -102,7 +103,7 @@ pub(crate) async fn wait_for_slack(
             return Ok(auth);
         };
         let words = format!("{missing}; the daemon waits for it");
-        let pause = retry.next_delay(Cause::Scope, missing, &words)?;
+        let pause = retry.next_delay(Cause::Scope, missing, &words, &words)?;
         tokio::time::sleep(pause).await;
     }
 }
@@ -146,7 +147,7 @@ pub(crate) async fn call_slack<T, F: Future<Output = Result<T, SlackError>>>(
             Retry::Backoff => (Cause::Unavailable, "Slack does not answer"),
         };
         let words = format!("{what}: {with_remedy}");
-        let pause = retry.next_delay(cause, with_remedy, &words)?;
+        let pause = retry.next_delay(cause, with_remedy, &error.class(), &words)?;
         tokio::select! {
             () = tokio::time::sleep(pause) => {}
             _ = token_status.changed() => {}
@@ -196,6 +197,7 @@ impl StartupRetry {
         &mut self,
         cause: Cause,
         error: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+        class: &str,
         words: &str,
     ) -> Result<Duration, ExitError> {
         match cause.at_start() {
@@ -210,7 +212,7 @@ impl StartupRetry {
         self.outage.fails(now);
         let reminder = self.outage.reminder(now);
         // Another cause is news; so is one that lasts.
-        let is_news = self.log_once.once("start", words);
+        let is_news = self.log_once.once("start", class);
         let away_for_s = reminder.map(|lasted| lasted.as_secs());
         match (is_news || reminder.is_some(), cause) {
             (false, _) => debug!(retry_in_s, "{words}"),
@@ -263,7 +265,9 @@ mod tests {
         let mut retry = StartupRetry::new(waits());
         let began = Instant::now();
         while began.elapsed() < Duration::from_secs(7 * 60) {
-            let pause = retry.next_delay(Cause::Unavailable, "away", "Teleport does not answer").unwrap();
+            // The words about a broken connection change from try to try.
+            let words = format!("Teleport does not answer: {:?}", began.elapsed());
+            let pause = retry.next_delay(Cause::Unavailable, "away", "closed", &words).unwrap();
             tokio::time::sleep(pause).await;
         }
         assert_eq!(
@@ -274,8 +278,8 @@ mod tests {
         );
         assert_eq!(log.count("away_for_s="), 2, "{}", log.text());
         let denied = "Teleport does not let the plugin in";
-        retry.next_delay(Cause::Permissions, "denied", denied).unwrap();
-        retry.next_delay(Cause::Permissions, "denied", denied).unwrap();
+        retry.next_delay(Cause::Permissions, "denied", denied, denied).unwrap();
+        retry.next_delay(Cause::Permissions, "denied", denied, denied).unwrap();
         assert_eq!(log.count(&format!("ERROR {denied}")), 1, "{}", log.text());
         retry.log_end("Teleport");
         assert_eq!(log.count(" INFO Teleport answers now: the daemon waited for 4"), 1, "{}", log.text());

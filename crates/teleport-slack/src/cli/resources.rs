@@ -116,13 +116,17 @@ fn features_of_mode(mode: Mode, lists_users: bool) -> Features {
         Mode::Resolver => Some(Decisions::SetState),
         Mode::Reviewer => Some(Decisions::SubmitReviews(None)),
     };
-    Features { decisions, lists_users }
+    Features { decisions, lists_users, names_users: false }
 }
 
 /// What this configuration uses of Teleport.
 pub fn features(config: &Config) -> Features {
     let Some(review) = &config.review else { return Features::default() };
-    Features { decisions: Some(decisions(review)), lists_users: review.user_mapping().lists_users() }
+    Features {
+        decisions: Some(decisions(review)),
+        lists_users: review.user_mapping().lists_users(),
+        names_users: review.named_users().next().is_some(),
+    }
 }
 
 fn decisions(review: &ReviewConfig) -> Decisions {

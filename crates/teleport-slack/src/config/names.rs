@@ -45,6 +45,24 @@ pub(super) fn user_name_problem(text: &str) -> Option<(&'static str, String)> {
     })
 }
 
+/// What stands between brackets or quotation marks around the whole text, if there are any and it is not empty.
+pub(super) fn without_brackets(text: &str) -> Option<&str> {
+    const PAIRS: [(char, char); 7] =
+        [('[', ']'), ('(', ')'), ('{', '}'), ('<', '>'), ('"', '"'), ('\'', '\''), ('`', '`')];
+    let text = text.trim();
+    // Of `'a', 'b'` and `(a)(b)` the first and the last belong to others.
+    let is_pair = |inner: &&str, open, close| match (inner.find(open), inner.find(close)) {
+        (_, None) => true,
+        (Some(next), Some(end)) => open != close && next < end,
+        (None, Some(_)) => false,
+    };
+    let inner = |(open, close): (char, char)| {
+        text.strip_prefix(open)?.strip_suffix(close).filter(|inner| is_pair(inner, open, close))
+    };
+    let inner = PAIRS.into_iter().find_map(inner)?.trim();
+    without_brackets(inner).or(Some(inner)).filter(|inner| !inner.is_empty())
+}
+
 /// What a message in Slack would mention: the part between the opening and `|` or `>`.
 pub(super) fn strip_mention<'a>(text: &'a str, opening: &str) -> Option<&'a str> {
     let rest = text.trim().strip_prefix(opening)?;

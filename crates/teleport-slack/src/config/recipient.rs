@@ -2,9 +2,68 @@
 
 use access_core::domain::recipients::{InvalidRecipient, Recipient, is_slack_id};
 use access_core::domain::unseen::as_seen;
+use access_core::policy::identity::SLACKBOT;
 
-use super::report::{quote, quote_list};
+use super::report::{Report, quote, quote_list};
 use super::unseen::write_as_seen;
+
+/// Why `text` is no recipient: Slack's ids in capitals are no channel's name.
+pub(super) fn cause(problem: InvalidRecipient, text: &str) -> String {
+    match foreign_id(text) {
+        Some(kind) if problem == InvalidRecipient::Capitals => {
+            format!("this is the id of {kind}, where no message goes")
+        }
+        _ if problem == InvalidRecipient::Capitals && !if_an_id(&bare(text).to_uppercase()).is_empty() => {
+            "ids are in capitals, and names of channels are in small letters".to_owned()
+        }
+        _ => problem.to_string(),
+    }
+}
+
+/// Warns of a name of a channel that may be a Slack id, and of an id that leads to no person or channel. A `#` before a name
+/// says that it is one.
+pub(super) fn warn_of_mistaken(
+    recipient: &Recipient,
+    text: &str,
+    line: usize,
+    key: &str,
+    report: &mut Report,
+) {
+    let upper = text.to_ascii_uppercase();
+    let warned = match recipient {
+        Recipient::User(id) if id.as_str() == SLACKBOT => {
+            Some(("is Slack's own bot, so no person reads what it gets".to_owned(), WRITE_ANOTHER.to_owned()))
+        }
+        _ if looks_like_channel_name(recipient) => {
+            let name = quote(&text.to_lowercase());
+            Some(("is taken for a Slack id".to_owned(), format!("if it is a channel's name, write {name}")))
+        }
+        Recipient::ChannelId(id) if is_slack_id(id, &['D']) => Some((
+            "is a conversation with one person, and Slack does not say whose: it may be the requester, who is not to be asked, \
+             or a person who is notified under another name, too"
+                .to_owned(),
+            "write the person's Slack id (U…) or e-mail address instead".to_owned(),
+        )),
+        Recipient::ChannelName(name) if name == text && upper.get(1..2) == Some("0") => {
+            let name = format!("if it is a channel's name, write {}", quote(&format!("#{text}")));
+            let written = || format!("write {}", quote(&upper));
+            let found = match Recipient::parse(&upper) {
+                Ok(Recipient::ChannelId(_)) => Some(("a channel", written())),
+                Ok(Recipient::User(_)) => Some(("a person", written())),
+                Err(InvalidRecipient::Group) => Some(("a user group", ONE_BY_ONE.to_owned())),
+                _ => foreign_id(&upper).map(|kind| (kind, WRITE_ANOTHER.to_owned())),
+            };
+            found.map(|(kind, remedy)| {
+                let cause = format!("is written like the Slack id of {kind} in small letters");
+                (cause, format!("if it is one, {remedy}; {name}"))
+            })
+        }
+        _ => None,
+    };
+    if let Some((cause, remedy)) = warned {
+        report.warn(Some(line), key, format!("{} {cause}", quote(text)), remedy);
+    }
+}
 
 /// What to write instead of `text`.
 pub(super) fn remedy(problem: InvalidRecipient, text: &str) -> String {
@@ -24,7 +83,7 @@ pub(super) fn remedy(problem: InvalidRecipient, text: &str) -> String {
                 "write each recipient as a text of its own: [\"team\", \"bob@example.com\"]".to_owned()
             }
         }
-        InvalidRecipient::Group if text.starts_with('<') => ONE_BY_ONE.to_owned(),
+        InvalidRecipient::Group if text.starts_with('<') || text.starts_with("S0") => ONE_BY_ONE.to_owned(),
         InvalidRecipient::Group => {
             format!("{ONE_BY_ONE}; if it is a channel's name, {}", write(&text.to_lowercase()))
         }
@@ -39,15 +98,9 @@ pub(super) fn remedy(problem: InvalidRecipient, text: &str) -> String {
         InvalidRecipient::NotAnEmail => meant.unwrap_or_else(|| {
             "write the person's full address, such as \"bob@example.com\", or the Slack id (U…)".to_owned()
         }),
-        InvalidRecipient::Capitals if foreign_id(text).is_some() => {
-            format!(
-                "this is the id of {}, where no message goes; write a channel's name or id (C…), or a person's e-mail \
-                 address or Slack id (U…)",
-                foreign_id(text).unwrap_or_default()
-            )
-        }
+        InvalidRecipient::Capitals if foreign_id(text).is_some() => WRITE_ANOTHER.to_owned(),
         InvalidRecipient::Capitals => meant.unwrap_or_else(|| {
-            let name = text.strip_prefix('#').unwrap_or(text);
+            let name = bare(text);
             if_an_id(&name.to_uppercase()) + &write(&name.to_lowercase())
         }),
         InvalidRecipient::TooLong => "copy the name from Slack".to_owned(),
@@ -70,12 +123,20 @@ fn if_an_id(id: &str) -> String {
     let has_digit = id.bytes().any(|byte| byte.is_ascii_digit());
     let what = match Recipient::parse(id) {
         _ if !has_digit => return String::new(),
+        _ if is_slack_id(&format!("{id}0"), &['C', 'G', 'U', 'W']) && id.len() == 2 => {
+            "if it is an id, copy all of it, as in C012AB3CD".to_owned()
+        }
         Ok(Recipient::ChannelId(_)) => format!("if it is a channel's id, write {}", quote(id)),
         Ok(Recipient::User(_)) => format!("if it is a person's Slack id, write {}", quote(id)),
         Err(InvalidRecipient::Group) => format!("if it is a user group, {ONE_BY_ONE}"),
         _ => return String::new(),
     };
     format!("{what}; if it is a channel's name, ")
+}
+
+/// Without the sign of channels before it.
+fn bare(text: &str) -> &str {
+    text.strip_prefix('#').unwrap_or(text)
 }
 
 /// What Slack gives such an id to, if it is one that no message can go to. Channels may be called "T-34" or "E2E"; ids begin
@@ -89,6 +150,8 @@ fn foreign_id(text: &str) -> Option<&'static str> {
     is_id.then_some(kind)
 }
 
+const WRITE_ANOTHER: &str =
+    "write a channel's name or id (C…), or a person's e-mail address or Slack id (U…)";
 const ONE_BY_ONE: &str =
     "write a channel that its members read, or each person's e-mail address or Slack id (U…)";
 
@@ -110,18 +173,13 @@ fn intended_recipient(text: &str) -> Option<String> {
 }
 
 /// It was read as an id, but has no digit in it as every id has: most likely a name in capitals.
-pub(super) fn looks_like_channel_name(recipient: &Recipient) -> bool {
+fn looks_like_channel_name(recipient: &Recipient) -> bool {
     match recipient {
         Recipient::ChannelId(_) | Recipient::User(_) => {
             !recipient.key().as_str().bytes().any(|byte| byte.is_ascii_digit())
         }
         Recipient::Email(_) | Recipient::Reviewer(_) | Recipient::ChannelName(_) => false,
     }
-}
-
-/// Whether this is the bot's conversation with one person. Slack says whose only with a scope that the app does not ask for (`im:read`).
-pub(super) fn is_direct_conversation(recipient: &Recipient) -> bool {
-    matches!(recipient, Recipient::ChannelId(id) if is_slack_id(id, &['D']))
 }
 
 /// Whether this is a Slack user id.

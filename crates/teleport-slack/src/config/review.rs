@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use access_core::domain::ids::SlackUserId;
 use access_core::policy::identity::UserMapping;
-use access_core::policy::{ModeSetting, Rules};
+use access_core::policy::{Approver, ModeSetting, Rules};
 
 use super::http::{self, HttpConfig};
 use super::raw::{Entry, Field, TableReader};
@@ -65,6 +65,16 @@ impl ReviewConfig {
             email_match: self.allow_email_username_match,
             ignore_email_case: self.ignore_email_case,
         }
+    }
+
+    /// The Teleport users that the rules and the table name; one may come several times.
+    pub fn named_users(&self) -> impl Iterator<Item = &String> {
+        let approvers = self.rules.0.iter().flat_map(|rule| &rule.approvers);
+        let approvers = approvers.filter_map(|approver| match approver {
+            Approver::User(name) => Some(name),
+            Approver::Group(_) => None,
+        });
+        approvers.chain(self.users.values())
     }
 }
 

@@ -4,6 +4,7 @@ use access_core::domain::look_alike::LookAlike;
 use access_core::domain::role_pattern::{InvalidPattern, RolePattern};
 use access_core::domain::unseen::{Unseen, as_seen_strictly};
 
+use super::names::without_brackets;
 use super::report::{Report, quote, quote_list, quote_whole};
 use super::unseen::write_as_seen;
 
@@ -27,14 +28,26 @@ pub(super) fn role_pattern(
     RolePattern::parse(text)
         .inspect(|_| warn_of_unusual(text, place, line, key, report))
         .map_err(|problem| {
+            let (cause, remedy) =
+                of_look_alike(text).unwrap_or_else(|| (problem.to_string(), remedy(problem, text, place)));
             let cause = match place {
-                PatternPosition::List => format!("{}: {problem}", quote(text)),
-                PatternPosition::Key => problem.to_string(),
+                PatternPosition::List => format!("{}: {cause}", quote(text)),
+                PatternPosition::Key => cause,
             };
-            report.error(Some(line), key, cause, remedy(problem, text, place));
+            report.error(Some(line), key, cause, remedy);
         })
         .ok()
 }
+
+/// Of a text that is no pattern because one of its signs only looks like another, such as a full-width `$`.
+fn of_look_alike(text: &str) -> Option<(String, String)> {
+    let found = LookAlike::first_in(text).filter(|found| RolePattern::parse(&found.seen).is_ok())?;
+    Some((found.to_string(), format!("write {}", quote_whole(&found.seen)?)))
+}
+
+/// Signs of ASCII that Teleport takes in no role's name: it asks for letters, digits, hyphens, dots and plus signs, and takes
+/// `@`, `_`, `:` and `/`, too. What is a pattern's, a quotation mark or between several is spoken of elsewhere.
+const NOT_IN_NAMES: &str = "!#%()<=>~";
 
 /// Warns of characters that look like others, of quotation marks in a role's name, and of what stands between several.
 /// Teleport takes no blanks in the names of new roles; older ones may have them.
@@ -48,21 +61,27 @@ fn warn_of_unusual(text: &str, place: PatternPosition, line: usize, key: &str, r
     let seen = LookAlike::first_in(inner).map_or_else(|| inner.to_owned(), |it| it.seen);
     let is_one = seen.starts_with('^') && seen.ends_with('$');
     let bare = if is_one { seen } else { seen.replace(is_quotation_mark, "") };
+    let bare = without_brackets(&bare).map(str::to_owned).unwrap_or(bare);
     let each = if is_one { vec![bare.as_str()] } else { roles_in(&bare) };
     let has_marks = !is_expression && text.contains(is_quotation_mark);
     let cause = match (each.as_slice(), &found) {
         ([_, _, ..], _) => "these look like several roles in one text".to_owned(),
         (_, _) if has_marks => "there are quotation marks in it, which hardly a role's name has".to_owned(),
         (_, Some(found)) => found.to_string(),
-        (_, None) => return,
+        (_, None) => match text.chars().find(|c| !is_expression && NOT_IN_NAMES.contains(*c)) {
+            Some(sign) => format!("there is a {sign} in it, which Teleport takes in no role's name"),
+            None => return,
+        },
     };
     let are_patterns = !each.is_empty() && each.iter().all(|role| RolePattern::parse(role).is_ok());
+    let has_others = !is_one && bare.contains(|c| NOT_IN_NAMES.contains(c));
     let written = match (place, each.as_slice()) {
         // A star alone would be for every role.
         _ if each.contains(&"*") && (each.len() > 1 || has_marks) => {
             "write each as a text of its own".to_owned()
         }
         _ if !are_patterns => "type it again in plain characters".to_owned(),
+        _ if has_others && found.is_none() => "write it as `tctl get roles` shows it".to_owned(),
         (PatternPosition::List, [_, _, ..]) => format!("write {}", quote_list(&each)),
         (PatternPosition::Key, [_, _, ..]) => "write a line for each".to_owned(),
         (_, ["*"]) => "write \"*\" if it is for every role".to_owned(),
@@ -72,7 +91,9 @@ fn warn_of_unusual(text: &str, place: PatternPosition, line: usize, key: &str, r
     let escape = |letter: &char| format!(r"\x{{{:X}}}", u32::from(*letter));
     let literal = if is_expression { text.to_owned() } else { RolePattern::literal(text) };
     let literal = letters.iter().fold(literal, |literal, letter| literal.replace(*letter, &escape(letter)));
-    let literal = Some(literal).filter(|_| is_expression || !text.contains(['*', '?']));
+    // What its stars stand for.
+    let literal = if is_expression { literal } else { literal.replace(r"\*", ".*").replace(r"\?", ".") };
+    let literal = Some(literal).filter(|_| is_expression || letters.is_empty() || !text.contains(['*', '?']));
     let literal = match (literal.and_then(|literal| quote_whole(&literal)), letters.first()) {
         (Some(literal), _) => format!(", or write {literal} if the role's name really has it"),
         (None, Some(letter)) => {
@@ -138,6 +159,15 @@ fn remedy(problem: InvalidPattern, text: &str, place: PatternPosition) -> String
                 (_, []) => "write the role's name".to_owned(),
             }
         }
+        InvalidPattern::NotAnchored if !in_brackets(text).is_empty() => {
+            let each = in_brackets(text);
+            let meant = match (place, each.as_slice()) {
+                (_, [one]) => format!("write {}", quote(one)),
+                (PatternPosition::List, each) => format!("write {}", quote_list(each)),
+                (PatternPosition::Key, _) => "write a line for each".to_owned(),
+            };
+            format!("{meant}, or {}", by_name(text))
+        }
         InvalidPattern::NotAnchored => {
             let whole = as_regex(text)
                 .map(|whole| format!("write {whole} if it is a regular expression, or "))
@@ -179,6 +209,18 @@ fn as_regex(text: &str) -> Option<String> {
     let wholes = [format!("^{before}{inner}{after}$"), format!("^{before}({inner}){after}$")];
     let whole = wholes.into_iter().find(|whole| RolePattern::parse(whole).is_ok())?;
     quote_whole(&whole)
+}
+
+/// The roles that a text in brackets is about, as a list in one text or the place of a name in an example is written. Empty if it
+/// is a class of letters, such as `[a-z]`.
+fn in_brackets(text: &str) -> Vec<&str> {
+    let Some(inner) = without_brackets(text) else { return Vec::new() };
+    let mut letters = inner.as_bytes().chunks(3);
+    let is_class = inner.starts_with('^') || letters.all(|range| matches!(range, [_, b'-', _]));
+    let roles: Vec<_> =
+        roles_in(inner).into_iter().map(|role| without_brackets(role).unwrap_or(role)).collect();
+    let are_roles = !is_class && roles.iter().all(|role| RolePattern::parse(role).is_ok());
+    if are_roles { roles } else { Vec::new() }
 }
 
 /// How to name the role that is called so.

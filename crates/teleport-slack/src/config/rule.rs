@@ -9,6 +9,7 @@ use access_core::policy::{Approver, ReasonPolicy, Rule};
 
 use super::names::{
     is_user_group_id, looks_like_user_id, strip_mention, user_group_in_small_letters, user_name_problem,
+    without_brackets,
 };
 use super::raw::{Entry, Field, TableReader};
 use super::report::{Report, quote, quote_list};
@@ -80,7 +81,6 @@ fn approver(
     if report_unseen(report, entry.line, &entry.key, &entry.value) {
         return None;
     }
-    warn_of_look_alike(report, entry.line, &entry.key, &entry.value);
     if is_user_group_id(&entry.value) {
         return Some(Approver::Group(entry.value.clone()));
     }
@@ -88,6 +88,7 @@ fn approver(
         .or_else(|| (!teleport_only).then(|| mapping.unmapped_problem(&entry.value)).flatten());
     match wrong {
         None => {
+            warn_of_look_alike(report, entry.line, &entry.key, &entry.value);
             let group = user_group_in_small_letters(&entry.value);
             if let Some(group) = group.filter(|_| !mapping.contains_user(&entry.value)) {
                 let cause = format!("{} looks like a user group's id in small letters", quote(&entry.value));
@@ -116,6 +117,19 @@ fn approver_problem(text: &str, mapping: &MappingConfig) -> Option<(&'static str
             None => "write the name of that person's Teleport user".to_owned(),
         };
         return Some(("this is a Slack account, and rules name Teleport users", remedy));
+    }
+    let inner = without_brackets(text).filter(|_| !text.starts_with('<') && !mapping.contains_user(text));
+    if let Some(inner) = inner {
+        let cause = "there are brackets or quotation marks around it, which no user's name has";
+        let each: Vec<_> =
+            inner.split([',', ';']).map(|name| without_brackets(name).unwrap_or(name.trim())).collect();
+        let are_names = each.iter().all(|name| !name.is_empty() && approver_problem(name, mapping).is_none());
+        let remedy = match each.as_slice() {
+            [one] if are_names => format!("write {}", quote(one)),
+            _ if are_names => format!("write {}", quote_list(&each)),
+            _ => NAMED.to_owned(),
+        };
+        return Some((cause, remedy));
     }
     let several: Vec<_> = text.split([',', ';']).map(str::trim).filter(|name| !name.is_empty()).collect();
     if text.contains([',', ';']) {

@@ -12,6 +12,7 @@ use crate::exit::{Exit, ExitError};
 
 mod diagnostics;
 mod go_files;
+mod meant;
 mod modes;
 mod outbound;
 mod remedies;

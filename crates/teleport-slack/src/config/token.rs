@@ -187,6 +187,13 @@ fn check_kind(kind: TokenKind, text: &str, is_in_file: bool) -> Result<(), (&'st
     if is_of_another_kind(text) {
         return Err(("is a secret of another kind", want));
     }
+    if is_wrapped(kind, text) {
+        let remedy = match is_in_file {
+            true => "leave the value alone in this file: without quotes, and without a name and = before it",
+            false => "write the value alone: without quotes in it, and without a name and = before it",
+        };
+        return Err(("has a name or quotes around the value", remedy.to_owned()));
+    }
     match (kind, prefix(text)) {
         // Base64 has slashes.
         (kind, Prefix::None)
@@ -235,6 +242,26 @@ fn check_kind(kind: TokenKind, text: &str, is_in_file: bool) -> Result<(), (&'st
         return Err(("has spaces or other characters that no token has", COPY_AGAIN.to_owned()));
     }
     Ok(())
+}
+
+/// Whether the value stands in quotes or behind a name, as in a file for a shell or of settings.
+fn is_wrapped(kind: TokenKind, text: &str) -> bool {
+    let is_quoted = |quote: char| text.len() > 2 && text.starts_with(quote) && text.ends_with(quote);
+    let is_name = |name: &str| {
+        let name = name.trim();
+        let name = name.strip_prefix("export ").unwrap_or(name).trim_start();
+        !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte))
+    };
+    let value_of = |mark: char| {
+        let (name, value) = text.split_once(mark)?;
+        is_name(name).then(|| value.trim().trim_start_matches(['"', '\'']))
+    };
+    let is_value = |value: &str| match kind {
+        TokenKind::Bot | TokenKind::App => !matches!(prefix(value), Prefix::None),
+        // Base64 ends with `=`.
+        TokenKind::Signing | TokenKind::Diagnostics => value.bytes().any(|byte| byte.is_ascii_alphanumeric()),
+    };
+    is_quoted('"') || is_quoted('\'') || [value_of('='), value_of(':')].into_iter().flatten().any(is_value)
 }
 
 /// Whether it has signs that no secret has and names of files do. The example's `...` is none.

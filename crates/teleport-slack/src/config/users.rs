@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use access_core::domain::ids::SlackUserId;
+use access_core::domain::look_alike::LookAlike;
 use access_core::domain::unseen::as_seen;
 
 use super::names::{
@@ -48,8 +49,18 @@ impl MappingConfig {
             return None;
         }
         let cause = "no configured link leads from a Slack user to this Teleport user, so no click could count as theirs";
-        let alike = self.explicit.values().find(|named| named.to_lowercase() == user.to_lowercase());
+        let seen = |name: &str| LookAlike::first_in(name).map_or_else(|| name.to_owned(), |found| found.seen);
+        let alike =
+            self.explicit.values().find(|named| seen(named).to_lowercase() == seen(user).to_lowercase());
         let remedy = match alike {
+            Some(named) if seen(named) == seen(user) => match LookAlike::first_in(named) {
+                Some(found) => format!("write it in plain characters in [review.users], too: there, {found}"),
+                None => format!(
+                    "write {}, as in [review.users]: here, {}",
+                    quote(named),
+                    LookAlike::first_in(user).map(|found| found.to_string()).unwrap_or_default()
+                ),
+            },
             Some(named) => format!("write {}, as in [review.users]; capitals count", quote(named)),
             None if is_address => format!(
                 "add a line such as U012AB3CD = {} to [review.users], or allow_email_username_match = true to [review] if this \

@@ -13,7 +13,7 @@ use super::log::{LogConfig, LogFormat, LogOutput, Severity};
 use super::modes::{Sensitivity, checked_path, warn_if_config_open};
 use super::outbound::network;
 use super::raw::{Document, Entry, Field, TableReader};
-use super::recipient::{is_direct_conversation, looks_like_channel_name, remedy};
+use super::recipient::{cause, remedy, warn_of_mistaken};
 use super::report::{Report, quote, quote_whole};
 use super::review::{LegacySlackKeys, review};
 use super::role::{PatternPosition, role_pattern};
@@ -206,30 +206,14 @@ fn recipients(listed: Vec<Entry<String>>, report: &mut Report) -> Vec<Recipient>
             }
             Ok(recipient) => {
                 warn_of_look_alike(report, entry.line, &entry.key, &entry.value);
-                if looks_like_channel_name(&recipient) {
-                    let cause = format!("{} is taken for a Slack id", quote(&entry.value));
-                    let name = quote(&entry.value.to_lowercase());
-                    report.warn(line, &entry.key, cause, format!("if it is a channel's name, write {name}"));
-                } else if is_direct_conversation(&recipient) {
-                    let cause = format!(
-                        "{} is a conversation with one person, and Slack does not say whose: it may be the requester, who is not to be \
-                         asked, or a person who is notified under another name, too",
-                        quote(&entry.value)
-                    );
-                    report.warn(
-                        line,
-                        &entry.key,
-                        cause,
-                        "write the person's Slack id (U…) or e-mail address instead",
-                    );
-                }
+                warn_of_mistaken(&recipient, &entry.value, entry.line, &entry.key, report);
                 out.push(recipient);
             }
             Err(problem) if entry.value.is_empty() => {
                 report.error(line, &entry.key, problem.to_string(), remedy(problem, &entry.value));
             }
             Err(problem) => {
-                let cause = format!("{}: {problem}", quote(&entry.value));
+                let cause = format!("{}: {}", quote(&entry.value), cause(problem, &entry.value));
                 report.error(line, &entry.key, cause, remedy(problem, &entry.value));
             }
         }

@@ -14,6 +14,9 @@ use slack_client::error::{Affects, Retry, SlackError};
 use slack_client::history::{Author, MessageTag, OwnMessage, Window};
 use slack_client::{self, Metadata};
 
+/// The scopes with which the bot can read the history.
+const HISTORY_SCOPES: &str = "channels:history, groups:history, im:history and im:write";
+
 /// The `event_type` of our messages' metadata.
 const EVENT_TYPE: &str = "teleport_access_request";
 const REQUEST: &str = "request_id";
@@ -51,7 +54,7 @@ pub(super) enum HistoryResult {
     NotFound,
     /// The message of its thread was deleted.
     ThreadDeleted(Outcome),
-    /// The bot cannot read the history, for this reason.
+    /// The bot cannot read the history, for this reason, which says what helps.
     NoAccess(String),
 }
 
@@ -86,12 +89,21 @@ pub(super) async fn check_history(
                     ts: ts.clone(),
                 })
             }
-            Operation::Post(_) => HistoryResult::NoAccess(error.with_remedy(slack_setting).to_string()),
+            Operation::Post(_) => HistoryResult::NoAccess(describe(&error)),
         }),
-        Err(error) if denies_history(&error) => {
-            Ok(HistoryResult::NoAccess(error.with_remedy(slack_setting).to_string()))
-        }
+        Err(error) if denies_history(&error) => Ok(HistoryResult::NoAccess(describe(&error))),
         Err(error) => Err(error),
+    }
+}
+
+/// Why the history cannot be read, and what helps: scopes only where one is missing.
+fn describe(error: &SlackError) -> String {
+    let error_with_remedy = error.with_remedy(slack_setting);
+    match error.affects() {
+        Affects::Scope => {
+            format!("grant the scopes {HISTORY_SCOPES} to rule out duplicates: {error_with_remedy}")
+        }
+        _ => error_with_remedy.to_string(),
     }
 }
 

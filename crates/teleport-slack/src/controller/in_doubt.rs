@@ -18,7 +18,6 @@ use super::lease::Lease;
 use super::retry_state::{Deferred, Effect};
 use super::sender::SlackSender;
 use crate::observe::metrics::SlackOperation;
-use crate::observe::metrics::events::HISTORY_SCOPES;
 use access_core::domain::error_chain::seconds;
 use slack_client::error::SlackError;
 use slack_client::method::Method;
@@ -127,7 +126,7 @@ impl SlackSender {
                     }
                     None => "when Slack answers there with an address".to_owned(),
                 };
-                warn!(request = %id, %destination, attempts, times, retry_in_s, "A message may be there several times or not at all: Slack did not confirm it, and the bot cannot read the history; it is posted again {when}; grant the scopes {HISTORY_SCOPES} so that the bot can read the history: {reason}");
+                warn!(request = %id, %destination, attempts, times, retry_in_s, "A message may be there several times or not at all: Slack did not confirm it, and the bot cannot read the history; it is posted again {when}; {reason}");
             }
             None => {
                 debug!(request = %id, %destination, attempts, retry_in_s, "A message is still in doubt: {reason}");

@@ -13,6 +13,7 @@ mod in_doubt;
 mod recipients;
 mod lag;
 mod executor;
+mod app_refusals;
 mod channel_breaker;
 mod pending_decision;
 mod planner;

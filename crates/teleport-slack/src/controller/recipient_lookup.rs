@@ -26,6 +26,7 @@ use tracing::{debug, error, info, warn};
 use super::lookup_order::LookupOrder;
 use super::timings::ControllerTimings;
 use crate::config::slack_setting;
+use crate::observe::log_once::SharedLogOnce;
 use crate::observe::outages::Outages;
 use crate::observe::skew::Side;
 use crate::review::users::UserLookup;
@@ -307,24 +308,32 @@ impl LookupError {
         }
     }
 
-    /// Whether the log says already that the side is away.
-    pub(super) fn is_of_outage(&self, lookup: &RecipientLookup) -> bool {
+    /// Whether the log says of the side as a whole that it is away or refuses the token. `failures`: how often the look-up had
+    /// failed in a row before. The watch on Teleport may notice a loss later than the first call.
+    pub(super) fn is_of_side(&self, lookup: &RecipientLookup, failures: u32) -> bool {
+        let covers = |side| lookup.outages.covers(side, failures);
         match &self.kind {
             LookupErrorKind::NoSuchUser | LookupErrorKind::Deactivated => false,
-            LookupErrorKind::Slack(error) => error.is_unavailable() && lookup.outages.covers(Side::Slack),
+            LookupErrorKind::Slack(error) => {
+                error.refuses_token() || error.is_unavailable() && covers(Side::Slack)
+            }
             LookupErrorKind::Teleport(error) => {
-                error.kind() == ErrorKind::Retry && lookup.outages.covers(Side::Teleport)
+                error.kind() == ErrorKind::Retry && (failures == 0 || covers(Side::Teleport))
             }
         }
     }
 
-    /// The cause, by which a repeated log line is recognized.
-    pub(super) fn cause(&self) -> String {
+    /// Whether the cause is not in the log yet: of this recipient, or of all that are looked up so.
+    pub(super) fn should_log(&self, log_once: &SharedLogOnce) -> bool {
+        let key = self.recipient.key();
         match &self.kind {
-            LookupErrorKind::NoSuchUser => "no such user".to_owned(),
-            LookupErrorKind::Deactivated => "deactivated".to_owned(),
-            LookupErrorKind::Slack(error) => error.to_string(),
-            LookupErrorKind::Teleport(error) => error.to_string(),
+            LookupErrorKind::NoSuchUser => log_once.should_log(key.as_str(), "no such user"),
+            LookupErrorKind::Deactivated => log_once.should_log(key.as_str(), "deactivated"),
+            LookupErrorKind::Slack(error) if error.refuses_app() => {
+                log_once.should_log(error.method().as_str(), &error.class())
+            }
+            LookupErrorKind::Slack(error) => log_once.should_log(key.as_str(), &error.class()),
+            LookupErrorKind::Teleport(error) => log_once.should_log(key.as_str(), &error.class()),
         }
     }
 
@@ -333,6 +342,12 @@ impl LookupError {
     /// requester's typo. A wait that Slack asks for needs no user.
     pub(super) fn log(&self, delay: Duration, is_configured: bool) {
         let (recipient, retry_in_s) = (&self.recipient, delay.as_secs());
+        if let LookupErrorKind::Slack(error) = &self.kind
+            && error.refuses_app()
+        {
+            let text = error.with_remedy(slack_setting);
+            return error!(retry_in_s, "Slack refuses this to the app, for any recipient: {text}");
+        }
         let (words, is_error) = match &self.kind {
             LookupErrorKind::NoSuchUser => ("No user in this Slack workspace matches this recipient; correct it in the configuration, or invite the person".to_owned(), is_configured),
             LookupErrorKind::Deactivated => {

@@ -225,7 +225,7 @@ impl RequestRecipients {
         if is_reviewer && is_missing(why) {
             retry_state.missing_reviewers.insert(key.clone());
             // One line names all of them (`record_unnotified_reviewers`).
-        } else if !missing.is_of_outage(lookup) && log_once.should_log(key.as_str(), &missing.cause()) {
+        } else if !missing.is_of_side(lookup, failures) && missing.should_log(log_once) {
             missing.log(delay, !is_reviewer);
         }
         retry_state.defer(operation, &Deferred::failed(delay));

@@ -177,11 +177,10 @@ impl Reconciler {
             };
             let targets = self.planner.resolve(id, &mut facts, retry_state).await;
             let mut plan = self.planner.plan(&facts, &targets, retry_state);
-            if plan.is_complete
-                && !facts.record.is_complete
-                && !retry_state.unrecorded.contains(&Outcome::Complete)
+            if let Some(owed) = plan.owed.clone().map(Outcome::Owed)
+                && !retry_state.unrecorded.contains(&owed)
             {
-                retry_state.unrecorded.push(Outcome::Complete);
+                retry_state.unrecorded.push(owed);
             }
             if let Some(position) = &position {
                 position.wait_for_earlier(self.timings.turns.start_order).await;
@@ -295,9 +294,11 @@ impl Reconciler {
         let retry_in_s = seconds(delay);
         let cause = access_core::domain::error_chain::chain(error);
         self.metrics.outages().waits_for_teleport(id);
-        // The log says so of Teleport as a whole.
-        let is_away = error.kind() == ErrorKind::Retry && self.metrics.outages().covers(Side::Teleport);
-        if is_away || !self.planner.log_once.should_log(stage, &error.to_string()) {
+        // The log says so of Teleport as a whole; the watch may notice the loss later than the first call.
+        let is_first = failures <= 1;
+        let covers = || self.metrics.outages().covers(Side::Teleport, failures);
+        let is_away = error.kind() == ErrorKind::Retry && (is_first || covers());
+        if is_away || !self.planner.log_once.should_log(stage, &error.class()) {
             debug!(request = %id, retry_in_s, "{cause}");
         } else if is_refusal {
             error!(request = %id, retry_in_s, "{cause}");

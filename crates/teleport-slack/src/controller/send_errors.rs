@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use tokio::time::Instant;
 use tracing::{debug, error, info, warn};
 
+use super::app_refusals::RefusalNews;
 use super::channel_queue::QueuedOperation;
 use super::retry_state::{Deferred, Effect};
 use super::sender::{SlackSender, TargetMessage, log_scope};
@@ -63,7 +64,7 @@ impl SlackSender {
         if error.method() == Method::ChatPostMessage {
             self.requeue_post(caller, destination, error, delay);
         }
-        self.log_retry(&caller.id, destination, error, delay);
+        self.log_retry(&caller.id, destination, error, failures, delay);
         Deferred { delay, is_failure: !matches!(error.retry(), Retry::After(_)), is_queued: false, effect }
     }
 
@@ -116,15 +117,35 @@ impl SlackSender {
     }
 
     /// Logs each cause once for a destination, louder the less it ends by itself.
-    fn log_retry(&self, id: &RequestId, destination: &str, error: &SlackError, delay: Duration) {
+    fn log_retry(
+        &self,
+        id: &RequestId,
+        destination: &str,
+        error: &SlackError,
+        failures: u32,
+        delay: Duration,
+    ) {
         let retry_in_s = seconds(delay);
         let text = error.with_remedy(slack_setting);
+        let news = error
+            .refuses_app()
+            .then(|| self.app_refusals().on_refused(error.method(), &error.class(), destination));
         // The log says so of Slack as a whole.
-        let is_away = || error.is_unavailable() && self.metrics.outages().covers(Side::Slack);
+        let is_of_side = || match news {
+            Some(news) => news == RefusalNews::Logged,
+            None => {
+                let covers = || self.metrics.outages().covers(Side::Slack, failures);
+                error.refuses_token() || error.is_unavailable() && covers()
+            }
+        };
         let is_news = error.was_sent()
-            && !is_away()
-            && self.log_once.should_log(&log_scope(error.method(), destination), &error.to_string());
+            && !is_of_side()
+            && (news == Some(RefusalNews::App)
+                || self.log_once.should_log(&log_scope(error.method(), destination), &error.class()));
         match error.retry() {
+            _ if is_news && news == Some(RefusalNews::App) => {
+                error!(retry_in_s, "Slack refuses this to the app, for any destination: {text}");
+            }
             _ if !is_news => debug!(request = %id, %destination, retry_in_s, "{text}"),
             Retry::Never | Retry::NeedsOperator => error!(request = %id, %destination, retry_in_s, "{text}"),
             // The message comes later without an operator.

@@ -116,7 +116,7 @@ impl SlackSender {
     }
 
     /// Waits until one of these may have its turn, if one is near, but not longer than `until`. Returns whether to ask
-    /// again.
+    /// again. What waits for something else, such as Slack's `Retry-After`, has no turn before that is over.
     pub(super) async fn wait_for_turn(
         &self,
         id: &RequestId,
@@ -125,9 +125,12 @@ impl SlackSender {
         until: Instant,
     ) -> bool {
         let waits = held.iter().filter_map(|(operation, steps)| {
-            let (method, destination) = method_and_destination(steps.first()?);
+            let step = steps.first()?;
+            let (method, destination) = method_and_destination(step);
             let caller = QueuedOperation { created, id: id.clone(), operation: operation.clone() };
-            (method == Method::ChatPostMessage).then_some((destination, caller))
+            let waits_for_turn = method == Method::ChatPostMessage
+                && self.required_wait(&caller, step).is_none_or(|wait| wait.is_queued);
+            waits_for_turn.then_some((destination, caller))
         });
         let waits: Vec<_> = waits.collect();
         let mut ended = std::pin::pin!(self.send_ended.notified());

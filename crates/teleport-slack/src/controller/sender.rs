@@ -14,6 +14,7 @@ use tokio::sync::{Notify, Semaphore, mpsc};
 use tokio::time::Instant;
 use tracing::{debug, info, warn};
 
+use super::app_refusals::AppRefusals;
 use super::channel_breaker::ChannelBreaker;
 use super::channel_outcomes::ChannelStates;
 use super::channel_queue::{ChannelQueues, QueuedOperation};
@@ -43,6 +44,7 @@ pub(super) struct SlackSender {
     call_permits: Semaphore,
     queues: Mutex<ChannelQueues>,
     breaker: Mutex<ChannelBreaker>,
+    app_refusals: Mutex<AppRefusals>,
     channels: Mutex<ChannelStates>,
     pub(super) log_once: SharedLogOnce,
     /// Requests whose turn it is.
@@ -102,6 +104,7 @@ impl SlackSender {
             call_permits: Semaphore::new(MAX_CONCURRENT_CALLS),
             queues: Mutex::new(ChannelQueues::new(timings.turns)),
             breaker: Mutex::new(ChannelBreaker::new(&timings)),
+            app_refusals: Mutex::default(),
             channels: Mutex::new(ChannelStates::new(&timings)),
             log_once: SharedLogOnce::default(),
             next_in_queue: turns,
@@ -187,6 +190,9 @@ impl SlackSender {
     fn on_accepted(&self, method: Method, destination: &str) {
         let scope = log_scope(method, destination);
         self.breaker().close(&scope);
+        if self.app_refusals().on_accepted(method, destination) {
+            info!("Slack takes {method} from the app again");
+        }
         let Some(suppressed) = self.log_once.clear(&scope) else { return };
         if method == Method::ChatUpdate {
             info!(%destination, suppressed, "Slack accepts edits to messages in this destination again");
@@ -214,7 +220,7 @@ impl SlackSender {
             posted => posted?,
         };
         let name = self.slack.known_name(&SlackUserId::new(channel));
-        info!(request = %id, recipient = %key, name, channel = %posted.channel, phase = ?shown.phase, "Posted the request");
+        info!(request = %id, recipient = %key, name, channel = %posted.channel, phase = shown.phase.as_str(), "Posted the request");
         let slack_client::objects::Posted { channel, ts } = posted;
         Ok(Outcome::Posted { key: key.clone(), channel, ts, displayed: Some(shown) })
     }
@@ -234,7 +240,7 @@ impl SlackSender {
             }
             updated => updated?,
         }
-        info!(request = %id, %channel, phase = ?shown.phase, "Updated the message");
+        info!(request = %id, %channel, phase = shown.phase.as_str(), "Updated the message");
         Ok(Outcome::Updated { channel, ts, displayed: shown })
     }
 
@@ -278,6 +284,10 @@ impl SlackSender {
 
     pub(super) fn queues(&self) -> MutexGuard<'_, ChannelQueues> {
         self.queues.lock()
+    }
+
+    pub(super) fn app_refusals(&self) -> MutexGuard<'_, AppRefusals> {
+        self.app_refusals.lock()
     }
 
     pub(super) fn breaker(&self) -> MutexGuard<'_, ChannelBreaker> {

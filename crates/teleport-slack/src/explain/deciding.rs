@@ -23,8 +23,10 @@ pub(super) fn deciding(facts: &Facts, current: Phase) -> DecidingPart {
     };
     let (tally, votes) = vote_statuses(&review.rules, request, &facts.view.record.votes, &review.voters);
     let by_rules = review.mode == Some(Mode::Resolver);
+    // Of a request that is decided nothing is missing.
+    let is_counted = by_rules && ended(current).is_none();
     let count = |counted: usize, needed: usize| {
-        by_rules.then(|| CountPart { counted, needed, missing: needed.saturating_sub(counted) })
+        is_counted.then(|| CountPart { counted, needed, missing: needed.saturating_sub(counted) })
     };
     let is_open = current == Phase::Pending && facts.view.listed.is_some();
     let why_not = no_buttons(review, request).filter(|_| is_open);
@@ -47,7 +49,7 @@ pub(super) fn deciding(facts: &Facts, current: Phase) -> DecidingPart {
         rules: review.rules.matching(request).map(rule_part).collect(),
         approvals: count(tally.approvals, tally.approvals_needed),
         denials: count(tally.denials, tally.denials_needed),
-        votes: votes.into_iter().map(|(vote, status)| vote_part(vote, status)).collect(),
+        votes: votes.into_iter().map(|(vote, status)| vote_part(facts, vote, status)).collect(),
         reviews,
         may_decide: may_decide.into_iter().map(candidate_part).collect(),
     }
@@ -141,7 +143,7 @@ fn candidate_part(candidate: Candidate) -> CandidatePart {
     }
 }
 
-fn vote_part(vote: &Vote, status: VoteStatus) -> VotePart {
+fn vote_part(facts: &Facts, vote: &Vote, status: VoteStatus) -> VotePart {
     let (word, sentence) = match status {
         VoteStatus::Counts => ("counts", "counts"),
         VoteStatus::Past => (
@@ -168,9 +170,11 @@ fn vote_part(vote: &Vote, status: VoteStatus) -> VotePart {
     VotePart {
         teleport_user: vote.user.clone(),
         slack_user: vote.slack_user.to_string(),
+        slack_user_name: facts.name_of(vote.slack_user.as_str()),
         decision: vote.decision.action_id(),
         at: vote.at,
         channel: vote.channel.to_string(),
+        channel_name: facts.name_of(vote.channel.as_str()),
         counts: status == VoteStatus::Counts,
         status: word,
         sentence,

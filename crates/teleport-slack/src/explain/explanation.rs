@@ -55,6 +55,8 @@ pub struct RecordPart {
 pub struct MessagePart {
     /// `None` if the record does not say.
     pub recipient: Option<String>,
+    /// What a recipient who is named by an id is called.
+    pub recipient_name: Option<String>,
     /// The e-mail address of a recipient who is named by an id.
     pub email: Option<String>,
     pub channel: String,
@@ -73,6 +75,8 @@ pub struct MessagePart {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct NotNotifiedPart {
     pub recipient: Option<String>,
+    /// As of a message.
+    pub recipient_name: Option<String>,
     /// One word, from a closed list.
     pub reason: &'static str,
     pub sentence: String,
@@ -87,6 +91,8 @@ pub struct OperationPart {
     pub operation: &'static str,
     /// The recipient of a post, or the channel of a message.
     pub destination: String,
+    /// What that is called; a direct message as the person.
+    pub destination_name: Option<String>,
     pub ts: Option<String>,
     /// It does not end before this time.
     pub not_before: Option<Timestamp>,
@@ -142,11 +148,15 @@ pub struct CountPart {
 pub struct VotePart {
     pub teleport_user: String,
     pub slack_user: String,
+    /// How Slack shows the person.
+    pub slack_user_name: Option<String>,
     /// `approve` or `deny`.
     pub decision: &'static str,
     pub at: Timestamp,
     /// Where the message is on which the user voted.
     pub channel: String,
+    /// What that is called; a direct message as the person.
+    pub channel_name: Option<String>,
     pub counts: bool,
     /// One word, from a closed list.
     pub status: &'static str,

@@ -1,6 +1,6 @@
 //! Reads what an explanation needs, by calls that change nothing. Teleport must answer; without Slack there are no names.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::pending;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,6 +9,7 @@ use access_core::domain::error_chain::chain;
 use access_core::domain::ids::{ChannelId, MessageTs, RequestId, SlackUserId};
 use access_core::domain::recipients::{Recipient, RecipientKey, Rules, is_slack_id};
 use access_core::plan::Step;
+use access_core::policy::identity::SlackProfile;
 use access_core::policy::{Mode, Voters, mode};
 use access_core::record::{Operation, Record};
 use futures_util::{StreamExt, stream};
@@ -38,6 +39,8 @@ use crate::review::voters::{VoterLoader, VoterSnapshot};
 
 /// No kind of look-up in Slack takes longer; what has no answer by then is left out.
 const LOOKUP_LIMIT: Duration = Duration::from_secs(15);
+/// People and channels that are asked for. Slack counts these calls together with the daemon's.
+const MAX_NAMES: usize = 50;
 /// Look-ups of names and addresses at once.
 const MAX_CONCURRENT_LOOKUPS: usize = 8;
 
@@ -159,40 +162,69 @@ async fn read_slack(slack: &Slack, found: &View) -> SlackFacts {
         }
     };
     let Record { deliveries, .. } = &found.record;
-    let channels = stream::iter(deliveries.iter().map(|delivery| delivery.channel.clone()))
+    let (channels, people, unasked) = ids(found);
+    let channels = stream::iter(channels)
         .map(|channel| channel_name(slack, channel))
         .buffer_unordered(MAX_CONCURRENT_LOOKUPS);
-    let emails = stream::iter(deliveries.iter().filter_map(|delivery| delivery.key.clone()))
-        .map(|key| email(slack, key))
-        .buffer_unordered(MAX_CONCURRENT_LOOKUPS);
+    let people =
+        stream::iter(people).map(|user| person(slack, user)).buffer_unordered(MAX_CONCURRENT_LOOKUPS);
     let links =
         stream::iter(deliveries.iter().map(|delivery| (delivery.channel.clone(), delivery.ts.clone())))
             .map(|(channel, ts)| link(slack, channel, ts))
             .buffer_unordered(MAX_CONCURRENT_LOOKUPS);
-    let (channels, emails, links, obstacles) = tokio::join!(
+    let (channels, people, links, obstacles): (BTreeMap<_, _>, Vec<_>, _, _) = tokio::join!(
         within_limit(channels.filter_map(async |found| found).collect()),
-        within_limit(emails.filter_map(async |found| found).collect()),
+        within_limit(people.filter_map(async |found| found).collect()),
         within_limit(links.filter_map(async |found| found).collect()),
         within_limit(obstacles(slack, auth, found)),
     );
-    SlackFacts { failure: None, channels, emails, links, obstacles }
+    let mut names = channels;
+    let mut emails = BTreeMap::new();
+    for (id, profile) in people {
+        names.extend(profile.name.clone().map(|name| (id.to_string(), name)));
+        emails.extend(profile.email.clone().map(|email| (RecipientKey::new(id.as_str()), email)));
+    }
+    SlackFacts { failure: None, names, emails, unasked, links, obstacles }
 }
 
 async fn within_limit<T: Default>(reading: impl Future<Output = T>) -> T {
     timeout(LOOKUP_LIMIT, reading).await.unwrap_or_default()
 }
 
-async fn channel_name(slack: &Slack, channel: ChannelId) -> Option<(ChannelId, String)> {
-    let found = slack.directory.conversation(&channel).await.ok()??;
-    (!found.name.is_empty()).then(|| (channel, found.name.clone()))
+async fn channel_name(slack: &Slack, channel: ChannelId) -> Option<(String, String)> {
+    slack.directory.conversation(&channel).await.ok()??;
+    Some((channel.to_string(), slack.client.known_channel_name(&channel)?))
 }
 
-async fn email(slack: &Slack, key: RecipientKey) -> Option<(RecipientKey, String)> {
-    if !is_slack_id(key.as_str(), &['U', 'W']) {
-        return None;
-    }
-    let found = slack.directory.by_id(&SlackUserId::new(key.as_str()), Priority::Operator).await.ok()??;
-    Some((key, found.email.clone()?))
+async fn person(slack: &Slack, user: SlackUserId) -> Option<(SlackUserId, Arc<SlackProfile>)> {
+    let found = slack.directory.by_id(&user, Priority::Operator).await.ok()??;
+    Some((user, found))
+}
+
+/// The channels and the people whose ids an explanation shows, and how many of these are not asked for: those with a message
+/// come first, then who voted, then who has no message.
+pub(super) fn ids(found: &View) -> (Vec<ChannelId>, Vec<SlackUserId>, usize) {
+    let View { record, plan, .. } = found;
+    let posted = record.deliveries.iter().flat_map(|delivery| {
+        [Some(delivery.channel.as_str()), delivery.key.as_ref().map(RecipientKey::as_str)]
+            .into_iter()
+            .flatten()
+    });
+    let voted = record.votes.list().iter().flat_map(|vote| [vote.slack_user.as_str(), vote.channel.as_str()]);
+    let skipped = plan.skipped.iter().filter_map(|skipped| skipped.operation.as_ref());
+    let planned = plan.operations.iter().map(|(operation, _)| operation);
+    let missing = planned.chain(skipped).filter_map(|operation| match operation {
+        Operation::Post(key) => Some(key.as_str()),
+        Operation::Update(..) | Operation::Reply(..) => None,
+    });
+    let mut seen = BTreeSet::new();
+    let is_named = |id: &&str| is_slack_id(id, &['C', 'G', 'U', 'W']);
+    let all: Vec<_> =
+        posted.chain(voted).chain(missing).filter(is_named).filter(|id| seen.insert(*id)).collect();
+    let (asked, unasked) = all.split_at(all.len().min(MAX_NAMES));
+    let (people, channels): (Vec<&str>, Vec<&str>) = asked.iter().partition(|id| id.starts_with(['U', 'W']));
+    let channels = channels.into_iter().map(ChannelId::new).collect();
+    (channels, people.into_iter().map(SlackUserId::new).collect(), unasked.len())
 }
 
 async fn link(
@@ -217,15 +249,14 @@ async fn obstacles(slack: &Slack, auth: &AuthTest, found: &View) -> BTreeMap<Rec
     let missing = found.recipients.recipients.iter().filter(is_channel).filter(is_planned);
     let rules = Rules { always: missing.cloned().collect(), by_role: Vec::new() };
     let resolved = resolve(&slack.client, &slack.directory, auth, &rules).await;
-    let bot = if auth.user_name.is_empty() { "<bot name>" } else { &auth.user_name };
+    let invitation = slack.client.invitation();
     let obstacle = |resolved: &crate::check::online::recipients::Resolved| {
         let key = resolved.recipient.key();
         if let RecipientState::Failed(error) = &resolved.finding {
             return Some((key, (chain(error), "explain the request again in a minute".to_owned())));
         }
-        let found = obstacle_of(resolved)?;
-        let remedy = found.remedy.replace("@<bot name>", &format!("@{bot}"));
-        Some((key, (found.cause.to_owned(), remedy)))
+        let found = obstacle_of(resolved, &invitation)?;
+        Some((key, (found.cause.to_owned(), found.remedy.into_owned())))
     };
     resolved.iter().filter_map(obstacle).collect()
 }

@@ -39,9 +39,10 @@ fn message(facts: &Facts, delivery: &Delivery) -> MessagePart {
     };
     MessagePart {
         recipient: key.as_ref().map(ToString::to_string),
+        recipient_name: key.as_ref().and_then(|key| facts.name_of(key.as_str())),
         email: key.as_ref().and_then(|key| facts.slack.emails.get(key)).cloned(),
         channel: channel.to_string(),
-        channel_name: facts.slack.channels.get(channel).cloned(),
+        channel_name: channel_name(facts, channel),
         ts: ts.to_string(),
         posted_at: posted_at(ts),
         link: match link {
@@ -52,6 +53,11 @@ fn message(facts: &Facts, delivery: &Delivery) -> MessagePart {
         state,
         sentence: format!("{sentence}{gone}"),
     }
+}
+
+/// The name of a channel, without `#`.
+fn channel_name(facts: &Facts, channel: &ChannelId) -> Option<String> {
+    Some(facts.slack.names.get(channel.as_str())?.trim_start_matches('#').to_owned())
 }
 
 /// A message's `ts` begins with the second in which Slack took it.
@@ -70,7 +76,8 @@ pub(super) fn not_notified(facts: &Facts) -> Vec<NotNotifiedPart> {
             Some(Operation::Update(..) | Operation::Reply(..)) => return None,
         };
         let (sentence, remedy) = words(facts, skipped);
-        Some(NotNotifiedPart { recipient, reason: skipped.reason.kind(), sentence, remedy })
+        let recipient_name = recipient.as_deref().and_then(|recipient| facts.name_of(recipient));
+        Some(NotNotifiedPart { recipient, recipient_name, reason: skipped.reason.kind(), sentence, remedy })
     });
     let planned = plan.operations.iter().filter_map(|(operation, steps)| {
         let Operation::Post(key) = operation else { return None };
@@ -80,7 +87,8 @@ pub(super) fn not_notified(facts: &Facts) -> Vec<NotNotifiedPart> {
             (true, Some((cause, remedy))) => ("refused_by_slack", cause.clone(), Some(remedy.clone())),
             (true, None) => ("not_posted_yet", "the message is still to be posted".to_owned(), None),
         };
-        Some(NotNotifiedPart { recipient: Some(key.to_string()), reason, sentence, remedy })
+        let (recipient, recipient_name) = (Some(key.to_string()), facts.name_of(key.as_str()));
+        Some(NotNotifiedPart { recipient, recipient_name, reason, sentence, remedy })
     });
     left_out.chain(planned).collect()
 }
@@ -147,7 +155,9 @@ pub(super) fn operations(facts: &Facts) -> Vec<OperationPart> {
         let sentence = format!("left out: {}", skipped.reason);
         Some(of_message(word, (destination, ts), not_before, sentence))
     });
-    planned.chain(left_out).collect()
+    let named =
+        |part: OperationPart| OperationPart { destination_name: facts.name_of(&part.destination), ..part };
+    planned.chain(left_out).map(named).collect()
 }
 
 fn of_message(
@@ -159,6 +169,7 @@ fn of_message(
     OperationPart {
         operation,
         destination: channel.to_string(),
+        destination_name: None,
         ts: Some(ts.to_string()),
         not_before,
         sentence,
@@ -170,6 +181,7 @@ fn planned(operation: &Operation, steps: &[Step]) -> Option<OperationPart> {
         (Step::Post { post_to, displayed, .. }, _) => OperationPart {
             operation: "post",
             destination: operation_destination(operation),
+            destination_name: None,
             ts: None,
             not_before: None,
             sentence: format!("a message that shows {} goes to {post_to}", displayed.phase.as_str()),
@@ -219,7 +231,8 @@ fn in_doubt(post: &InDoubtPost) -> OperationPart {
         Operation::Update(_, ts) | Operation::Reply(_, ts) => Some(ts.to_string()),
     };
     let destination = operation_destination(operation);
-    OperationPart { operation: "verify", destination, ts, not_before: Some(*final_at), sentence }
+    let not_before = Some(*final_at);
+    OperationPart { operation: "verify", destination, destination_name: None, ts, not_before, sentence }
 }
 
 /// Who works on the request.

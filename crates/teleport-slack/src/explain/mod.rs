@@ -54,14 +54,30 @@ pub(crate) struct ReviewFacts {
 pub(crate) struct SlackFacts {
     /// Why Slack could not be asked.
     pub(crate) failure: Option<String>,
-    /// Names of channels, without `#`.
-    pub(crate) channels: BTreeMap<ChannelId, String>,
+    /// What people and channels are called, by id: how Slack shows a person, a channel's name with `#`.
+    pub(crate) names: BTreeMap<String, String>,
     /// E-mail addresses of people who are named by their ids.
     pub(crate) emails: BTreeMap<RecipientKey, String>,
+    /// How many ids were not asked for, because there are too many.
+    pub(crate) unasked: usize,
     /// Where people see the messages.
     pub(crate) links: BTreeMap<(ChannelId, MessageTs), Lookup<String>>,
     /// Cause and remedy of what stands against a post.
     pub(crate) obstacles: BTreeMap<RecipientKey, (String, String)>,
+}
+
+impl Facts {
+    /// What a person or a channel of this id is called. A direct message is called as the person.
+    fn name_of(&self, id: &str) -> Option<String> {
+        let names = &self.slack.names;
+        if let Some(name) = names.get(id) {
+            return Some(name.clone());
+        }
+        let deliveries = &self.view.record.deliveries;
+        let delivery = deliveries.iter().find(|delivery| delivery.channel.as_str() == id)?;
+        let recipient = delivery.key.as_ref().filter(|_| id.starts_with('D'))?.as_str();
+        Some(names.get(recipient).cloned().unwrap_or_else(|| recipient.to_owned()))
+    }
 }
 
 /// What the facts come to.

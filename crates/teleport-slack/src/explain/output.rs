@@ -102,35 +102,53 @@ fn request(page: &mut Page, explanation: &Explanation) {
     }
 }
 
+/// A text, and in parentheses what else is known of it.
+fn named<const N: usize>(id: &str, known: [Option<&str>; N]) -> String {
+    let known: Vec<_> = known.into_iter().flatten().filter(|name| *name != id).collect();
+    if known.is_empty() { id.to_owned() } else { format!("{id} ({})", known.join(", ")) }
+}
+
 fn message(message: &MessagePart) -> impl Iterator<Item = String> {
-    let MessagePart { recipient, email, channel, channel_name, posted_at, shows, sentence, .. } = message;
-    let recipient = match (recipient, email) {
-        (Some(recipient), Some(email)) => format!("{recipient} ({email})"),
-        (Some(recipient), None) => recipient.clone(),
-        (None, _) => "a recipient who is not recorded".to_owned(),
+    let MessagePart {
+        recipient,
+        recipient_name,
+        email,
+        channel,
+        channel_name,
+        posted_at,
+        shows,
+        sentence,
+        ..
+    } = message;
+    let place = match (recipient, channel_name) {
+        (Some(recipient), _) if recipient == channel => String::new(),
+        (recipient, Some(name)) if recipient.as_deref() != Some(&format!("#{name}")) => {
+            format!(" in {channel} (#{name})")
+        }
+        _ => format!(" in {channel}"),
     };
-    let channel = match channel_name {
-        Some(name) if *recipient != format!("#{name}") => format!("{channel} (#{name})"),
-        _ => channel.clone(),
+    let recipient = match recipient {
+        Some(recipient) => named(recipient, [recipient_name.as_deref(), email.as_deref()]),
+        None => "a recipient who is not recorded".to_owned(),
     };
-    let channel = if channel == recipient { String::new() } else { format!(" in {channel}") };
     let posted = posted_at.map(|at| format!(", posted {}", time(at))).unwrap_or_default();
     let shows = shows.map(|phase| format!(", shows {phase}")).unwrap_or_default();
-    let first = format!("{recipient}{channel}{posted}{shows}: {sentence}");
+    let first = format!("{recipient}{place}{posted}{shows}: {sentence}");
     std::iter::once(first).chain(message.link.iter().map(|link| format!("\t{link}")))
 }
 
 fn unnotified(part: &NotNotifiedPart) -> impl Iterator<Item = String> {
-    let NotNotifiedPart { recipient, sentence, remedy, .. } = part;
+    let NotNotifiedPart { recipient, recipient_name, sentence, remedy, .. } = part;
     let first = match recipient {
-        Some(recipient) => format!("{recipient}: {sentence}"),
+        Some(recipient) => format!("{}: {sentence}", named(recipient, [recipient_name.as_deref()])),
         None => format!("all: {sentence}"),
     };
     std::iter::once(first).chain(remedy.iter().map(|remedy| format!("\tremedy: {remedy}")))
 }
 
 fn operation(part: &OperationPart) -> String {
-    let OperationPart { operation, destination, ts, sentence, .. } = part;
+    let OperationPart { operation, destination, destination_name, ts, sentence, .. } = part;
+    let destination = named(destination, [destination_name.as_deref()]);
     let ts = ts.as_ref().map(|ts| format!(" {ts}")).unwrap_or_default();
     format!("{operation} {destination}{ts}: {sentence}")
 }
@@ -158,10 +176,14 @@ fn decide(part: &DecidingPart) -> impl Iterator<Item = String> {
         lines.push(format!(
             "vote of {} ({}): {} at {} in {}, {}",
             vote.teleport_user,
-            vote.slack_user,
+            [Some(vote.slack_user.as_str()), vote.slack_user_name.as_deref()]
+                .into_iter()
+                .flatten()
+                .collect::<Vec<_>>()
+                .join(", "),
             vote.decision,
             time(vote.at),
-            vote.channel,
+            named(&vote.channel, [vote.channel_name.as_deref()]),
             vote.sentence
         ));
     }

@@ -141,6 +141,12 @@ pub(super) fn not_visible(facts: &Facts) -> Vec<String> {
             "Whether votes still count could not be looked up ({cause}); what was noted last is shown"
         ));
     }
+    if facts.slack.unasked > 0 {
+        lines.push(format!(
+            "Names of further people and channels ({}) were not asked for",
+            facts.slack.unasked
+        ));
+    }
     let is_open = !facts.view.plan.operations.is_empty();
     if is_open {
         lines.push(

@@ -70,6 +70,10 @@ impl Case {
     }
 
     fn explanation_of(self, id: &str) -> Explanation {
+        explain(&self.facts(id))
+    }
+
+    fn facts(self, id: &str) -> Facts {
         let rules = Rules {
             always: self.recipients.iter().map(|name| Recipient::parse(name).unwrap()).collect(),
             by_role: Vec::new(),
@@ -113,7 +117,7 @@ impl Case {
         };
         let id = RequestId::new(id);
         let cluster = "example.com".to_owned();
-        explain(&Facts { id, cluster, now: at(60), view, review: self.review, slack: self.slack })
+        Facts { id, cluster, now: at(60), view, review: self.review, slack: self.slack }
     }
 
     fn text(self) -> String {
@@ -139,6 +143,7 @@ fn a_pending_request_names_who_was_notified_and_who_was_not() {
     let obstacle =
         ("the bot is not in the channel".to_owned(), "invite it there with /invite @bot".to_owned());
     case.slack.obstacles = [(RecipientKey::new("C0DBA"), obstacle)].into();
+    case.slack.names = [("C0DBA".to_owned(), "#dba".to_owned())].into();
     insta::assert_snapshot!(case.text(), @r#"
     Request 8f77d2d1-2bbf-4031-a300-58926237a807 in the cluster example.com: pending
       alice@example.com asks for dba, made 2026-11-27T09:12:00Z, expires 2026-11-27T10:12:00Z
@@ -150,12 +155,12 @@ fn a_pending_request_names_who_was_notified_and_who_was_not() {
       alice@example.com: the recipient is the requester, who is never asked
       nobody@example.com: no user in Slack matches the recipient
           remedy: correct the name in the configuration, or invite the person to Slack
-      C0DBA: the bot is not in the channel
+      C0DBA (#dba): the bot is not in the channel
           remedy: invite it there with /invite @bot
       bob@example.com: the message is still to be posted
     Left to do in Slack:
       update C0TEAM 1795770722.000100: it is to show the request as it is now (pending)
-      post C0DBA: a message that shows pending goes to C0DBA
+      post C0DBA (#dba): a message that shows pending goes to C0DBA
       post bob@example.com: a message that shows pending goes to U0BOB
     Claim:
       no daemon works on the request at this moment
@@ -231,9 +236,11 @@ fn votes_that_suffice_only_in_part_are_counted_and_the_missing_are_named() {
         {
           "teleport_user": "bob@example.com",
           "slack_user": "U0BOB",
+          "slack_user_name": null,
           "decision": "approve",
           "at": "2026-11-27T09:12:30Z",
           "channel": "C0TEAM",
+          "channel_name": null,
           "counts": true,
           "status": "counts",
           "sentence": "counts"
@@ -263,6 +270,95 @@ fn votes_that_suffice_only_in_part_are_counted_and_the_missing_are_named() {
     let said = case.explanation().deciding;
     assert_eq!((said.votes[0].counts, said.votes[0].status), (false, "ineligible"));
     assert_eq!(said.approvals.map(|count| (count.counted, count.missing)), Some((0, 2)));
+}
+
+#[test]
+fn of_a_request_that_is_decided_nothing_is_missing() {
+    let counts = |state| {
+        let mut case = Case::new(Some(request(state)), Record::default());
+        let rule = Rule {
+            roles: vec![RolePattern::parse("dba").unwrap()],
+            approvers: vec![Approver::User("bob@example.com".to_owned())],
+            approvals: 1,
+            denials: 1,
+            reason: ReasonPolicy::Off,
+            confirm: false,
+            teleport_only: false,
+        };
+        let (mode, rules) = (Some(Mode::Resolver), policy::Rules(vec![rule]));
+        case.review = Some(ReviewFacts { mode, rules, voters: Voters::default(), unread: None });
+        case.explanation().deciding
+    };
+    assert_eq!(counts(RequestState::Pending).approvals.map(|count| count.missing), Some(1));
+    for decided in [RequestState::Denied, RequestState::Approved] {
+        let said = counts(decided);
+        assert_eq!((said.approvals, said.denials), (None, None), "{decided:?}");
+    }
+}
+
+#[test]
+fn each_id_has_its_name_beside_it() {
+    let waiting = request(RequestState::Pending);
+    let mut record = remembered(
+        &waiting,
+        vec![
+            delivery("U0BOB", "D0BOB", Phase::Pending),
+            delivery("carol@example.com", "D0CAROL", Phase::Pending),
+            delivery("C0TEAM", "C0TEAM", Phase::Pending),
+            delivery("#dba", "C0DBA", Phase::Pending),
+            delivery("U0NEW", "D0NEW", Phase::Pending),
+        ],
+    );
+    let post = Operation::Post(RecipientKey::new("U0EVE"));
+    record.in_doubt.push(InDoubtPost::new(post, "U0EVE".to_owned(), at(55), at(75)));
+    let mut data = record.encode();
+    let vote = r#"{"u":"bob@example.com","s":"U0BOB","c":"D0BOB","m":"1795770722.000100","d":"approve","t":"2026-11-27T09:12:30Z"}"#;
+    data.insert("x_votes".to_owned(), format!(r#"{{"v":1,"l":[{vote}]}}"#));
+    let (record, _) = Record::decode(&waiting.id, &data);
+    let mut case = Case::new(Some(waiting), record);
+    case.recipients = vec!["U0BOB", "carol@example.com", "C0TEAM", "dba", "U0NEW", "U0EVE", "C0OPS"];
+    let (mode, rules) = (Some(Mode::Resolver), policy::Rules(Vec::new()));
+    case.review = Some(ReviewFacts { mode, rules, voters: Voters::default(), unread: None });
+    let names =
+        [("U0BOB", "Bob B"), ("C0TEAM", "#team"), ("C0DBA", "#dba"), ("U0EVE", "Eve E"), ("C0OPS", "#ops")];
+    case.slack.names = names.map(|(id, name)| (id.to_owned(), name.to_owned())).into();
+    case.slack.emails = [(RecipientKey::new("U0BOB"), "bob@example.com".to_owned())].into();
+    case.slack.unasked = 3;
+    let text = case.text();
+    for words in [
+        "\n  U0BOB (Bob B, bob@example.com) in D0BOB, posted",
+        "\n  carol@example.com in D0CAROL, posted",
+        "\n  C0TEAM (#team), posted",
+        "\n  #dba in C0DBA, posted",
+        "\n  U0NEW in D0NEW, posted",
+        "\n  U0EVE (Eve E): it is not known",
+        "\n  C0OPS (#ops): the message is still to be posted",
+        "\n  update D0BOB (Bob B) 17",
+        "\n  update D0CAROL (carol@example.com) 17",
+        "\n  update C0DBA (#dba) 17",
+        "\n  update D0NEW (U0NEW) 17",
+        "\n  vote of bob@example.com (U0BOB, Bob B): approve at 2026-11-27T09:12:30Z in D0BOB (Bob B), ",
+        "\n  Names of further people and channels (3) were not asked for",
+    ] {
+        assert!(text.contains(words), "{words:?} in {text}");
+    }
+}
+
+#[test]
+fn names_are_asked_for_a_bounded_number_of_ids_and_each_once() {
+    let waiting = request(RequestState::Pending);
+    let many: Vec<_> =
+        (0..60).map(|n| delivery(&format!("U{n:03}"), &format!("D{n:03}"), Phase::Pending)).collect();
+    let mut all =
+        vec![delivery("C0TEAM", "C0TEAM", Phase::Pending), delivery("#dba", "C0DBA", Phase::Pending)];
+    all.extend(many.clone().into_iter().chain(many));
+    let mut case = Case::new(Some(waiting.clone()), remembered(&waiting, all));
+    case.recipients = vec!["C0TEAM", "bob@example.com"];
+    let facts = case.facts("8f77d2d1-2bbf-4031-a300-58926237a807");
+    let (channels, people, unasked) = gather::ids(&facts.view);
+    assert_eq!(channels, [ChannelId::new("C0TEAM"), ChannelId::new("C0DBA")]);
+    assert_eq!((people.len(), unasked), (48, 12));
+    assert!(people.is_sorted(), "those with a message first: {people:?}");
 }
 
 #[test]
@@ -435,7 +531,7 @@ fn no_hidden_character_reaches_the_terminal() {
         Some(hostile.clone()),
         remembered(&hostile, vec![delivery("C0\u{1b}", "C0TEAM", Phase::Pending)]),
     );
-    case.slack.channels = [(ChannelId::new("C0TEAM"), "te\u{7}am\u{200b}".to_owned())].into();
+    case.slack.names = [("C0TEAM".to_owned(), "#te\u{7}am\u{200b}".to_owned())].into();
     let text = case.text();
     let controls: BTreeSet<char> =
         text.chars().filter(|c| c.is_control() || "\u{202e}\u{200b}".contains(*c)).collect();

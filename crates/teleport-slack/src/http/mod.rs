@@ -215,12 +215,14 @@ pub(crate) async fn bind(
     Ok((socket, address))
 }
 
+/// What to do about a port that is taken.
+pub(crate) const ANOTHER_PROGRAM: &str =
+    "; another program, perhaps another teleport-slack, listens there: end it, or choose another port";
+
 /// What to do about an address that cannot be had, as the end of a sentence; empty if nothing is known.
 fn remedy(error: &io::Error) -> &'static str {
     match error.kind() {
-        ErrorKind::AddrInUse => {
-            "; another program, perhaps another teleport-slack, listens there: end it, or choose another port"
-        }
+        ErrorKind::AddrInUse => ANOTHER_PROGRAM,
         ErrorKind::AddrNotAvailable => {
             "; this machine has no such address: choose one that it has, or 0.0.0.0 for all"
         }

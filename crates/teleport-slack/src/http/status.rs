@@ -10,7 +10,7 @@ use axum::Router;
 use axum::extract::{ConnectInfo, RawQuery, State};
 use axum::http::header::{self, AUTHORIZATION, HeaderName, HeaderValue};
 use axum::http::uri::Authority;
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use base64::Engine;
@@ -58,20 +58,22 @@ pub(super) fn router(source: SharedSource) -> Router {
 async fn json(
     State(source): State<SharedSource>,
     ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    uri: Uri,
     headers: HeaderMap,
 ) -> Response {
-    answer(&source, peer, &headers, StatusForm::Json).await
+    answer(&source, peer, (&uri, &headers), StatusForm::Json).await
 }
 
 async fn negotiated(
     State(source): State<SharedSource>,
     ConnectInfo(peer): ConnectInfo<SocketAddr>,
     RawQuery(query): RawQuery,
+    uri: Uri,
     headers: HeaderMap,
 ) -> Response {
     let refreshes = query.as_deref() == Some("refresh");
     let form = if wants_html(&headers) { StatusForm::Html { refreshes } } else { StatusForm::Json };
-    answer(&source, peer, &headers, form).await
+    answer(&source, peer, (&uri, &headers), form).await
 }
 
 /// Browsers ask for HTML by name; others get JSON.
@@ -84,8 +86,13 @@ fn wants_html(headers: &HeaderMap) -> bool {
     })
 }
 
-async fn answer(source: &SharedSource, peer: SocketAddr, headers: &HeaderMap, form: StatusForm) -> Response {
-    if let Err(refusal) = check(peer.ip(), headers, &source.access()) {
+async fn answer(
+    source: &SharedSource,
+    peer: SocketAddr,
+    asked: (&Uri, &HeaderMap),
+    form: StatusForm,
+) -> Response {
+    if let Err(refusal) = check(peer.ip(), asked, &source.access()) {
         debug!(%peer, "Refused a question for the state of the daemon");
         return hardened(refusal.into_response());
     }
@@ -130,15 +137,15 @@ impl IntoResponse for Refusal {
 }
 
 /// Whether a caller at `peer` may see the state.
-fn check(peer: IpAddr, headers: &HeaderMap, access: &StatusAccess) -> Result<(), Refusal> {
+fn check(peer: IpAddr, (uri, headers): (&Uri, &HeaderMap), access: &StatusAccess) -> Result<(), Refusal> {
     if access.token.as_ref().is_some_and(|token| bearer(headers).is_some_and(|guess| token.matches(guess))) {
         return Ok(());
     }
     let peer = peer.to_canonical();
     let is_known = peer.is_loopback() || access.allow.iter().any(|network| network.contains(peer));
     match access.token {
-        None if is_known && !is_direct(headers) => Err(Refusal::Name),
-        _ if is_known && is_direct(headers) => Ok(()),
+        None if is_known && !is_direct(uri, headers) => Err(Refusal::Name),
+        _ if is_known && is_direct(uri, headers) => Ok(()),
         Some(_) => Err(Refusal::Token),
         None => Err(Refusal::Network),
     }
@@ -151,8 +158,9 @@ fn bearer(headers: &HeaderMap) -> Option<&str> {
 }
 
 /// Whether the caller asks for itself. A web site that points its own name at this machine lets a browser ask for the site,
-/// and a proxy asks for others, so their address shows nothing.
-fn is_direct(headers: &HeaderMap) -> bool {
+/// and a proxy asks for others, so their address shows nothing. A name in the request line, as callers of a proxy write it, counts
+/// as much as the one in `Host`.
+fn is_direct(uri: &Uri, headers: &HeaderMap) -> bool {
     const FORWARDED: [HeaderName; 5] = [
         header::FORWARDED,
         header::VIA,
@@ -161,7 +169,8 @@ fn is_direct(headers: &HeaderMap) -> bool {
         HeaderName::from_static("x-real-ip"),
     ];
     let is_passed_on = FORWARDED.iter().any(|name| headers.contains_key(name));
-    !is_passed_on && single(headers, &header::HOST).is_some_and(is_address)
+    let is_named = uri.authority().is_some_and(|asked| !is_address(asked.as_str()));
+    !is_passed_on && !is_named && single(headers, &header::HOST).is_some_and(is_address)
 }
 
 /// Whether a `Host` is an IP address or localhost: no name that others can point somewhere.
@@ -229,7 +238,7 @@ mod tests {
     }
 
     fn outcome(peer: &str, lines: &[(&'static str, &str)], token: Option<&str>) -> Result<(), Refusal> {
-        check(peer.parse().unwrap(), &headers(lines), &access(token))
+        check(peer.parse().unwrap(), (&Uri::from_static("/status"), &headers(lines)), &access(token))
     }
 
     #[test]

@@ -30,6 +30,7 @@ impl DecisionCommand {
             user: self.user.clone(),
             response_url: self.response_url.clone(),
             channel: Some(self.channel.clone()),
+            request: Some(self.request.clone()),
         }
     }
 }

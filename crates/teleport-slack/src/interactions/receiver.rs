@@ -177,14 +177,14 @@ impl InteractionReceiver {
             Ok(interaction) => self.classify(interaction),
             Err(malformed) if malformed.is_modal => return Some(notice(&Refusal::UnknownOrigin)),
             // Without a readable sender no reply is possible.
-            Err(malformed) => Classified::Handle(Received::Unrecognized(malformed.sender?), None),
+            Err(malformed) => Classified::Handle(Received::Unrecognized(*malformed.sender?), None),
         };
         let (incoming, key) = match classified {
             Classified::Answered(CallbackResponse::AckWith(answer)) => return Some(answer),
             Classified::Answered(_) => return None,
             Classified::Handle(incoming, key) => (incoming, key),
         };
-        let InteractionTimings { enqueue, enqueue_at_stop, ack_margin } = self.timings;
+        let InteractionTimings { enqueue, enqueue_at_stop, ack_margin, .. } = self.timings;
         let due = envelope.respond_by.map(|due| due.checked_sub(ack_margin).unwrap_or(due));
         let deadline = async {
             let until = due.unwrap_or_else(|| Instant::now() + enqueue);
@@ -296,6 +296,7 @@ impl InteractionReceiver {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
     use std::time::Duration;
 
     use access_core::domain::decision::Decision;
@@ -309,6 +310,8 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use slack_client::history::Author;
+    use slack_client::objects::AuthTest;
     use slack_client::{Client, ClientOptions};
 
     fn key(view: usize) -> InteractionKey {
@@ -345,8 +348,11 @@ mod tests {
             is_org_install: false,
         };
         let (interactions, incoming) = mpsc::channel(room);
-        let responder = Responder::new(Client::new(options).unwrap());
         let (metrics, timings) = (Metrics::new(), InteractionTimings::default());
+        let auth = AuthTest::bare("T0US", SlackUserId::new("U0BOT"));
+        let (author, (late, _)) = (Arc::new(Author::from(&auth)), mpsc::channel(1));
+        let settles = timings.late_reply_settles;
+        let responder = Responder { slack: Client::new(options).unwrap(), author, settles, late };
         let receiver =
             InteractionReceiver::new(interactions, installation, responder, metrics, timings, stop.clone());
         (receiver, incoming, sim)

@@ -1,54 +1,54 @@
 //! Replies to the user of an interaction, visible to that user only: at its response URL, else next to the message, else in
-//! a direct message.
+//! a direct message. If Slack does not answer, the reply is given as soon as it does (`late_replies`).
+
+use std::sync::Arc;
+use std::time::Duration;
 
 use access_core::interaction::Sender;
 use access_core::policy::refusal::Refusal;
 use access_core::render::Message;
 use access_core::render::ephemeral::refused;
-use tracing::{debug, warn};
+use tokio::sync::mpsc;
 
-use crate::config::slack_setting;
+use super::replies::{DirectReply, ReplyResult, reply_beside_message};
 use slack_client::error::SlackError;
-use slack_client::{self, PostMessage};
+use slack_client::history::Author;
 
 /// Sends replies to users.
 #[derive(Clone, Debug)]
-pub struct Responder(slack_client::Client);
+pub struct Responder {
+    /// Makes the calls of Slack's Web API.
+    pub slack: slack_client::Client,
+    /// Whose messages are ours.
+    pub author: Arc<Author>,
+    /// A reply that Slack did not confirm is shown within this time, or never.
+    pub settles: Duration,
+    /// Replies that wait for Slack, and why.
+    pub(crate) late: mpsc::Sender<(DirectReply, SlackError)>,
+}
 
 impl Responder {
-    /// Replies with this client.
-    pub fn new(slack: slack_client::Client) -> Self {
-        Self(slack)
-    }
-
     /// Replies with the reason why nothing was decided.
     pub(crate) async fn refuse(&self, sender: &Sender, refusal: &Refusal) {
         self.respond(sender, &refused(refusal)).await;
     }
 
-    /// Replies once, in the first way that works. Logs it if none does.
+    /// Replies once, in the first way that works. If none does because Slack does not answer, the reply waits for it.
     pub(crate) async fn respond(&self, sender: &Sender, message: &Message) {
-        let user = &sender.user;
-        if let Some(url) = &sender.response_url {
-            match self.0.respond(url, message).await {
-                Ok(()) => return,
-                Err(error) => debug!(slack_user = %user, "Replying in another way: {error}"),
-            }
-        }
-        if let Some(channel) = &sender.channel {
-            match self.0.post_ephemeral(channel, user, message).await {
-                Ok(()) => return,
-                Err(error) => debug!(slack_user = %user, "Replying in another way: {error}"),
-            }
+        if reply_beside_message(&self.slack, sender, message).await {
+            return;
         }
         // A reader of a public channel who is no member sees nothing there; the app's direct message remains.
-        if let Err(error) = self.send_direct_message(sender, message).await {
-            warn!(slack_user = %user, name = self.0.known_name(user), "Cannot reply to the Slack user: {}", error.with_remedy(slack_setting));
+        let mut reply = DirectReply::new(sender, message);
+        match reply.send(&self.slack, &self.author, self.settles).await {
+            ReplyResult::Sent => {}
+            ReplyResult::Deferred(error) => {
+                if let Err(refused) = self.late.try_send((reply, error)) {
+                    let (reply, error) = refused.into_inner();
+                    reply.log_failed(&self.slack, Some(&error));
+                }
+            }
+            ReplyResult::Failed(error) => reply.log_failed(&self.slack, Some(&error)),
         }
-    }
-
-    async fn send_direct_message(&self, sender: &Sender, message: &Message) -> Result<(), SlackError> {
-        let post = PostMessage { channel: sender.user.as_str(), message, thread_ts: None, metadata: None };
-        self.0.post_message(post).await.map(drop)
     }
 }

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use access_core::domain::backoff::Backoff;
+
 /// The waits of interactions; `app::timings` checks them with all others.
 #[derive(Clone, Copy, Debug)]
 pub struct InteractionTimings {
@@ -11,6 +13,12 @@ pub struct InteractionTimings {
     pub enqueue_at_stop: Duration,
     /// How long before its deadline a modal submission without a free worker is answered.
     pub ack_margin: Duration,
+    /// Between the tries to give a reply that Slack did not take.
+    pub late_reply: Backoff,
+    /// Such a reply is given up after this time: the user has looked at the message by then.
+    pub late_reply_until: Duration,
+    /// A reply that Slack did not confirm is shown within this time, or never.
+    pub late_reply_settles: Duration,
 }
 
 impl Default for InteractionTimings {
@@ -19,6 +27,9 @@ impl Default for InteractionTimings {
             enqueue: Duration::from_secs(30),
             enqueue_at_stop: Duration::from_secs(1),
             ack_margin: Duration::from_millis(500),
+            late_reply: Backoff { first: Duration::from_secs(2), cap: Duration::from_secs(15) },
+            late_reply_until: Duration::from_mins(10),
+            late_reply_settles: Duration::from_secs(9),
         }
     }
 }

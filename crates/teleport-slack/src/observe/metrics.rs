@@ -293,7 +293,9 @@ impl SlackObserver for Metrics {
         match result {
             // Until both sides have answered, the start says what it waits for.
             Err(error) if error.is_unavailable() && self.health.stage() >= Stage::List => {
-                self.outages.slack_fails(error.with_remedy(slack_setting).to_string(), took);
+                // A connection that breaks says something of this moment, silence of all the time before.
+                let silence = if error.is_timeout() { took } else { Duration::ZERO };
+                self.outages.slack_fails(error.with_remedy(slack_setting).to_string(), silence);
             }
             Err(error) if error.is_unavailable() => {}
             Ok(()) | Err(_) => self.outages.slack_answers(),

@@ -41,8 +41,8 @@ struct Away {
     waiting: HashMap<RequestId, usize>,
     /// When a call was answered last.
     answered_at: Option<Duration>,
-    /// An outage was resumed that the log does not speak of yet, and none of the calls that failed for it has been logged:
-    /// one is, because it may be this call alone that fails.
+    /// An outage was resumed that the log does not speak of yet, and no caller has asked about a call that failed for it: that
+    /// may be the call alone that fails.
     is_unspoken: bool,
 }
 
@@ -173,15 +173,17 @@ impl Outages {
         }
     }
 
-    /// Whether what failed is only a step, because this side is away or just was. In an outage that the log does not speak of
-    /// yet, the first to ask hears no.
-    pub(crate) fn covers(&self, side: Side) -> bool {
+    /// Whether what failed is only a step, because this side is away or just was. `failures`: how often the same had failed in a
+    /// row before. If that made an outage begin again of which the log does not speak yet, it may be this call alone that
+    /// fails, so the first to ask hears no.
+    pub(crate) fn covers(&self, side: Side, failures: u32) -> bool {
         let now = self.now();
         let mut away = match side {
             Side::Slack => self.0.slack.lock(),
             Side::Teleport => self.0.teleport.lock(),
         };
-        !std::mem::take(&mut away.is_unspoken) && away.outage.covers(now)
+        let is_first = std::mem::take(&mut away.is_unspoken);
+        !(is_first && failures > 0) && away.outage.covers(now)
     }
 
     /// Logs the reminders. Does not end.
@@ -248,7 +250,7 @@ mod tests {
         outages.slack_answers();
         // A call that hung while others were answered.
         outages.slack_fails("no full answer".to_owned(), Duration::from_secs(8));
-        assert!(!outages.covers(Side::Slack));
+        assert!(!outages.covers(Side::Slack, 0));
         pass(1).await;
         outages.waits_for_slack(&request(3), 5);
         outages.slack_fails("no connection".to_owned(), at_once);
@@ -259,7 +261,7 @@ mod tests {
         assert!(outages.teleport_fails("denied".to_owned(), true));
         outages.waits_for_teleport(&request(1));
         outages.waits_for_teleport(&request(1));
-        assert!(outages.covers(Side::Slack) && outages.covers(Side::Teleport));
+        assert!(outages.covers(Side::Slack, 0) && outages.covers(Side::Teleport, 0));
         pass(130).await;
         let state = outages.state(Side::Slack);
         let (since, cause) = state.away.unwrap();
@@ -270,7 +272,7 @@ mod tests {
         outages.slack_answers();
         pass(172).await;
         outages.teleport_answers();
-        assert!(!outages.covers(Side::Slack) && outages.covers(Side::Teleport), "it just was");
+        assert!(!outages.covers(Side::Slack, 0) && outages.covers(Side::Teleport, 0), "it just was");
         // What waits while both sides work is none of this.
         outages.waits_for_teleport(&request(2));
         pass(10_000).await;
@@ -290,12 +292,13 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn of_an_outage_that_is_resumed_one_failure_is_logged_and_the_rest_if_it_lasts() {
+    async fn of_an_outage_that_is_resumed_a_call_that_failed_before_is_logged_and_the_rest_if_it_lasts() {
         let log = Captured::start();
         let outages = Outages::new(OutageTimings::default());
         let second = || tokio::time::sleep(Duration::from_secs(1));
         let fail = || outages.slack_fails("no connection".to_owned(), Duration::ZERO);
-        let covers = || outages.covers(Side::Slack);
+        let covers = || outages.covers(Side::Slack, 0);
+        let covers_again = || outages.covers(Side::Slack, 1);
         fail();
         assert!(covers() && covers(), "the line of the side speaks for all");
         outages.slack_answers();
@@ -305,21 +308,25 @@ mod tests {
             second().await;
             fail();
             fail();
-            assert!(!covers(), "perhaps it is one call that fails: it is named");
-            assert!(covers() && covers() && covers(), "the others are not");
+            assert!(!covers_again(), "perhaps it is one call that fails: it is named");
+            assert!(covers() && covers_again() && covers(), "the others are not");
             outages.slack_answers();
             assert!(covers(), "it just was");
+            second().await;
+            fail();
+            assert!(covers() && covers_again(), "what began the outage worked before");
+            outages.slack_answers();
         }
         // A call of which the log is asked late is named, too.
         second().await;
         fail();
         outages.slack_answers();
-        assert!(!covers() && covers());
+        assert!(!covers_again() && covers());
 
         assert!(outages.teleport_fails("cut".to_owned(), false));
         outages.teleport_answers();
         assert!(!outages.teleport_fails("cut".to_owned(), false), "resumed");
-        assert!(outages.covers(Side::Teleport) && outages.covers(Side::Teleport));
+        assert!(outages.covers(Side::Teleport, 0) && outages.covers(Side::Teleport, 1));
         outages.teleport_answers();
         assert!(!outages.teleport_fails("cut".to_owned(), false));
         assert!(outages.teleport_fails("denied".to_owned(), true), "a person must act");

@@ -1,5 +1,6 @@
 //! From what the parts of the daemon hold to the view of one moment.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
@@ -13,7 +14,7 @@ use super::view::{
     self, Circuit, Configuration, Daemon, Interactions, Listed, LoggedProblem, RateLimit, SideState, Slack,
     StreamState, Teleport, VERSION, View, Watch, sentence, text,
 };
-use super::{Connected, Shared, requests, rules};
+use super::{Connected, Shared, names, requests, rules};
 use crate::config::{Config, ReviewTransport};
 use crate::controller::OpenCircuit;
 use crate::controller::status::{ControllerStatus, MAX_LISTED};
@@ -65,7 +66,11 @@ pub(super) fn gather(
         last_errors: shared.parts.log.last_errors().into_iter().map(logged).collect(),
         configuration: configuration(&shared.parts.path, &reload, moment),
         rules: rules::rules(config, controller.as_ref().and_then(|controller| controller.mode)),
+        names: BTreeMap::new(),
     };
+    if let Some(connected) = connected {
+        view.names = names::names(&view, |id| names::known(connected, id));
+    }
     view.problems = problems(&view, health, is_controller_silent, moment);
     view
 }

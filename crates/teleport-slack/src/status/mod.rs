@@ -5,6 +5,7 @@
 
 mod gather;
 mod moment;
+mod names;
 mod page;
 mod problems;
 mod requests;

@@ -3,20 +3,26 @@
 //! It is whole without scripts, loads nothing, and each text in it is escaped by the template. Characters that hide something
 //! or turn the direction of a text are shown by their number.
 
+use std::collections::BTreeMap;
+
 use access_core::domain::text::escape_line;
 use jiff::Timestamp;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 use serde_json::Value;
 
+use super::names::name_of;
 use super::view::{
     Copy, CopyState, Interactions, Listed, LoggedProblem, Problem, Request, Review, Rules, SideState, Slack,
     StreamState, Teleport, View, Waiting, Watch,
 };
 use crate::http::status::{REFRESH_S, STYLE};
 
+/// How Slack calls the people and channels, by id.
+type Names = BTreeMap<String, String>;
+
 /// The whole page. `refreshes`: whether it loads itself again.
 pub(super) fn page(view: &View, refreshes: bool) -> String {
-    let now = view.generated_at;
+    let (now, names) = (view.generated_at, &view.names);
     let headline = headline(&view.problems);
     let page = html! {
         (DOCTYPE)
@@ -46,27 +52,27 @@ pub(super) fn page(view: &View, refreshes: bool) -> String {
                     h2 { "Connections" }
                     div.boxes {
                         (teleport(&view.teleport, &view.watch, now))
-                        (slack(&view.slack, now))
+                        (slack(&view.slack, names, now))
                         (interactions(&view.interactions, now))
                     }
                     h2 { "Open requests" (count(view.requests.as_ref())) }
-                    (section(view.requests.as_ref(), "No request waits for a decision.", |all| requests(all, now)))
+                    (section(view.requests.as_ref(), "No request waits for a decision.", |all| requests(all, names, now)))
                     h2 { "What waits" (count(view.waiting.as_ref())) }
-                    (section(view.waiting.as_ref(), "Nothing waits.", |all| waiting(all, now)))
+                    (section(view.waiting.as_ref(), "Nothing waits.", |all| waiting(all, names, now)))
                     h2 { "Open circuits" (count(view.circuits.as_ref())) }
                     (section(view.circuits.as_ref(), "No channel refuses messages.", |all| table(
                         &["Channel", "Refused in a row", "Last try", "Next try"],
                         all.items.iter().map(|circuit| vec![
-                            shown(&circuit.channel),
+                            named(&circuit.channel, names),
                             html! { (circuit.failures) },
                             ago(circuit.last_attempt_at, now),
                             ahead(circuit.next_attempt_at, now),
                         ]),
                     )))
                     h2 { "Last errors" }
-                    (errors(&view.last_errors, now))
+                    (errors(&view.last_errors, names, now))
                     h2 { "Rules in force" }
-                    (rules(&view.rules))
+                    (rules(&view.rules, names))
                     (configuration(view))
                 }
                 footer { p { "The same for programs: " a href="status.json" { "status.json" } } }
@@ -122,7 +128,7 @@ fn teleport(teleport: &Teleport, watch: &Watch, now: Timestamp) -> Markup {
     }
 }
 
-fn slack(slack: &Slack, now: Timestamp) -> Markup {
+fn slack(slack: &Slack, names: &Names, now: Timestamp) -> Markup {
     html! {
         section.box {
             h3 { "Slack" }
@@ -131,7 +137,7 @@ fn slack(slack: &Slack, now: Timestamp) -> Markup {
                 (optional("Error", slack.error.as_deref().map(shown)))
                 (fact("Address", shown(&slack.api_url)))
                 (optional("Workspace", slack.team.as_deref().map(shown)))
-                (optional("Bot", slack.bot_user.as_deref().map(shown)))
+                (optional("Bot", slack.bot_user.as_deref().map(|bot| named(bot, names))))
                 (optional("Last answer", slack.last_answer_at.map(|at| ago(at, now))))
                 (fact("Rate limits", html! {
                     @if slack.rate_limits.is_empty() { "none" }
@@ -162,11 +168,11 @@ fn interactions(interactions: &Interactions, now: Timestamp) -> Markup {
     }
 }
 
-fn requests(all: &Listed<Request>, now: Timestamp) -> Markup {
-    html! { @for request in &all.items { (request_box(request, now)) } }
+fn requests(all: &Listed<Request>, names: &Names, now: Timestamp) -> Markup {
+    html! { @for request in &all.items { (request_box(request, names, now)) } }
 }
 
-fn request_box(request: &Request, now: Timestamp) -> Markup {
+fn request_box(request: &Request, names: &Names, now: Timestamp) -> Markup {
     let Request { id, requester, roles, created_at, expires_at, in_progress, claimed_by, copies, .. } =
         request;
     html! {
@@ -182,15 +188,14 @@ fn request_box(request: &Request, now: Timestamp) -> Markup {
             @if copies.items.is_empty() {
                 p.warn { "Shown nowhere yet." }
             } @else {
-                (table(&["Recipient", "Channel", "Message", "Shows", "State"], copies.items.iter().map(copy_row)))
+                (table(&["Recipient", "Channel", "Message", "Shows", "State"], copies.items.iter().map(|copy| copy_row(copy, names))))
             }
             (left_out(copies, "messages"))
         }
     }
 }
 
-fn copy_row(copy: &Copy) -> Vec<Markup> {
-    let optional = |text: &Option<String>| text.as_deref().map(shown).unwrap_or_default();
+fn copy_row(copy: &Copy, names: &Names) -> Vec<Markup> {
     let state = match copy.state {
         CopyState::Current => html! { span.good { "up to date" } },
         CopyState::UpdateWaits => html! { span.warn { "an update waits" } },
@@ -198,19 +203,31 @@ fn copy_row(copy: &Copy) -> Vec<Markup> {
         CopyState::Unreachable => html! { span.bad { "cannot be updated" } },
     };
     let recipient = match &copy.recipient {
-        Some(recipient) => shown(recipient),
+        Some(recipient) => named(recipient, names),
         None => html! { "unknown" },
     };
+    // Mostly the recipient says it.
+    let is_said = |channel: &str| {
+        let recipient = copy.recipient.as_deref();
+        let of_recipient = recipient.and_then(|recipient| name_of(recipient, names));
+        let of_channel = name_of(channel, names);
+        recipient == Some(channel)
+            || of_channel.is_some() && (of_channel == recipient || of_channel == of_recipient)
+    };
+    let channel = copy.channel.as_deref().map(|channel| match is_said(channel) {
+        true => shown(channel),
+        false => named(channel, names),
+    });
     vec![
         recipient,
-        optional(&copy.channel),
-        optional(&copy.ts),
+        channel.unwrap_or_default(),
+        copy.ts.as_deref().map(shown).unwrap_or_default(),
         html! { (copy.shows.unwrap_or_default()) },
         state,
     ]
 }
 
-fn waiting(all: &Listed<Waiting>, now: Timestamp) -> Markup {
+fn waiting(all: &Listed<Waiting>, names: &Names, now: Timestamp) -> Markup {
     let row = |waiting: &Waiting| {
         let what = match waiting.operation {
             "decision" => "decide in Teleport",
@@ -218,7 +235,7 @@ fn waiting(all: &Listed<Waiting>, now: Timestamp) -> Markup {
             operation => operation,
         };
         vec![
-            html! { (what) @if let Some(destination) = &waiting.destination { " " (shown(destination)) } },
+            html! { (what) @if let Some(destination) = &waiting.destination { " " (named(destination, names)) } },
             html! { span.id { (shown(&waiting.request)) } },
             ago(waiting.since, now),
             waiting.retry_at.map(|at| ahead(at, now)).unwrap_or_else(|| html! { "at its turn" }),
@@ -228,12 +245,12 @@ fn waiting(all: &Listed<Waiting>, now: Timestamp) -> Markup {
     table(&["What", "Request", "Since", "Next try", "Tries"], all.items.iter().map(row))
 }
 
-fn errors(errors: &[LoggedProblem], now: Timestamp) -> Markup {
+fn errors(errors: &[LoggedProblem], names: &Names, now: Timestamp) -> Markup {
     if errors.is_empty() {
         return html! { p { "None since the start." } };
     }
     let fields = |error: &LoggedProblem| {
-        html! { @for (name, value) in &error.fields { div { (name) "=" (shown(&plain(value))) } } }
+        html! { @for (name, value) in &error.fields { div { (name) "=" (named(&plain(value), names)) } } }
     };
     let row = |error: &LoggedProblem| {
         let level = match error.level {
@@ -254,12 +271,12 @@ fn plain(value: &Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }
 
-fn rules(rules: &Rules) -> Markup {
+fn rules(rules: &Rules, names: &Names) -> Markup {
     html! {
         dl.facts {
-            (fact("Always notified", html! { @if rules.recipients.items.is_empty() { "no recipient" } (list(&rules.recipients)) }))
+            (fact("Always notified", html! { @if rules.recipients.items.is_empty() { "no recipient" } (named_list(&rules.recipients, names)) }))
             @for entry in &rules.role_to_recipients.items {
-                (fact_of(html! { "For " (shown(&entry.role)) }, list(&entry.recipients)))
+                (fact_of(html! { "For " (shown(&entry.role)) }, named_list(&entry.recipients, names)))
             }
         }
         (left_out(&rules.role_to_recipients, "roles"))
@@ -363,6 +380,13 @@ fn list(texts: &Listed<String>) -> Markup {
     }
 }
 
+fn named_list(ids: &Listed<String>, names: &Names) -> Markup {
+    html! {
+        @for (at, id) in ids.items.iter().enumerate() { @if at > 0 { ", " } (named(id, names)) }
+        @if ids.left_out > 0 { " and " (ids.left_out) " more" }
+    }
+}
+
 fn fact(name: &str, value: Markup) -> Markup {
     fact_of(html! { (name) }, value)
 }
@@ -378,6 +402,11 @@ fn optional(name: &str, value: Option<Markup>) -> Markup {
 /// A text from outside, apart from the text around it.
 fn shown(text: &str) -> Markup {
     html! { bdi { (escape_line(text)) } }
+}
+
+/// A text, and if it is or ends with an id, how Slack calls that.
+fn named(text: &str, names: &Names) -> Markup {
+    html! { (shown(text)) @if let Some(name) = name_of(text, names) { " (" (shown(name)) ")" } }
 }
 
 fn side(state: SideState, away_since: Option<Timestamp>, now: Timestamp) -> Markup {

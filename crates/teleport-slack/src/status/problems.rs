@@ -1,6 +1,7 @@
 //! What needs a person, the worst first, each with its remedy.
 
 use super::moment::Moment;
+use super::names::name_of;
 use super::view::{Problem, SideState, View, sentence};
 use crate::observe::expiry::{human_duration, notices_due};
 use crate::observe::health::Health;
@@ -9,6 +10,12 @@ use crate::observe::health::Health;
 const WAITS_S: u64 = 60;
 /// Problems that are said of channels that refuse; the page lists all of these.
 const MAX_CIRCUITS: usize = 5;
+
+/// What a side's error says, and the remedy in it.
+fn explained(error: Option<&str>) -> (&str, Option<&str>) {
+    let error = error.unwrap_or("no answer");
+    error.split_once("; remedy: ").map_or((error, None), |(cause, remedy)| (cause, Some(remedy)))
+}
 
 pub(super) fn problems(
     view: &View,
@@ -20,16 +27,20 @@ pub(super) fn problems(
     let mut add = |what: String, remedy: String| found.push(Problem { what: sentence(what), remedy });
     let is_teleport_away = view.teleport.state == SideState::Away;
     if is_teleport_away {
-        let cause = view.teleport.error.as_deref().unwrap_or("no answer");
+        let (cause, remedy) = explained(view.teleport.error.as_deref());
         let away_for =
             view.teleport.away_since.map(|since| moment.time.duration_since(since).as_secs().max(0));
-        let remedy = "nothing is lost: all requests are listed when it is back; `teleport-slack check` looks at Teleport and the rights";
-        add(format!("Teleport is away for {} s: {cause}", away_for.unwrap_or_default()), remedy.to_owned());
+        let remedy = remedy.unwrap_or("`teleport-slack check` looks at Teleport and the rights");
+        let remedy = format!("nothing is lost: all requests are listed when it is back; {remedy}");
+        add(format!("Teleport is away for {} s: {cause}", away_for.unwrap_or_default()), remedy);
     }
     if view.slack.state == SideState::Away {
-        let cause = view.slack.error.as_deref().unwrap_or("no answer");
-        let remedy = "nothing is lost: what is due waits; look at https://slack-status.com and at this machine's way out";
-        add(format!("Slack does not answer: {cause}"), remedy.to_owned());
+        let (cause, remedy) = explained(view.slack.error.as_deref());
+        let remedy = remedy.unwrap_or("look at https://slack-status.com and at this machine's way out");
+        add(
+            format!("Slack does not answer: {cause}"),
+            format!("nothing is lost: what is due waits; {remedy}"),
+        );
     }
     // The outage of Teleport speaks for its watch and its lists.
     let obstacles = health.obstacles_at_once(moment.now, moment.time);
@@ -51,10 +62,10 @@ pub(super) fn problems(
     }
     if let Some(circuits) = &view.circuits {
         for circuit in circuits.items.iter().take(MAX_CIRCUITS) {
-            let what = format!(
-                "Slack refuses messages for {} ({} times in a row)",
-                circuit.channel, circuit.failures
-            );
+            let channel = &circuit.channel;
+            let name = name_of(channel, &view.names).map(|name| format!(" ({name})")).unwrap_or_default();
+            let what =
+                format!("Slack refuses messages for {channel}{name}: {} times in a row", circuit.failures);
             let remedy = "invite the bot there, unarchive the channel, or allow the app to post in it: the last errors give Slack's reason; the next request for it is tried at once";
             add(what, remedy.to_owned());
         }

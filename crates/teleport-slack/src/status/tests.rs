@@ -1,6 +1,6 @@
 //! The form of the JSON against its document, and the page against hostile texts. `tests/it/status.rs` has the scenarios.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value, json};
 
@@ -8,6 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 use tokio::time::Instant;
 
 use super::moment::Moment;
+use super::names::names;
 use super::page::page;
 use super::problems::problems;
 use super::view::*;
@@ -35,7 +36,7 @@ fn full(hostile: &str) -> View {
     let h = || hostile.clone();
     let copy = |state| Copy {
         recipient: Some(h()),
-        channel: Some(h()),
+        channel: some("C0TEAM"),
         ts: some("1795799000.000100"),
         shows: Some("pending"),
         state,
@@ -149,10 +150,12 @@ fn full(hostile: &str) -> View {
                 }]),
             }),
         },
+        names: [("C0TEAM".to_owned(), text(format!("#{hostile}")))].into(),
     }
 }
 
-/// The paths of the fields as the document has them: without those of cut lists, and without the fields of log lines.
+/// The paths of the fields as the document has them: without those of cut lists, and without the fields of log lines and
+/// the ids that have names.
 fn paths(value: &Value, path: &str, found: &mut BTreeSet<String>) {
     match value {
         Value::Object(map) if map.contains_key("left_out") => {
@@ -164,7 +167,7 @@ fn paths(value: &Value, path: &str, found: &mut BTreeSet<String>) {
                 .iter()
                 .for_each(|item| paths(item, &format!("{path}.items[]"), found));
         }
-        Value::Object(map) if !path.ends_with(".fields") => {
+        Value::Object(map) if !path.ends_with(".fields") && path != "names" => {
             for (name, value) in map {
                 let path = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
                 paths(value, &path, found);
@@ -332,7 +335,7 @@ fn each_thing_that_needs_a_person_is_said_once_with_its_remedy() {
         "Teleport has not answered yet",
         "the controller does not answer, so nothing is shown of requests",
         "the certificate for Teleport expires in 10 minutes",
-        "Slack refuses messages for x (2 times in a row)",
+        "Slack refuses messages for x: 2 times in a row",
         "the configuration is refused: x (and 3 more)",
         "1 of what waits has failed for more than a minute",
     ];
@@ -341,6 +344,12 @@ fn each_thing_that_needs_a_person_is_said_once_with_its_remedy() {
     let away = found(&view, false);
     assert_eq!(away[..2], ["Teleport is away for 30 s: x", "Slack does not answer: x"]);
     assert!(!away.iter().any(|what| what.contains("what waits")), "the outage is why: {away:?}");
+    // One remedy, and not a second one in the cause.
+    view.slack.error = some("Slack's auth.test failed: no connection; remedy: check name resolution");
+    let slack = problems(&view, &health, false, moment).swap_remove(1);
+    assert_eq!(slack.what, "Slack does not answer: Slack's auth.test failed: no connection");
+    assert_eq!(slack.remedy, "nothing is lost: what is due waits; check name resolution");
+    view.slack.error = some("x");
     // As the log and `check` have it: by its life.
     let day = 86_400;
     for (life, left, words) in [
@@ -371,4 +380,51 @@ fn each_thing_that_needs_a_person_is_said_once_with_its_remedy() {
     assert!(found(&view, false).contains(&"the watch on Teleport is lost for 0 s".to_owned()));
     view.teleport.state = SideState::Away;
     assert_eq!(of_watch(&view), 2, "{:?}", found(&view, false));
+}
+
+#[test]
+fn each_id_has_the_name_that_slack_has_said() {
+    let known: BTreeMap<_, _> =
+        [("U0BOB", "Bob <b>"), ("C0TEAM", "#team"), ("C0DBA", "#dba"), ("U0BOT", "teleport")].into();
+    let known = |id: &str| known.get(id).map(|name| (*name).to_owned());
+    let mut view = full("x");
+    let copies = &mut view.requests.as_mut().unwrap().items[0].copies.items;
+    let places =
+        [("#team", "C0TEAM"), ("U0BOB", "D0BOB"), ("carol@example.com", "D0CAROL"), ("U0NEW", "D0NEW")];
+    for (copy, (recipient, channel)) in copies.iter_mut().zip(places) {
+        (copy.recipient, copy.channel) = (some(recipient), some(channel));
+    }
+    view.waiting.as_mut().unwrap().items[0].destination = some("D0BOB");
+    view.circuits.as_mut().unwrap().items[0].channel = "edits in C0DBA".to_owned();
+    view.slack.bot_user = some("U0BOT");
+    view.rules.recipients = list(vec!["U0BOB".to_owned(), "#team".to_owned(), "U0GONE".to_owned()]);
+    view.last_errors[0].fields.insert("slack_user".to_owned(), json!("U0BOB"));
+    view.names = names(&view, known);
+    let expected = [
+        ("C0DBA", "#dba"),
+        ("C0TEAM", "#team"),
+        ("D0BOB", "Bob <b>"),
+        ("D0CAROL", "carol@example.com"),
+        ("D0NEW", "U0NEW"),
+        ("U0BOB", "Bob <b>"),
+        ("U0BOT", "teleport"),
+    ];
+    assert_eq!(view.names, expected.map(|(id, name)| (id.to_owned(), name.to_owned())).into());
+    let health = Metrics::new().health().clone();
+    let moment = Moment { now: Instant::now(), time: at(0) };
+    view.problems = problems(&view, &health, false, moment);
+    let drawn = page(&view, false).replace("<bdi>", "").replace("</bdi>", "");
+    for (words, times) in [
+        ("U0BOB (Bob &lt;b&gt;)", 3),
+        ("post D0BOB (Bob &lt;b&gt;)", 1),
+        // Its recipient says it.
+        (">D0BOB<", 1),
+        (">C0TEAM<", 1),
+        ("edits in C0DBA (#dba)", 2),
+        ("Slack refuses messages for edits in C0DBA (#dba): 2 times in a row", 1),
+        ("U0BOT (teleport)", 1),
+        ("U0GONE and 3 more", 1),
+    ] {
+        assert_eq!(drawn.matches(words).count(), times, "{words} in {drawn}");
+    }
 }

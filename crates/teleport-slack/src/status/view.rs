@@ -4,6 +4,8 @@
 //! There is no field for a secret, and none for the reason of a request or of a decision. Absent values are `null`, so
 //! that each field is always there.
 
+use std::collections::BTreeMap;
+
 use access_core::domain::text::truncate;
 use jiff::Timestamp;
 use serde::Serialize;
@@ -36,6 +38,8 @@ pub(crate) struct View {
     pub(crate) last_errors: Vec<LoggedProblem>,
     pub(crate) configuration: Configuration,
     pub(crate) rules: Rules,
+    /// How Slack calls the people and channels whose ids stand above, by id.
+    pub(crate) names: BTreeMap<String, String>,
 }
 
 /// This process.

@@ -83,7 +83,7 @@ fn the_daemon_waits_only_for_scopes_that_everything_needs() {
             bed.until_status(&daemon, "C0TEAM", &id, "⏳ PENDING").await;
         }
         let words = ["missing_scope", "needed: users:read.email", "add the missing scope"];
-        until_logged_once(&bed, &daemon, "recipient=bob@example.com", &words).await;
+        until_logged_once(&bed, &daemon, "refuses this to the app, for any recipient", &words).await;
         daemon.stop().await;
     });
 }
@@ -99,7 +99,13 @@ fn unreachable_channels_are_logged_and_the_others_notified() {
         let rules = r##"recipients = ["C0OUT", "C0HIDDEN", "C0OLD", "C0NONE", "#nowhere", "team"]"##;
         let daemon = bed.start(rules).await;
         // At start the daemon checks channels that are given by id.
-        until_logged_once(&bed, &daemon, "channel=C0OUT", &["not in the channel", "/invite"]).await;
+        until_logged_once(
+            &bed,
+            &daemon,
+            "channel=C0OUT",
+            &["not in the channel", "type /invite @teleport in the channel"],
+        )
+        .await;
         for subject in ["channel=C0NONE", "channel=C0HIDDEN"] {
             until_logged_once(
                 &bed,
@@ -115,10 +121,14 @@ fn unreachable_channels_are_logged_and_the_others_notified() {
         for id in &ids {
             bed.until_status(&daemon, "C0TEAM", id, "⏳ PENDING").await;
         }
-        let unknown =
-            [REFUSED, "channel_not_found", "check the name; invite the app if the channel is private"];
-        until_logged_once(&bed, &daemon, "destination=C0OUT", &[REFUSED, "not_in_channel", "type /invite"])
-            .await;
+        let unknown = [REFUSED, "channel_not_found", "correct the channel's name or id; invite the app"];
+        until_logged_once(
+            &bed,
+            &daemon,
+            "destination=C0OUT",
+            &[REFUSED, "not_in_channel", "type /invite @teleport in the channel"],
+        )
+        .await;
         until_logged_once(
             &bed,
             &daemon,

@@ -26,6 +26,18 @@ fn server(name: &str) -> CertificateParams {
 
 /// The lines of `check` about `public_addr`, where the daemon's listener has a certificate of these parameters.
 async fn shown(certificate: CertificateParams, signs_itself: bool) -> String {
+    shown_trusting(certificate, signs_itself, Trust::Machine).await
+}
+
+/// Who has the authority of the certificate.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Trust {
+    Machine,
+    /// `network.ca_file`; the machine has another one.
+    Configuration,
+}
+
+async fn shown_trusting(certificate: CertificateParams, signs_itself: bool, trust: Trust) -> String {
     let bed = TestBed::with_review().await;
     let (authority, key) = (authority(), KeyPair::generate().unwrap());
     let certificate = match signs_itself {
@@ -33,7 +45,9 @@ async fn shown(certificate: CertificateParams, signs_itself: bool) -> String {
         false => certificate.signed_by(&key, &authority),
     };
     let file = |name| bed.dir.path().join(name);
-    std::fs::write(file("roots.pem"), authority.pem()).unwrap();
+    std::fs::write(file("ca.pem"), authority.pem()).unwrap();
+    let roots = if trust == Trust::Machine { authority.pem() } else { self::authority().pem() };
+    std::fs::write(file("roots.pem"), roots).unwrap();
     std::fs::write(file("own.crt"), certificate.unwrap().pem()).unwrap();
     std::fs::write(file("own.key"), key.serialize_pem()).unwrap();
     let config = bed.review_config(Transport::Http, ANY_OF_THREE);
@@ -46,7 +60,8 @@ async fn shown(certificate: CertificateParams, signs_itself: bool) -> String {
 
     let look = file("look.toml");
     let addr = format!("{files}public_addr = \"https://{address}\"\n");
-    std::fs::write(&look, config.replace(files, &addr)).unwrap();
+    let network = if trust == Trust::Configuration { "[network]\nca_file = \"ca.pem\"\n" } else { "" };
+    std::fs::write(&look, config.replace(files, &addr) + network).unwrap();
     let mut check = Command::new(program());
     check.arg("check").arg("-c").arg(look).env_clear().env("SSL_CERT_FILE", file("roots.pem"));
     let text = String::from_utf8(check.output().unwrap().stdout).unwrap();
@@ -62,6 +77,18 @@ async fn shown(certificate: CertificateParams, signs_itself: bool) -> String {
 fn one_of_a_trusted_authority_is_green() {
     run_in_process(async {
         insta::assert_snapshot!(shown(server("127.0.0.1"), false).await, @"✓ callback-address: https://ADDRESS/slack/interactivity: the daemon takes signed calls and refuses others (from this machine)");
+    });
+}
+
+#[test]
+fn one_that_only_the_configuration_trusts_is_said() {
+    run_in_process(async {
+        let said = shown_trusting(server("127.0.0.1"), false, Trust::Configuration).await;
+        insta::assert_snapshot!(said, @"
+        ! callback-address: https://ADDRESS/slack/interactivity
+        cause: the daemon takes signed calls and refuses others, but the certificate there counts only by network.ca_file, which Slack does not have (from this machine)
+        remedy: nothing is to be done if a firewall between this machine and the address opens TLS; otherwise use a certificate of a public authority there
+        ");
     });
 }
 

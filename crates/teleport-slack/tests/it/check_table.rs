@@ -122,6 +122,10 @@ const CASES: &[Case] = &[
     case("a token's file that is not there", Offline, "secret-files", |bed, config| {
         config.replace(&bed.slack.token(), "/nowhere/token")
     }),
+    case("a token's file as for a shell", Offline, "secret-files", |bed, config| {
+        let path = write(bed, "token", format!("SLACK_TOKEN=\"{}\"\n", bed.slack.token()));
+        config.replace(&bed.slack.token(), &path)
+    }),
     case("a token's file that others can read", Offline, "file-access", |bed, config| {
         use std::os::unix::fs::PermissionsExt;
         let path = write(bed, "token", bed.slack.token());
@@ -146,6 +150,12 @@ const CASES: &[Case] = &[
     }),
     case("key and certificate exchanged", Offline, "identity", |_, config| {
         config.replace("auth.key", "auth.x").replace("auth.crt", "auth.key").replace("auth.x", "auth.crt")
+    }),
+    case("an identity file for the certificate", Offline, "identity", |bed, config| {
+        let parts = ["auth.key", "auth.crt", "auth.cas"]
+            .map(|name| std::fs::read(bed.dir.path().join(name)).unwrap());
+        write(bed, "auth_id", parts.concat());
+        config.replace("client_crt = \"auth.crt\"", "client_crt = \"auth_id\"")
     }),
     case("the key of another certificate", Offline, "identity", |bed, config| {
         let other = bed.teleport.credentials("access-plugin-rw", CertOptions::default());
@@ -219,6 +229,12 @@ const CASES: &[Case] = &[
         bed.slack.put_user(SlackUser::member("U0BOB", "bob").kind(SlackUserKind::Guest));
         with_review(bed, config, "")
     }),
+    case("a linked name with a typing error", Powerless, "slack-approvers", |bed, config| {
+        with_review(bed, config, "").replace("bob@example.com", "bbo@example.com")
+    }),
+    case("linked users that the plugin may not read", Powerless, "teleport-users", |bed, config| {
+        with_review(bed, config, "")
+    }),
     case("an approver whose address no account has", Online, "slack-approvers", |bed, config| {
         let links = with_review(bed, config, "")
             .replace("[review.users]\nU0BOB", "allow_email_username_match = true\n[review.users]\nU0BOB");
@@ -249,6 +265,10 @@ const CASES: &[Case] = &[
     case("a deactivated person", Online, "slack-recipients", |bed, config| {
         bed.slack.put_user(SlackUser::member("U0BOB", "bob").kind(SlackUserKind::Deactivated));
         recipient(config, "U0BOB")
+    }),
+    case("a bot as recipient", Online, "slack-recipients", |bed, config| {
+        bed.slack.put_user(SlackUser::member("U0OTHER", "other").kind(SlackUserKind::Bot));
+        recipient(config, "U0OTHER")
     }),
     case("a private channel without the scope to see it", Online, "slack-recipients", |bed, config| {
         bed.slack.put_channel(Channel::private("C0HIDDEN", "hidden"));
@@ -337,12 +357,23 @@ fn stable(bed: &TestBed, text: &str) -> String {
     words.collect::<Vec<_>>().join(" ").replace('|', "\\|")
 }
 
+/// How many items each subject has, of those that an item each is for.
+fn count_subjects(report: &Report, id: &str) -> std::collections::BTreeMap<String, usize> {
+    let mut counts = std::collections::BTreeMap::new();
+    for item in report.items.iter().filter(|item| item.id.as_str() == id) {
+        *counts.entry(item.subject.clone()).or_insert(0) += 1;
+    }
+    counts
+}
+
 fn row(bed: &TestBed, case: &Case, report: &Report) -> String {
     let plain = output::Style { color: false, unicode: true };
     let is_it = |item: &&Item| item.id.as_str() == case.id && item.problem.is_some();
     let Some(item) = report.items.iter().find(is_it) else {
         panic!("{}: no {} is wrong\n{}", case.name, case.id, output::text(report, plain, 0))
     };
+    let counts = count_subjects(report, "slack-recipients");
+    assert!(counts.values().all(|count| *count == 1), "{}: {counts:?}", case.name);
     let code = report.exit(false).map_or(0, |exit| exit.code());
     let shown = output::text(&Report { items: vec![item.clone()] }, plain, code);
     let lines: Vec<_> = shown.lines().map(|line| stable(bed, line.trim())).collect();

@@ -110,7 +110,8 @@ fn it_only_reads_while_the_daemon_runs_and_when_it_does_not() {
         );
         assert!(text.contains(&format!("/archives/C0TEAM/p{}\n", message.ts.replace('.', ""))), "{text}");
         assert!(text.contains("Left to do in Slack:\n  nothing\n"), "{text}");
-        assert!(text.contains("vote of bob@example.com (U0BOB): approve at 20"), "{text}");
+        assert!(text.contains("vote of bob@example.com (U0BOB, bob): approve at 20"), "{text}");
+        assert!(text.contains(" in C0TEAM (#team), counts\n"), "{text}");
         assert!(text.contains("approvals: 1 of 2, missing: 1\n"), "{text}");
         assert!(text.contains("may still decide: dave@example.com\n"), "the requester may not: {text}");
         assert!(!text.contains(&bed.slack.token()) && !text.contains(&bed.slack.app().app_token), "{text}");

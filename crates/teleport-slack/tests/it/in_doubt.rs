@@ -149,6 +149,29 @@ fn a_lost_post_without_history_scope_is_repeated_after_slack_answers() {
 }
 
 #[test]
+fn a_bot_that_left_the_channel_is_to_be_invited_and_not_given_scopes() {
+    run_in_process(async {
+        let bed = TestBed::new().await;
+        lose_responses(&bed, "C0TEAM", Fault::Error("internal_error".into()));
+        let unavailable = Fault::Status { status: 503, body: String::new() };
+        let unreadable = bed.slack.faults().add(FaultRule::new("conversations.history", unavailable));
+        let daemon = bed.start(TEAM).await;
+        let id = bed.create_request();
+        bed.until(&daemon, "the message", || bed.message_about("C0TEAM", &id)).await;
+        bed.slack.kick_bot("C0TEAM");
+        bed.slack.faults().remove(unreadable);
+        let again = "Posting a message again although it may be there already";
+        let line = bed.until_within(PROBE_TIMEOUT, &daemon, again, || daemon.find_logged(again)).await;
+        assert!(
+            line.contains("not_in_channel") && line.contains("type /invite @teleport in the channel"),
+            "{line}"
+        );
+        assert!(!line.contains("grant"), "{line}");
+        daemon.stop().await;
+    });
+}
+
+#[test]
 fn with_history_scope_every_in_doubt_post_is_recorded_once() {
     run_in_process(async {
         let faults = lost_responses();

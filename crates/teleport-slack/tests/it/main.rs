@@ -10,6 +10,7 @@ mod chaos;
 mod journal;
 mod layers;
 mod lifecycle;
+mod late_replies;
 mod lists;
 mod log_fields;
 mod steps;

@@ -133,7 +133,7 @@ fn an_in_doubt_post_in_an_unknown_channel_is_a_possible_duplicate() {
         let outage = Fault::Status { status: 503, body: String::new() };
         bed.slack.faults().add(FaultRule::new("conversations.list", outage).times(1));
         let daemon = bed.start_with_diagnostics(r##"recipients = ["#team"]"##).await;
-        bed.until_warned(&daemon, "Channels given by name cannot be looked at").await;
+        bed.until_warned(&daemon, "cannot be looked at when starting").await;
         bed.slack.faults().add(FaultRule::new("chat.postMessage", Fault::HalfBody).times(1));
         let id = bed.create_request();
         bed.until(&daemon, "the post", || bed.message_about("C0TEAM", &id)).await;

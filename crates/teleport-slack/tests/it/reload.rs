@@ -2,6 +2,7 @@
 //! next reconciliation, or nothing of it does.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use ::http::StatusCode;
 use access_sim::teleport::certs::CertOptions;
@@ -10,6 +11,9 @@ use access_sim::teleport::presets::PLUGIN_USER;
 
 use crate::harness::deciding::*;
 use crate::harness::*;
+
+/// A channel that refuses is tried again after up to this time.
+const RECOVERY_TIMEOUT: Duration = Duration::from_secs(60);
 
 const TEAM: &str = r#"recipients = ["C0TEAM"]"#;
 const TEAM_AND_DBA: &str = r#"recipients = ["C0TEAM", "C0DBA"]"#;
@@ -54,6 +58,55 @@ fn a_new_recipient_gets_open_requests_and_none_that_were_decided_before() {
         bed.until_status(&daemon, "C0DBA", &open, "✅ APPROVED (looks fine)").await;
         daemon.stop().await;
         assert_eq!(bed.slack.messages("C0DBA").iter().filter(|m| m.thread_ts.is_none()).count(), 1);
+    });
+}
+
+#[test]
+fn a_channel_without_the_bot_lets_no_new_recipient_have_decided_requests() {
+    run_in_process(async {
+        let bed = TestBed::new().await;
+        bed.slack.kick_bot("C0DBA");
+        let daemon = bed.start(TEAM_AND_DBA).await;
+        let decided = bed.create_request();
+        bed.until_status(&daemon, "C0TEAM", &decided, "⏳ PENDING").await;
+        bed.until_logged(&daemon, "not_in_channel").await;
+        bed.approve(&decided);
+        bed.until_status(&daemon, "C0TEAM", &decided, "✅ APPROVED (looks fine)").await;
+        bed.until_recorded(&daemon, &decided, |record| field(record, "x_owed") == r#"["C0DBA"]"#).await;
+        let open = bed.create_request();
+        bed.until_status(&daemon, "C0TEAM", &open, "⏳ PENDING").await;
+        reload(&bed, &daemon, &bed.config(r#"recipients = ["C0TEAM", "C0DBA", "U0BOB"]"#)).await;
+        bed.until_status(&daemon, "U0BOB", &open, "⏳ PENDING").await;
+        let words = format!(
+            "request={decided} operation=post destination=U0BOB reason=\"the request was decided before"
+        );
+        bed.until_logged(&daemon, &words).await;
+        // The one that was missing then still gets its message.
+        bed.slack.invite_bot("C0DBA");
+        for (id, status) in [(&decided, "✅ APPROVED (looks fine)"), (&open, "⏳ PENDING")] {
+            let shown = || bed.message_about("C0DBA", id).filter(|m| status_line(m).contains(status));
+            bed.until_within(RECOVERY_TIMEOUT, &daemon, status, shown).await;
+        }
+        bed.until_recorded(&daemon, &decided, |record| field(record, "x_complete") == "1").await;
+        daemon.stop().await;
+        assert!(bed.messages_about("U0BOB", &decided).is_empty());
+    });
+}
+
+#[test]
+fn a_request_without_recipients_is_not_shown_to_new_ones_after_its_decision() {
+    run_in_process(async {
+        let bed = TestBed::new().await;
+        let rules = "[role_to_recipients]\n\"other\" = [\"C0TEAM\"]";
+        let daemon = bed.start(rules).await;
+        let (decided, open) = (bed.create_request(), bed.create_request());
+        bed.approve(&decided);
+        bed.until_recorded(&daemon, &decided, |record| field(record, "x_complete") == "1").await;
+        reload(&bed, &daemon, &bed.config(TEAM)).await;
+        bed.until_status(&daemon, "C0TEAM", &open, "⏳ PENDING").await;
+        bed.until_logged(&daemon, "destination=C0TEAM reason=\"the request was decided before").await;
+        daemon.stop().await;
+        assert!(bed.messages_about("C0TEAM", &decided).is_empty());
     });
 }
 const IN_USE: &str = "The new configuration is in use";

@@ -104,6 +104,12 @@ fn an_open_request_is_listed_with_each_place_where_it_is_shown() {
         recipients.sort_unstable();
         assert_eq!(recipients, ["#team", "bob@example.com"]);
 
+        let names = &state["names"];
+        assert_eq!(
+            (&names["C0TEAM"], &names[&private.channel]),
+            (&json!("#team"), &json!("bob@example.com"))
+        );
+
         assert_eq!(state["problems"], json!([]), "{state:#}");
         assert_eq!((&state["version"], &state["ready"]), (&json!(1), &json!(true)));
         assert_eq!(state["daemon"]["version"], env!("CARGO_PKG_VERSION"));

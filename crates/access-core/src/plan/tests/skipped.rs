@@ -326,8 +326,10 @@ fn any_record() -> impl Strategy<Value = Record> {
     let fill = prop_oneof![7 => Just(0), 1 => Just(MAX_DELIVERIES - 1)];
     let in_doubt = proptest::collection::vec(any_in_doubt(), 0..4);
     let fill_in_doubt = prop_oneof![7 => Just(0), 1 => Just(MAX_IN_DOUBT - 2)];
-    (proptest::collection::vec(any_delivery(), 0..4), in_doubt, fill, fill_in_doubt, any::<bool>()).prop_map(
-        |(mut deliveries, mut in_doubt, fill, fill_in_doubt, is_known)| {
+    let owed = prop::option::weighted(0.4, proptest::sample::subsequence(NAMES.to_vec(), 0..=NAMES.len()));
+    let noted = (any::<bool>(), owed);
+    (proptest::collection::vec(any_delivery(), 0..4), in_doubt, fill, fill_in_doubt, noted).prop_map(
+        |(mut deliveries, mut in_doubt, fill, fill_in_doubt, (is_known, owed))| {
             let mut seen = std::collections::BTreeSet::new();
             deliveries.retain(|d| seen.insert((d.channel.clone(), d.ts.clone())));
             let mut fixture = Fixture::new(&[]);
@@ -339,7 +341,8 @@ fn any_record() -> impl Strategy<Value = Record> {
                 (0..fill_in_doubt).map(|n| super::skipped::in_doubt(post(&format!("old {n}")), false)),
             );
             let known = is_known.then(sample);
-            Record { known, deliveries, in_doubt, ..Record::default() }
+            let owed = owed.map(|names| names.into_iter().map(key).collect());
+            Record { known, deliveries, in_doubt, owed, ..Record::default() }
         },
     )
 }

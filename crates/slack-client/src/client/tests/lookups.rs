@@ -116,6 +116,28 @@ async fn a_direct_message_is_looked_for_and_not_opened() {
 }
 
 #[tokio::test]
+async fn names_are_known_by_the_answers_of_before() {
+    let (sim, client) = start(Workspace::demo()).await;
+    let (bob, channel) = (SlackUserId::new("U0BOB"), ChannelId::new("C0REQUESTS"));
+    let known = || (client.known_name(&bob), client.known_channel_name(&channel));
+    assert_eq!(known(), (None, None));
+    let found = client.user_info(&bob).await.unwrap().unwrap();
+    let there = client.conversation_info(&channel).await.unwrap();
+    let calls = sim.calls().len();
+    assert_eq!(known(), (found.name, Some(format!("#{}", there.name))));
+    assert_eq!(client.known_name(&SlackUserId::new("C0REQUESTS")), None, "a channel is no person");
+    assert_eq!(client.known_channel_name(&ChannelId::new("U0BOB")), None);
+    assert_eq!(sim.calls().len(), calls, "nothing is asked for it");
+    // By its name: from the list, and from the answer to a post.
+    let directory = crate::directory::Directory::new(client.clone());
+    assert_eq!(client.known_channel_name(&ChannelId::new("C0RANDOM")), None);
+    directory.channel_by_name("random").await.unwrap();
+    assert_eq!(client.known_channel_name(&ChannelId::new("C0RANDOM")).as_deref(), Some("#random"));
+    directory.remember_channel_id("#xoxb-1-2\u{202e}", &ChannelId::new("C0ODD"));
+    assert_eq!(client.known_channel_name(&ChannelId::new("C0ODD")).as_deref(), Some("#[secret]"));
+}
+
+#[tokio::test]
 async fn an_app_token_is_tried_without_a_connection() {
     let workspace = Workspace::demo().with_socket_mode();
     let app_token = Secret::new(workspace.app.app_token.clone());

@@ -35,8 +35,8 @@ fn describe(url: &str, found: Result<CallbackAnswers, ProbeError>, way: Way<'_>)
         Way::Through(_) => format!("{words} (from this machine, {way})"),
         Way::Direct | Way::Exempt(_) => format!("{words} (from this machine)"),
     };
-    let (unsigned, signed) = match found {
-        Ok(CallbackAnswers { unsigned, signed }) => (unsigned, signed),
+    let CallbackAnswers { unsigned, signed, is_trusted_by_machine } = match found {
+        Ok(answers) => answers,
         Err(ProbeError::Proxy(error)) => {
             let remedy = format!("{}; or exempt this host in network.no_proxy", error.remedy());
             let error = ProbeError::Proxy(error);
@@ -55,6 +55,16 @@ fn describe(url: &str, found: Result<CallbackAnswers, ProbeError>, way: Way<'_>)
         Err(error) => return Item::warning(ID, Exit::Failed, "", here(error.to_string()), START),
     };
     match signed {
+        StatusCode::OK if unsigned == StatusCode::UNAUTHORIZED && !is_trusted_by_machine => {
+            let cause = here(
+                "the daemon takes signed calls and refuses others, but the certificate there counts only by network.ca_file, which \
+                 Slack does not have"
+                    .to_owned(),
+            );
+            let remedy = "nothing is to be done if a firewall between this machine and the address opens TLS; otherwise use a \
+                          certificate of a public authority there";
+            Item::warning(ID, Exit::Credentials, "", cause, remedy)
+        }
         StatusCode::OK if unsigned == StatusCode::UNAUTHORIZED && url.starts_with("https://") => {
             Item::ok(ID, here("the daemon takes signed calls and refuses others".to_owned()))
         }
@@ -123,7 +133,8 @@ mod tests {
 
     fn shown(url: &str, unsigned: u16, signed: u16) -> (Status, Option<Exit>) {
         let status = |code| StatusCode::from_u16(code).unwrap();
-        let answers = CallbackAnswers { unsigned: status(unsigned), signed: status(signed) };
+        let (unsigned, signed) = (status(unsigned), status(signed));
+        let answers = CallbackAnswers { unsigned, signed, is_trusted_by_machine: true };
         let item = describe(url, Ok(answers), Way::Direct);
         let words = item.problem.as_ref().map_or(&item.summary, |problem| &problem.cause);
         assert!(words.ends_with("(from this machine)"), "{item:?}");

@@ -49,7 +49,7 @@ pub async fn items(config: &Config, options: Options) -> Vec<Item> {
     items.extend(callback);
     items.extend(listeners);
     if let (Some(review), Some((client, our))) = (&config.review, &slack.workspace) {
-        items.extend(people::linked_items(client, review, our, &teleport.users).await);
+        items.extend(people::items(client, review, our, &teleport.users).await);
     }
     items.sort_by_key(|item| item.id);
     items

@@ -18,16 +18,19 @@ use crate::check::report::{Item, ItemId};
 use crate::config::ReviewConfig;
 use access_core::domain::ids::SlackUserId;
 
-/// An item for each Slack account and each user group that `[review]` names.
+/// An item for each Slack account and each user group that `[review]` names, and for each account that a link leads to. `users`:
+/// those that Teleport showed.
 pub(super) async fn items(
     slack: &slack_client::Client,
     review: &ReviewConfig,
     our: &AppInstallation,
+    users: &[TeleportUser],
 ) -> Vec<Item> {
     let mut items = Vec::new();
     for (account, user) in &review.users {
         let found = Lookup::from_option(slack.user_info(account).await);
-        items.push(account_item(account, user, &Link::Table, found, our));
+        let link = Link::Table { is_known: users.iter().any(|known| known.name == *user) };
+        items.push(account_item(account, user, &link, found, our));
     }
     let approvers = review.rules.0.iter().flat_map(|rule| &rule.approvers);
     let mut groups: Vec<&String> = approvers
@@ -41,14 +44,15 @@ pub(super) async fn items(
     for group in groups {
         items.push(group_item(group, Lookup::from_result(slack.usergroup_members(group).await)));
     }
+    items.extend(linked_items(slack, review, our, users).await);
     items
 }
 
 /// How an account and a Teleport user are linked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Link {
-    /// By `[review.users]`.
-    Table,
+    /// By `[review.users]`; whether Teleport showed that it has the user.
+    Table { is_known: bool },
     /// By the trait of this name.
     Trait(String),
 }
@@ -57,7 +61,7 @@ impl Link {
     /// What to do about a wrong one.
     fn remedy(&self) -> String {
         match self {
-            Self::Table => "remove the line from [review.users]".to_owned(),
+            Self::Table { .. } => "remove the line from [review.users]".to_owned(),
             Self::Trait(name) => format!("correct the user's trait {name:?} in Teleport"),
         }
     }
@@ -65,7 +69,7 @@ impl Link {
 
 /// An item for each account that the trait or an e-mail address links to a user that a rule names. The trait of a user is
 /// known only if Teleport showed the user.
-pub(super) async fn linked_items(
+async fn linked_items(
     slack: &slack_client::Client,
     review: &ReviewConfig,
     our: &AppInstallation,
@@ -144,6 +148,22 @@ pub(super) fn named(profile: &SlackProfile) -> String {
     profile.name.as_ref().map(|name| format!(" ({name})")).unwrap_or_default()
 }
 
+/// The same with the address, by which a wrong link shows.
+fn known_as(profile: &SlackProfile) -> String {
+    let known: Vec<_> = profile.name.iter().chain(&profile.email).map(String::as_str).collect();
+    if known.is_empty() { String::new() } else { format!(" ({})", known.join(", ")) }
+}
+
+/// The account's address, if the name in the table differs from it by a letter or two, and Teleport did not show such a user.
+fn misspelt<'a>(user: &str, link: &Link, profile: &'a SlackProfile) -> Option<&'a str> {
+    /// One letter twice, left out, exchanged with its neighbor: all of these are one.
+    const MOST_CHANGES: usize = 2;
+    let address = profile.email.as_deref().filter(|_| *link == Link::Table { is_known: false })?;
+    let (one, other) = (user.to_lowercase(), address.to_lowercase());
+    let is_near = || (1..=MOST_CHANGES).contains(&strsim::osa_distance(&one, &other));
+    (user.contains('@') && user.len() <= 320 && address.len() <= 320 && is_near()).then_some(address)
+}
+
 fn no_account_item(name: &str, id_trait: &str) -> Item {
     let cause = format!("the user's trait {id_trait:?} holds no Slack id, so no click could count as theirs");
     let remedy = "set the trait to the member ID from the person's Slack profile";
@@ -160,9 +180,18 @@ fn account_item(
     let id = ItemId::SlackApprovers;
     let item = match found {
         Ok(Lookup::Found(profile)) => match check_account(account, &profile, our) {
+            None if let Some(address) = misspelt(user, link, &profile) => {
+                let cause = format!(
+                    "the line links it to {user:?}, and Slack writes its address as {address:?}; Teleport did not show that it has \
+                     such a user"
+                );
+                let remedy = "correct the line in [review.users] if the name has a typing error: decisions would be in a name that \
+                              no user has";
+                Item::warning(id, Exit::Configuration, "", cause, remedy)
+            }
             None => Item::ok(
                 id,
-                format!("an active account{}, linked to the Teleport user {user}", named(&profile)),
+                format!("an active account{}, linked to the Teleport user {user}", known_as(&profile)),
             ),
             Some(ineligible) => {
                 let remedy = format!("name an active account of a full member, or {}", link.remedy());
@@ -271,7 +300,7 @@ mod tests {
             let item = account_item(
                 &SlackUserId::new("U0BOB"),
                 "bob",
-                &Link::Table,
+                &Link::Table { is_known: true },
                 Ok(Lookup::Found(profile)),
                 &our,
             );
@@ -285,6 +314,32 @@ mod tests {
             cause(|p| p.team_id = Some("T0OTHER".to_owned())).unwrap(),
             "the account is of another workspace or organization"
         );
+    }
+
+    #[test]
+    fn a_name_that_is_nearly_the_accounts_address_is_asked_about_unless_teleport_has_it() {
+        let shown = |user: &str, is_known| {
+            let profile = SlackProfile {
+                email: Some("bob@example.com".to_owned()),
+                name: Some("Bob".to_owned()),
+                ..profile()
+            };
+            let link = Link::Table { is_known };
+            account_item(&SlackUserId::new("U0BOB"), user, &link, Ok(Lookup::Found(profile)), &our())
+        };
+        for typo in ["bbo@example.com", "bob@exmaple.com", "bob@example.co", "Bobb@example.com"] {
+            let item = shown(typo, false);
+            assert_eq!(item.status, Status::Warning, "{typo}");
+            assert!(item.problem.unwrap().remedy.contains("[review.users]"));
+            assert_eq!(shown(typo, true).status, Status::Ok, "{typo}");
+        }
+        // What the table is for.
+        for other in ["bob@example.com", "BOB@example.com", "bob", "b.obertson@corp.example.com"] {
+            let item = shown(other, false);
+            let words =
+                format!("an active account (Bob, bob@example.com), linked to the Teleport user {other}");
+            assert_eq!(item.summary, words);
+        }
     }
 
     #[test]

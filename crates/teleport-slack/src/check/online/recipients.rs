@@ -3,6 +3,7 @@
 //! The daemon looks at its start too. It remembers nothing of this: it looks recipients up again when it has something to
 //! post.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -139,39 +140,53 @@ fn person(found: Result<Option<SlackProfile>, SlackError>) -> RecipientState {
 }
 
 /// What stands against posting to a recipient: cause and remedy, as halves of one sentence.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Obstacle {
     pub(crate) cause: &'static str,
-    pub(crate) remedy: &'static str,
+    pub(crate) remedy: Cow<'static, str>,
     exit: Exit,
     /// Messages do arrive.
     is_mild: bool,
 }
 
-const fn obstacle(exit: Exit, cause: &'static str, remedy: &'static str) -> Obstacle {
-    Obstacle { cause, remedy, exit, is_mild: false }
+fn obstacle(exit: Exit, cause: &'static str, remedy: impl Into<Cow<'static, str>>) -> Obstacle {
+    Obstacle { cause, remedy: remedy.into(), exit, is_mild: false }
 }
 
-/// What stands against posting there, or should be known; `None` if nothing, or if it could not be looked at.
-pub(crate) fn obstacle_of(resolved: &Resolved) -> Option<Obstacle> {
+/// What stands against posting there, or should be known; `None` if nothing, or if it could not be looked at. `invitation` is
+/// what brings the bot into a channel ([`slack_client::Client::invitation`]).
+pub(crate) fn obstacle_of(resolved: &Resolved, invitation: &str) -> Option<Obstacle> {
     match &resolved.finding {
-        RecipientState::Channel(channel) => channel_obstacle(channel),
+        RecipientState::Channel(channel) => channel_obstacle(channel, invitation),
         RecipientState::Person(profile) if profile.deleted => Some(obstacle(
             Exit::Configuration,
             "this recipient is deactivated in Slack",
             "take it out of the configuration",
+        )),
+        RecipientState::Person(profile) if profile.is_automated() => Some(obstacle(
+            Exit::Configuration,
+            "this recipient is a bot, so no person reads what it gets",
+            "name a person or a channel",
         )),
         RecipientState::Person(_) => None,
         RecipientState::Absent => Some(match &resolved.recipient {
             Recipient::ChannelName(_) => obstacle(
                 Exit::Configuration,
                 "Slack knows no public channel of this name",
-                "correct it, or name a private channel by its id (C...) and invite the bot there",
+                format!(
+                    "correct it, or name a private channel by its id (C...) and invite the bot there ({invitation})"
+                ),
+            ),
+            // The bot cannot be invited into one.
+            Recipient::ChannelId(id) if id.starts_with('D') => obstacle(
+                Exit::Configuration,
+                "Slack shows the bot no such conversation with a person",
+                "write the person's Slack id (U…) or e-mail address instead",
             ),
             Recipient::ChannelId(_) => obstacle(
                 Exit::Configuration,
                 "Slack knows no such channel, or it is private and the bot is not in it",
-                "correct the id or invite the bot",
+                format!("correct the id or invite the bot ({invitation})"),
             ),
             _ => obstacle(
                 Exit::Configuration,
@@ -183,7 +198,7 @@ pub(crate) fn obstacle_of(resolved: &Resolved) -> Option<Obstacle> {
     }
 }
 
-fn channel_obstacle(channel: &Conversation) -> Option<Obstacle> {
+fn channel_obstacle(channel: &Conversation, invitation: &str) -> Option<Obstacle> {
     if channel.is_archived {
         Some(obstacle(
             Exit::Configuration,
@@ -194,7 +209,7 @@ fn channel_obstacle(channel: &Conversation) -> Option<Obstacle> {
         Some(obstacle(
             Exit::Credentials,
             "the bot is not in the channel",
-            "invite it there with /invite @<bot name>",
+            format!("invite it there ({invitation})"),
         ))
     } else if channel.is_ext_shared {
         Some(Obstacle {
@@ -210,23 +225,25 @@ fn channel_obstacle(channel: &Conversation) -> Option<Obstacle> {
     }
 }
 
-/// The item about a recipient. `bot` is the name by which people invite the bot.
-pub(super) fn item(resolved: &Resolved, bot: &str) -> Item {
+/// The item about a recipient. `invitation` is what brings the bot into a channel.
+pub(super) fn item(resolved: &Resolved, invitation: &str) -> Item {
     let id = ItemId::SlackRecipients;
     let subject = resolved.recipient.to_string();
-    if let Some(found) = obstacle_of(resolved) {
+    if let Some(found) = obstacle_of(resolved, invitation) {
         let make = if found.is_mild { Item::warning } else { Item::failed };
-        let remedy = found.remedy.replace("@<bot name>", &format!("@{bot}"));
-        return make(id, found.exit, "", found.cause, remedy).of(subject);
+        return make(id, found.exit, "", found.cause, found.remedy).of(subject);
     }
     match &resolved.finding {
         RecipientState::Channel(channel) if channel.is_member == Some(true) => {
             Item::ok(id, format!("the channel {}, and the bot is in it", channel.id.as_str()))
         }
+        RecipientState::Channel(channel) if channel.is_im => {
+            Item::ok(id, format!("the bot's conversation {} with one person", channel.id.as_str()))
+        }
         RecipientState::Channel(channel) => {
             let cause =
                 format!("Slack does not say whether the bot is in the channel {}", channel.id.as_str());
-            let remedy = format!("if it is not, type in the channel: /invite @{bot}");
+            let remedy = format!("if it is not, invite it there ({invitation})");
             Item::not_looked_at(id, Exit::Credentials, cause, remedy)
         }
         RecipientState::Person(profile) if profile.is_restricted || profile.is_ultra_restricted => {
@@ -253,7 +270,10 @@ pub(super) fn item(resolved: &Resolved, bot: &str) -> Item {
 mod tests {
     use super::*;
     use crate::check::report::Status;
+    use access_core::domain::ids::SlackUserId;
     use slack_client::method::Method;
+
+    const INVITATION: &str = "type /invite @teleport in the channel";
 
     fn channel() -> Conversation {
         Conversation {
@@ -272,7 +292,7 @@ mod tests {
     fn each_channel_has_its_line() {
         let shown = |finding| {
             let resolved = Resolved { recipient: Recipient::parse("team").unwrap(), finding };
-            let item = item(&resolved, "teleport");
+            let item = item(&resolved, INVITATION);
             let problem = item.problem.map(|p| format!(" | {} {} | {}", p.exit.code(), p.cause, p.remedy));
             format!("{:?} {}{}", item.status, item.summary, problem.unwrap_or_default())
         };
@@ -288,6 +308,7 @@ mod tests {
             of(|channel| channel.is_member = None),
             of(|channel| channel.is_ext_shared = true),
             shown(RecipientState::Absent),
+            of(|channel| (channel.is_im, channel.is_member) = (true, None)),
             shown(RecipientState::MissingScope(vec!["channels:read".to_owned()])),
             shown(RecipientState::Failed(SlackError::status(Method::ConversationsInfo, 503))),
         ];
@@ -295,10 +316,11 @@ mod tests {
         [
             "Ok the channel C0TEAM, and the bot is in it",
             "Failed  | 78 the channel is archived, so nothing can be posted there | unarchive it or take it out of the configuration",
-            "Failed  | 77 the bot is not in the channel | invite it there with /invite @teleport",
-            "Warning not looked at | 77 Slack does not say whether the bot is in the channel C0TEAM | if it is not, type in the channel: /invite @teleport",
+            "Failed  | 77 the bot is not in the channel | invite it there (type /invite @teleport in the channel)",
+            "Warning not looked at | 77 Slack does not say whether the bot is in the channel C0TEAM | if it is not, invite it there (type /invite @teleport in the channel)",
             "Warning  | 78 the channel is shared with another company, whose people will see the access requests | name a channel that is not shared, unless that is meant",
-            "Failed  | 78 Slack knows no public channel of this name | correct it, or name a private channel by its id (C...) and invite the bot there",
+            "Failed  | 78 Slack knows no public channel of this name | correct it, or name a private channel by its id (C...) and invite the bot there (type /invite @teleport in the channel)",
+            "Ok the bot's conversation C0TEAM with one person",
             "Warning not looked at | 77 the token lacks a scope that would show it: channels:read | add it under OAuth & Permissions of the Slack app and install the app again",
             "Warning not looked at | 1 Slack's conversations.info failed: HTTP status 503 Service Unavailable | check again in a minute; https://slack-status.com says whether Slack has an outage",
         ]
@@ -306,11 +328,30 @@ mod tests {
     }
 
     #[test]
+    fn who_and_what_gets_no_message_has_a_remedy_that_can_be_done() {
+        let shown = |recipient: &str, finding| {
+            let resolved = Resolved { recipient: Recipient::parse(recipient).unwrap(), finding };
+            let problem = item(&resolved, INVITATION).problem.unwrap();
+            format!("{}; {}", problem.cause, problem.remedy)
+        };
+        let profile = |id: &str, is_bot| SlackProfile { is_bot, ..SlackProfile::bare(SlackUserId::new(id)) };
+        for (id, is_bot) in [("U0OTHER", true), ("USLACKBOT", false)] {
+            let person = RecipientState::Person(Box::new(profile(id, is_bot)));
+            let bot = "this recipient is a bot, so no person reads what it gets; name a person or a channel";
+            assert_eq!(shown(id, person), bot, "{id}");
+        }
+        let direct = shown("D0BOB", RecipientState::Absent);
+        assert!(direct.ends_with("; write the person's Slack id (U…) or e-mail address instead"), "{direct}");
+        let hidden = shown("C0HIDDEN", RecipientState::Absent);
+        assert!(hidden.ends_with("invite the bot (type /invite @teleport in the channel)"), "{hidden}");
+    }
+
+    #[test]
     fn what_cannot_be_looked_at_is_never_ok() {
         let failed = RecipientState::Failed(SlackError::status(Method::UsersInfo, 503));
         for finding in [RecipientState::MissingScope(vec!["users:read".to_owned()]), failed] {
             let resolved = Resolved { recipient: Recipient::parse("U0BOB").unwrap(), finding };
-            assert_eq!(item(&resolved, "b").status, Status::Warning);
+            assert_eq!(item(&resolved, INVITATION).status, Status::Warning);
         }
     }
 }

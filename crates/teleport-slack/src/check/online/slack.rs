@@ -14,9 +14,9 @@ use slack_client::objects::AuthTest;
 use slack_client::observer::ClockObserver;
 
 use super::failure::slack_failure;
-use super::{Options, layouts, people, recipients, scopes, test_messages};
+use super::{Options, layouts, recipients, scopes, test_messages};
 use crate::causes::Exit;
-use crate::check::report::{Item, ItemId, REMEDY_ABOVE};
+use crate::check::report::{Item, ItemId, REMEDY_ABOVE, Status};
 use crate::config::{Config, ReviewConfig, ReviewTransport, slack_setting};
 use crate::observe::skew::{self, Side};
 
@@ -81,13 +81,10 @@ pub(super) async fn ask(config: &Config, options: Options) -> Answers {
             Ok(Lookup::Found(app)) => app,
             _ => String::new(),
         });
-        items.extend(people::items(&slack, review, &our).await);
         workspace = Some((slack.clone(), our));
     }
     let resolved = recipients::resolve(&slack, &Directory::new(slack.clone()), &auth, &rules).await;
-    let bot = if auth.user_name.is_empty() { "<bot name>" } else { &auth.user_name };
-    items.extend(resolved.iter().map(|resolved| recipients::item(resolved, bot)));
-    items.extend(unreachable_people(&slack, &auth, &resolved).await);
+    items.extend(recipient_items(&slack, &auth, &resolved).await);
     items.extend(layouts::items(&slack).await);
     if options.send_test {
         items.extend(test_messages::items(&slack, &resolved).await);
@@ -169,32 +166,37 @@ fn same_app_item(bot: &Result<Lookup<String>, SlackError>, review: &ReviewConfig
     })
 }
 
-/// People who are there and still cannot get a direct message; asked only with the scope that shows it.
-async fn unreachable_people(
+/// One item for each recipient. People who are there may still be out of reach of direct messages; asked only with the scope
+/// that shows it.
+async fn recipient_items(
     slack: &slack_client::Client,
     auth: &AuthTest,
     resolved: &[recipients::Resolved],
 ) -> Vec<Item> {
     let id = ItemId::SlackRecipients;
-    if auth.scopes.as_ref().is_none_or(|scopes| !scopes.contains("im:write")) {
-        return Vec::new();
-    }
+    let invitation = slack.invitation();
+    let may_ask = auth.scopes.as_ref().is_some_and(|scopes| scopes.contains("im:write"));
     let mut items = Vec::new();
     for resolved in resolved {
-        let recipients::RecipientState::Person(profile) = &resolved.finding else { continue };
-        if profile.deleted {
-            continue;
-        }
-        match slack.existing_direct_message(&profile.id).await {
-            Ok(Lookup::Found(_) | Lookup::MissingScope(_)) => {}
+        let item = recipients::item(resolved, &invitation);
+        let profile = match &resolved.finding {
+            recipients::RecipientState::Person(profile) if may_ask && item.status != Status::Failed => {
+                profile
+            }
+            _ => {
+                items.push(item);
+                continue;
+            }
+        };
+        items.push(match slack.existing_direct_message(&profile.id).await {
+            Ok(Lookup::Found(_) | Lookup::MissingScope(_)) => item,
             Ok(Lookup::Absent) => {
                 let remedy = "switch on the Messages tab under App Home of the Slack app, or name a channel";
-                let item =
-                    Item::failed(id, Exit::Configuration, "", "this person cannot be written to", remedy);
-                items.push(item.of(resolved.recipient.to_string()));
+                Item::failed(id, Exit::Configuration, "", "this person cannot be written to", remedy)
+                    .of(resolved.recipient.to_string())
             }
-            Err(error) => items.push(slack_failure(id, &error, false).of(resolved.recipient.to_string())),
-        }
+            Err(error) => slack_failure(id, &error, false).of(resolved.recipient.to_string()),
+        });
     }
     items
 }
@@ -223,7 +225,6 @@ mod tests {
     use std::path::Path;
 
     use super::*;
-    use crate::check::report::Status;
     use crate::config;
     use jiff::Timestamp;
     use slack_client::method::Method;

@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use access_core::domain::error_chain::chain;
+use access_core::policy::ModeSetting;
 use access_core::policy::identity::TeleportUser;
-use access_core::policy::{Approver, ModeSetting};
 use jiff::Timestamp;
 
 use crate::causes::{Cause, Exit};
@@ -315,12 +315,7 @@ async fn ask_for_users(client: &Client, review: &ReviewConfig) -> Answers {
             items.push(trait_item(name, client.list_users().await));
         }
     }
-    let approvers = review.rules.0.iter().flat_map(|rule| &rule.approvers);
-    let approvers = approvers.filter_map(|approver| match approver {
-        Approver::User(name) => Some(name),
-        Approver::Group(_) => None,
-    });
-    let names: BTreeSet<&String> = approvers.chain(review.users.values()).collect();
+    let names: BTreeSet<&String> = review.named_users().collect();
     let mut users = Vec::new();
     for name in &names {
         match client.get_user(name).await {
@@ -355,16 +350,22 @@ fn user_item(name: &str, found: Option<&TeleportUser>) -> Item {
     Item::warning(ItemId::TeleportUsers, Exit::Configuration, "", cause, remedy).of(name)
 }
 
-const USERS_NOT_ASKED: &str = "not asked: the plugin's role has no right to read users, and deciding needs none; compare the \
-                               names in rules and [review.users] with `tctl users ls`";
-
 /// Deciding needs no right to read users unless a trait links them, and that right is an item of its own.
 fn users_unreadable(kind: ErrorKind, error: &TeleportError) -> Item {
-    let remedy = "compare the names in rules and [review.users] with `tctl users ls`";
+    const COMPARE: &str = "compare the names in rules and [review.users] with `tctl users ls`";
+    let id = ItemId::TeleportUsers;
     match kind {
-        ErrorKind::Retry => call_failed(ItemId::TeleportUsers, error),
-        ErrorKind::Unauthorized => Item::ok(ItemId::TeleportUsers, USERS_NOT_ASKED),
-        _ => Item::not_looked_at(ItemId::TeleportUsers, Exit::Credentials, chain(error), remedy),
+        ErrorKind::Retry => call_failed(id, error),
+        ErrorKind::Unauthorized => {
+            let cause = "the plugin's role has no right to read users, so it is not known whether Teleport has those that rules and \
+                         [review.users] name";
+            let remedy = format!(
+                "{COMPARE}, capitals included; or add {{resources: ['user'], verbs: ['read']}} to allow.rules of the role: then \
+                 this check looks for them, and the daemon refuses users who are gone or whose login has expired"
+            );
+            Item::not_looked_at(id, Exit::Credentials, cause, remedy)
+        }
+        _ => Item::not_looked_at(id, Exit::Credentials, chain(error), COMPARE),
     }
 }
 
@@ -444,11 +445,11 @@ mod tests {
     }
 
     #[test]
-    fn users_that_need_not_be_read_are_no_warning() {
+    fn users_who_could_not_be_looked_at_are_a_warning_with_the_right() {
         let error =
             TeleportError::Deadline { call: Call::GetUser, limit: std::time::Duration::from_secs(15) };
         let status = |kind| users_unreadable(kind, &error).status;
-        assert_eq!(status(ErrorKind::Unauthorized), Status::Ok);
+        insta::assert_snapshot!(line(&users_unreadable(ErrorKind::Unauthorized, &error)), @"Warning not looked at | 77 the plugin's role has no right to read users, so it is not known whether Teleport has those that rules and [review.users] name | compare the names in rules and [review.users] with `tctl users ls`, capitals included; or add {resources: ['user'], verbs: ['read']} to allow.rules of the role: then this check looks for them, and the daemon refuses users who are gone or whose login has expired");
         assert_eq!(status(ErrorKind::Retry), Status::Warning);
         assert_eq!(status(ErrorKind::Permanent), Status::Warning);
     }

@@ -79,9 +79,9 @@ fn of_an_id_in_mixed_letters_both_readings_are_named() {
         assert_eq!(mistake.contains("user group"), written.starts_with('S'), "{mistake}");
     }
     insta::assert_snapshot!(["U0bob", "C0team", "S0dba"].map(|text| mistake(&with_recipients(&format!("{text:?}")))).join("\n"), @r#"
-    6: "U0bob": channel names are lower-case; if it is a person's Slack id, write "U0BOB"; if it is a channel's name, write "u0bob"
-    6: "C0team": channel names are lower-case; if it is a channel's id, write "C0TEAM"; if it is a channel's name, write "c0team"
-    6: "S0dba": channel names are lower-case; if it is a user group, write a channel that its members read, or each person's e-mail address or Slack id (U…); if it is a channel's name, write "s0dba"
+    6: "U0bob": ids are in capitals, and names of channels are in small letters; if it is a person's Slack id, write "U0BOB"; if it is a channel's name, write "u0bob"
+    6: "C0team": ids are in capitals, and names of channels are in small letters; if it is a channel's id, write "C0TEAM"; if it is a channel's name, write "c0team"
+    6: "S0dba": ids are in capitals, and names of channels are in small letters; if it is a user group, write a channel that its members read, or each person's e-mail address or Slack id (U…); if it is a channel's name, write "s0dba"
     "#);
 }
 
@@ -138,10 +138,12 @@ fn a_user_group_is_no_channel_in_capitals() {
     for group in ["S0DBA", "S0123ABCD"] {
         let mistake = mistake(&with_recipients(&format!("{group:?}")));
         insta::allow_duplicates! {
-            let shown = mistake.replace(group, "GROUP").replace(&group.to_lowercase(), "group");
-            insta::assert_snapshot!(shown, @r#"6: "GROUP": this is a user group, and a message goes to a channel or a person; write a channel that its members read, or each person's e-mail address or Slack id (U…); if it is a channel's name, write "group""#);
+            let shown = mistake.replace(group, "GROUP");
+            insta::assert_snapshot!(shown, @r#"6: "GROUP": this is a user group, and a message goes to a channel or a person; write a channel that its members read, or each person's e-mail address or Slack id (U…)"#);
         }
     }
+    // No id begins so.
+    assert!(mistake(&with_recipients("\"SRE1\"")).ends_with("if it is a channel's name, write \"sre1\""));
     assert!(!mistake(&with_recipients(r#""<!subteam^S0DBA|@dba>""#)).contains("write \""));
 }
 

@@ -11,14 +11,14 @@ fn reviewing(more: &str) -> String {
 }
 
 /// A stricter rule for these roles, as TOML has them, in line 18.
-fn stricter(roles: &str) -> String {
+pub(super) fn stricter(roles: &str) -> String {
     reviewing(&format!(
         "[[review.rule]]\nroles = {roles}\napprovers = [\"bob\", \"Carol@example.com\"]\napprovals = 2\n"
     ))
 }
 
 /// A rule whose approvers are these, as TOML has them, in line 19.
-fn approved_by(approvers: &str) -> String {
+pub(super) fn approved_by(approvers: &str) -> String {
     reviewing(&format!("[[review.rule]]\nroles = [\"dba\"]\napprovers = {approvers}\n"))
 }
 

@@ -219,3 +219,40 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_value_in_quotes_or_behind_a_name_is_said_and_not_shown() {
+    let bot = format!("xoxb-1234-{MARK}");
+    let app = format!("xapp-1-A0-{MARK}");
+    let hex = format!("{MARK}0123456789abcdef");
+    for (kind, value) in [
+        (TokenKind::Bot, &bot),
+        (TokenKind::App, &app),
+        (TokenKind::Signing, &hex),
+        (TokenKind::Diagnostics, &hex),
+    ] {
+        for text in [
+            format!("\"{value}\""),
+            format!("'{value}'\n"),
+            format!("SLACK_TOKEN={value}"),
+            format!("export SLACK_TOKEN=\"{value}\"\n"),
+            format!("token = \"{value}\""),
+            format!("token: {value}"),
+        ] {
+            let dir = tempfile::tempdir().unwrap();
+            let path = dir.path().join("secret");
+            std::fs::write(&path, &text).unwrap();
+            let refused = reread(kind, &path).unwrap_err();
+            assert!(!refused.contains(MARK), "{refused}");
+            let words = "it has a name or quotes around the value; leave the value alone in this file";
+            assert!(refused.starts_with(words), "{kind:?} {text:?}: {refused}");
+            std::fs::write(&path, value).unwrap();
+            assert_eq!(reread(kind, &path).unwrap().expose(), value);
+        }
+    }
+    let base64 = "q83vEjRWeJCrze8SNFZ4kKvN7xI0VniQq83vEg==";
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("secret");
+    std::fs::write(&path, base64).unwrap();
+    assert_eq!(reread(TokenKind::Diagnostics, &path).unwrap().expose(), base64);
+}

@@ -195,3 +195,25 @@ async fn the_first_result_of_a_lookup_queues_all_requests_that_wait_for_it() {
     sender.end_all(&made(2).1);
     assert_eq!(reserve(3), None);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_post_is_asked_about_again_only_when_its_turn_is_all_it_waits_for() {
+    let sender = sender();
+    let wait_for_turn = async |id: &str, destination: &str| {
+        let held = [(caller(id).operation, vec![post_step(destination)])];
+        let began = Instant::now();
+        let until = began + sender.timings.turns.park;
+        let is_asked_again = sender.wait_for_turn(&RequestId::new(id), None, &held, until).await;
+        (is_asked_again, began.elapsed())
+    };
+    let is_queued = |id: &str, destination: &str| {
+        sender.reserve(&caller(id), &post_step(destination)).map(|wait| wait.is_queued)
+    };
+    // Behind a post in flight.
+    assert_eq!((is_queued("r1", "C0DBA"), is_queued("r2", "C0DBA")), (None, Some(true)));
+    assert_eq!(wait_for_turn("r2", "C0DBA").await, (true, sender.timings.turns.park));
+    // The channel refuses everything for a while: its turn has come, and asking again at once changes nothing.
+    refused(&sender, &SlackError::api_error(POST, "is_archived"), 1);
+    assert_eq!(is_queued("r3", "C0TEAM"), Some(false));
+    assert_eq!(wait_for_turn("r3", "C0TEAM").await, (false, Duration::ZERO));
+}

@@ -89,6 +89,25 @@ async fn others_get_one_sentence_and_the_token_is_in_no_answer_and_no_log() {
     }
     check_status(&running.exchange(ask("/status", foreign)).await, "401");
     check_status(&running.exchange(ask("/status", HERE)).await, "200");
+    // A name in the request line counts as one in `Host`.
+    for token in [None, Some(TOKEN)] {
+        let running = start_with(&Metrics::new(), Fixed(token)).await;
+        let refused = if token.is_some() { "401" } else { "403" };
+        for (asked, status) in [
+            ("http://rebound.example.com/status", refused),
+            ("http://rebound.example.com:9091/status.json", refused),
+            ("http://localhost@rebound.example.com/status", refused),
+            ("http://x@localhost/status", refused),
+            ("http://127.0.0.1:9091/status", "200"),
+            ("http://[::1]/status.json", "200"),
+            ("http://LocalHost/status", "200"),
+        ] {
+            check_status(&running.exchange(ask(asked, HERE)).await, status);
+        }
+        let authorization = format!("{HERE}Authorization: Bearer {TOKEN}\r\n");
+        let named = ask("http://rebound.example.com/status", &authorization);
+        check_status(&running.exchange(named).await, if token.is_some() { "200" } else { "403" });
+    }
     // What was open to all stays so.
     for path in ["/healthz", "/metrics"] {
         check_status(&running.exchange(ask(path, foreign)).await, "200");

@@ -11,9 +11,6 @@ use super::Metrics;
 use super::labels::{InDoubtResult, ReconcileResult};
 use crate::observe::skew::{Side, describe};
 
-/// The scopes with which the bot can read the history.
-pub const HISTORY_SCOPES: &str = "channels:history, groups:history, im:history and im:write";
-
 impl Metrics {
     /// The claim of another instance expired, and this one took it over.
     pub fn claim_taken_over(&self, request: &RequestId) {
@@ -52,7 +49,7 @@ impl Metrics {
     /// A message is posted that may be there already, because nothing shows whether it is.
     pub fn possible_duplicate(&self, request: &RequestId, destination: &str, attempts: u32, reason: &str) {
         self.counters.possible_duplicates.inc();
-        warn!(%request, destination, attempts, "Posting a message again although it may be there already, because the bot cannot read the history; grant the scopes {HISTORY_SCOPES} to rule out duplicates: {reason}");
+        warn!(%request, destination, attempts, "Posting a message again although it may be there already, because the bot cannot read the history; {reason}");
     }
 
     /// A reconciliation of a request panicked.

@@ -188,7 +188,7 @@ pub(super) const NAMES: &[(&str, &str)] = &[
     ("is_lost", "is_unreachable"),
     ("is_others", "belongs_to_another"),
     ("is_storable", "fits_go_format"),
-    ("is_worth_telling", "should_post"),
+    ("is_worth_telling", "is_wanted"),
     ("keep_looking", "check_periodically"),
     ("learn", "insert"),
     ("line_mut", "connection_mut"),
