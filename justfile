@@ -31,7 +31,15 @@ release:
 archive: release
     .ci/archive
 
-# What the two made: in an empty root, unpacked, installed and removed.
+# The Debian package of that program.
+package: release
+    .ci/build-deb
+
+# The OCI image of that program.
+image: release
+    .ci/build-image
+
+# What `release` and `archive` make: in an empty root, unpacked, installed and removed.
 dist:
     .ci/dist
 

@@ -17,7 +17,7 @@ use std::ffi::OsString;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::exit::{Exit, ExitError};
 use crate::secret_shape::secret_in;
@@ -78,6 +78,11 @@ enum Command {
     /// Try everything out on this machine, without Teleport and without Slack.
     #[cfg(feature = "demo")]
     Demo(demo::Args),
+}
+
+/// What `--help` shows, as data: for manual pages and completions.
+pub fn command() -> clap::Command {
+    Cli::command()
 }
 
 /// Runs a whole command line, the program's name first, and says how it ended.
@@ -166,8 +171,6 @@ fn print(text: &str) -> Result<(), ExitError> {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
-
     use super::*;
 
     fn parse(line: &str) -> Result<Command, clap::Error> {

@@ -2,7 +2,7 @@
 //! system, small scripts for `sudo`, `tctl` and the like, and `demo --sandbox` for Teleport and Slack.
 
 use std::fs;
-use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -46,23 +46,25 @@ struct Machine {
 }
 
 /// Programs that need a real machine, or Teleport. The rest is the machine's own.
-const STAND_INS: [(&str, &str); 7] = [
-    ("cargo", "exit 0"),
-    ("useradd", "exit 0"),
-    ("chown", "exit 0"),
-    ("systemctl", "exit 0"),
+const STAND_INS: [(&str, &str); 8] = [
+    ("home/.ci/release", "exit 0"),
+    ("home/.ci/build-deb", "mkdir -p target/dist && : >target/dist/teleport-slack_0.1.0-1_amd64.deb"),
+    // What of the package matters here: the program, and the folder for keys and tokens.
     (
-        "sudo",
-        r#"[ "$1" = -u ] && shift 2
-case $1 in
-  # There is no group of that name here.
-  install) shift; exec install $(printf '%s\n' "$@" | sed '/^-g$/{N;d}') ;;
-  *) exec "$@" ;;
-esac"#,
+        "bin/apt",
+        r#"[ "$1" = install ] && [ -f "$2" ] && mkdir -p ../var/lib/teleport/plugins/slack &&
+ln -s "$PROGRAM" ../usr/local/bin/teleport-slack"#,
     ),
-    ("sudoedit", r#"cp "$SANDBOX/${1##*/}" "$1""#),
+    ("bin/chown", "exit 0"),
+    ("bin/systemctl", "exit 0"),
     (
-        "tctl",
+        "bin/sudo",
+        r#"[ "$1" = -u ] && shift 2
+exec "$@""#,
+    ),
+    ("bin/sudoedit", r#"cp "$SANDBOX/${1##*/}" "$1""#),
+    (
+        "bin/tctl",
         r#"case "$1 $2" in
   "create -f") grep -q '^kind: role$' "$3" ;;
   "auth sign") cp "$SANDBOX/auth.crt" "$SANDBOX/auth.key" "$SANDBOX/auth.cas" . ;;
@@ -79,13 +81,11 @@ impl Machine {
         let printed = |key: &str| {
             printed.split(&format!("{key} = ")).nth(1).unwrap().lines().next().unwrap().to_owned()
         };
-        for folder in ["bin", "etc/systemd/system", "usr/local/bin", "var/lib", "home/target/release"] {
+        for folder in ["bin", "etc", "usr/local/bin", "var/lib", "home/.ci"] {
             fs::create_dir_all(root.join(folder)).unwrap();
         }
-        symlink(program(), root.join("home/target/release/teleport-slack")).unwrap();
-        symlink(repository_root().join("deploy"), root.join("home/deploy")).unwrap();
         for (name, script) in STAND_INS {
-            let path = root.join("bin").join(name);
+            let path = root.join(name);
             fs::write(&path, format!("#!/bin/sh\n{script}\n")).unwrap();
             fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
         }
@@ -119,7 +119,12 @@ impl Machine {
         let mut command = Command::new("bash");
         let path = format!("{0}/usr/local/bin:{0}/bin:/usr/bin:/bin", self.root.display());
         let line = format!("set -euo pipefail\n{}", self.here(line));
-        command.args(["-c", &line]).env_clear().env("PATH", path).env("SANDBOX", &self.sandbox);
+        command
+            .args(["-c", &line])
+            .env_clear()
+            .env("PATH", path)
+            .env("SANDBOX", &self.sandbox)
+            .env("PROGRAM", program());
         command.current_dir(self.root.join("home"));
         command
     }
