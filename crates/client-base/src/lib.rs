@@ -2,6 +2,7 @@
 //! certificates say of themselves, TLS, and the way out of this machine: directly or through a forward proxy.
 
 mod acl;
+pub mod broken;
 pub mod certificate;
 pub mod files;
 pub mod forward_proxy;

@@ -9,11 +9,12 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use client_base::broken::causes;
 use client_base::forward_proxy::TunnelError;
 use client_base::tls::NoTrustedRoots;
 use http::StatusCode;
 
-use super::broken::{self, causes};
+use super::broken;
 pub use super::error_codes::Affects;
 use super::error_codes::{Class, CodeInfo};
 use super::method::Method;

@@ -15,7 +15,8 @@ pub(super) fn status_message(status: &Status) -> String {
     let mut next = Some(outermost);
     while let Some(error) = next {
         let io = error.downcast_ref::<io::Error>().and_then(|error| describe_disconnect(error.kind()));
-        cut = io.or(error.downcast_ref::<h2::Error>().and_then(describe_http2)).or(cut);
+        let http = error.downcast_ref::<hyper::Error>().and_then(describe_http);
+        cut = io.or(error.downcast_ref::<h2::Error>().and_then(describe_http2)).or(http).or(cut);
         innermost = error;
         next = error.source();
     }
@@ -63,6 +64,11 @@ fn describe_http2(error: &h2::Error) -> Option<&'static str> {
     }
 }
 
+/// The same of a connection that ended between two calls, which has no error of the system.
+fn describe_http(error: &hyper::Error) -> Option<&'static str> {
+    (error.is_canceled() || error.is_closed()).then_some("the connection was closed before the call was sent")
+}
+
 /// Libraries point to their documentation, which is not the operator's.
 fn without_urls(text: &str) -> String {
     let is_address = |word: &&str| word.contains("://");
@@ -74,6 +80,23 @@ fn without_urls(text: &str) -> String {
 mod tests {
     use super::*;
     use crate::error::{Call, TeleportError};
+    use bytes::Bytes;
+    use http::Request;
+    use http_body_util::Empty;
+    use hyper_util::rt::TokioIo;
+
+    #[tokio::test]
+    async fn a_call_that_was_not_sent_has_our_own_words() {
+        let (near, far) = tokio::io::duplex(64);
+        let (mut sender, connection) =
+            hyper::client::conn::http1::handshake::<_, Empty<Bytes>>(TokioIo::new(near)).await.unwrap();
+        drop((connection, far));
+        let error = sender.send_request(Request::new(Empty::new())).await.unwrap_err();
+        let status = Status::from_error(Box::new(error));
+        let text = TeleportError::from_status(Call::GetPluginData, &status).to_string();
+        assert!(text.ends_with("the connection was closed before the call was sent"), "{text}");
+        assert!(!text.contains("canceled"), "{text}");
+    }
 
     #[test]
     fn a_cut_connection_has_our_own_words() {

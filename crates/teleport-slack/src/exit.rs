@@ -54,7 +54,13 @@ impl ExitError {
 
     /// Logs why the daemon ends, each mistake in a line of its own. `print` stays silent then if the log goes to standard
     /// error.
-    pub fn logged(self, log_is_stderr: bool) -> Self {
+    pub fn logged(mut self, log_is_stderr: bool) -> Self {
+        self.log(log_is_stderr);
+        self
+    }
+
+    /// The same.
+    pub fn log(&mut self, log_is_stderr: bool) {
         for mistake in &self.mistakes {
             error!("Configuration: {mistake}");
         }
@@ -67,7 +73,7 @@ impl ExitError {
                 "The daemon ends: the configuration is not valid; correct the mistakes in the lines above"
             ),
         }
-        Self { is_logged: log_is_stderr, ..self }
+        self.is_logged = log_is_stderr;
     }
 
     /// Writes the error and its causes to stderr, unless the log wrote them there.

@@ -101,6 +101,11 @@ impl std::fmt::Display for LookAlike {
     }
 }
 
+/// The plain letters, digit or signs that this other character looks like, or is in another form.
+pub fn plain(c: char) -> Option<String> {
+    if c.is_alphabetic() { latin(c).or_else(|| sign(c)) } else { sign(c).or_else(|| latin(c)) }
+}
+
 /// The Latin letters that this other letter looks like.
 fn latin(letter: char) -> Option<String> {
     let are_latin = |text: &String| !text.is_empty() && text.chars().all(|c| c.is_ascii_alphabetic());

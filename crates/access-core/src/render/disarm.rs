@@ -4,6 +4,8 @@
 //! to style, not less. So a mark that could style is shown as a sign that looks alike and does nothing; one inside a
 //! word, as in `svc_backup`, never styles and stays. The reasons: `docs/decisions/0007-foreign-emphasis.md`.
 
+use crate::domain::look_alike::plain;
+
 /// What stands before a value in a message, a reply or a modal, in small letters. The tests hold it against what is
 /// drawn.
 const LABELS: [&str; 15] = [
@@ -23,6 +25,9 @@ const LABELS: [&str; 15] = [
     "kind",
     "resolution",
 ];
+
+/// No label is longer, in characters.
+const LONGEST_LABEL: usize = 15;
 
 /// What a colon after a label becomes, with a space before it.
 const DASH: char = '–';
@@ -70,7 +75,7 @@ pub(super) fn without_labels(line: &str) -> String {
     let mut chars = line.chars().peekable();
     while let Some(c) = chars.next() {
         let goes_on = chars.peek().is_some_and(|c| c.is_ascii() && *c != ' ' && !is_emphasis_mark(*c));
-        let is_first = || out.chars().all(|c| c == ' ' || is_emphasis_mark(c));
+        let is_first = || out.chars().all(is_mark);
         if is_colon(c) && is_first() && !goes_on {
             out.push(DASH);
         } else if is_colon(c) && ends_with_label(&out, goes_on) {
@@ -84,22 +89,30 @@ pub(super) fn without_labels(line: &str) -> String {
 }
 
 fn ends_with_label(before: &str, goes_on: bool) -> bool {
-    let before = before.trim_end_matches(|c: char| c == ' ' || is_emphasis_mark(c));
+    let before = before.trim_end_matches(is_mark);
+    // What may be the label, and the character before it.
+    let mut end: Vec<String> = before.chars().rev().take(LONGEST_LABEL + 1).map(folded).collect();
+    end.reverse();
+    let end = end.concat();
     LABELS.iter().any(|label| {
         let is_one_word = label.chars().all(|c| c.is_ascii_alphabetic());
-        let mut backwards = before.chars().rev();
-        let is_there = label.chars().rev().all(|c| backwards.next().is_some_and(|found| folded(found) == c));
-        is_there && !backwards.next().is_some_and(char::is_alphanumeric) && !(is_one_word && goes_on)
+        let stands_alone = |rest: &str| !rest.ends_with(char::is_alphanumeric);
+        end.strip_suffix(label).is_some_and(stands_alone) && !(is_one_word && goes_on)
     })
 }
 
-/// Small, and ASCII where a wide form of it was written.
-fn folded(c: char) -> char {
-    let narrow = match u32::from(c) {
-        code @ 0xFF01..=0xFF5E => char::from_u32(code - 0xFEE0).unwrap_or(c),
-        _ => c,
-    };
-    narrow.to_ascii_lowercase()
+/// In small letters, and ASCII where it looks like that: full-width, circled, raised, or of another alphabet.
+fn folded(c: char) -> String {
+    match c.is_ascii() {
+        true => c.to_ascii_lowercase().to_string(),
+        false => plain(c).map_or_else(|| c.to_string(), |plain| plain.to_ascii_lowercase()),
+    }
+}
+
+/// What may stand around a label as if it styled it: marks that style, spaces, and every sign and ornament that is not ASCII.
+fn is_mark(c: char) -> bool {
+    let is_ornament = || !c.is_ascii() && !c.is_alphanumeric() && !matches!(folded(c).as_str(), "(" | ")");
+    c == ' ' || is_emphasis_mark(c) || is_ornament()
 }
 
 /// A mark that styles, or a sign that looks like one.
@@ -191,6 +204,22 @@ mod tests {
         assert_without_labels(" ∗ : x", " ∗ – x");
         assert_without_labels("cluster ∗: x", "cluster ∗ – x");
         assert_without_labels("::1", "::1");
+        // Whatever stands for the marks and the letters.
+        assert_without_labels("＊Role(s)＊: viewer", "＊Role(s)＊ – viewer");
+        assert_without_labels("﹡Status﹡ : x ✱User✱: y", "﹡Status﹡ – x ✱User✱ – y");
+        assert_without_labels("＿Reason＿： z", "＿Reason＿ – z");
+        assert_without_labels("＊: x", "＊– x");
+        assert_without_labels(
+            "Ｒｏｌｅ（ｓ）: a Rоlе(ѕ): b Uѕеr: c",
+            "Ｒｏｌｅ（ｓ） – a Rоlе(ѕ) – b Uѕеr – c",
+        );
+        assert_without_labels("ⓤⓢⓔⓡ: a ᵘˢᵉʳ: b", "ⓤⓢⓔⓡ – a ᵘˢᵉʳ – b");
+        assert_without_labels("причина: x ✱ note: y", "причина: x ✱ note: y");
+    }
+
+    #[test]
+    fn no_label_is_longer_than_what_is_looked_at() {
+        assert_eq!(LABELS.iter().map(|label| label.chars().count()).max(), Some(LONGEST_LABEL));
     }
 
     #[test]

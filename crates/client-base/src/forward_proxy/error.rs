@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use http::StatusCode;
 
+use crate::broken::{describe, libraries_words};
+
 /// A connection through a proxy that did not come about. Nothing was sent to the target.
 #[derive(Clone, Debug)]
 pub struct TunnelError {
@@ -89,8 +91,10 @@ impl fmt::Display for TunnelError {
         use TunnelErrorKind::*;
         let Self { proxy, target, kind } = self;
         match kind {
-            Unreachable(_) => write!(f, "no connection to the proxy {proxy}"),
-            Tls(_) => write!(f, "no TLS connection to the proxy {proxy}"),
+            Unreachable(error) => {
+                write!(f, "no connection to the proxy {proxy}: {}", describe(error.as_ref()))
+            }
+            Tls(error) => write!(f, "no TLS connection to the proxy {proxy}: {}", describe(error.as_ref())),
             Forbidden => write!(f, "the proxy {proxy} forbids connections to {target} (HTTP status 403)"),
             CredentialsMissing(status) => {
                 write!(f, "the proxy {proxy} wants a user and a password (HTTP status {})", status.as_u16())
@@ -126,11 +130,18 @@ impl fmt::Display for TunnelError {
     }
 }
 
-impl Error for TunnelError {
-    fn source(&self) -> Option<&(dyn Error + 'static)> {
-        match &self.kind {
-            TunnelErrorKind::Unreachable(source) | TunnelErrorKind::Tls(source) => Some(source.as_ref()),
-            _ => None,
+/// What caused it, its text has in our words.
+impl Error for TunnelError {}
+
+impl TunnelError {
+    /// Logs what the libraries say, for who looks for a fault in them.
+    pub(super) fn logged(self) -> Self {
+        if let TunnelErrorKind::Unreachable(error) | TunnelErrorKind::Tls(error) = &self.kind {
+            tracing::debug!(
+                "No connection to a forward proxy; the libraries say: {}",
+                libraries_words(error.as_ref())
+            );
         }
+        self
     }
 }

@@ -112,7 +112,7 @@ async fn tunnel(
     deadline: Deadline,
 ) -> Result<Stream, TunnelError> {
     let limit = deadline.limit;
-    let fail = |kind| TunnelError { proxy: proxy.to_string(), target: target.to_string(), kind };
+    let fail = |kind| TunnelError { proxy: proxy.to_string(), target: target.to_string(), kind }.logged();
     let tcp = connect(proxy.uri().clone(), deadline)
         .await
         .map_err(|error| fail(TunnelErrorKind::Unreachable(error.into())))?;

@@ -72,7 +72,10 @@ async fn connect(
         let name = ServerName::try_from(host.clone()).map_err(|error| failed(&error))?;
         let connecting = TlsConnector::from(tls).connect(name, dialed).await;
         Box::new(connecting.map_err(|error| match is_of_unknown_authority(&error) {
-            true => ConnectionError::UnknownAuthority { host: host.clone(), cause: error.to_string() },
+            true => {
+                log_libraries_words(&error);
+                ConnectionError::UnknownAuthority { host: host.clone(), cause: describe(&error) }
+            }
             false => failed(&error),
         })?)
     } else {

@@ -140,6 +140,9 @@ pub(super) fn tls_text(error: &io::Error) -> String {
     let tls = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
     match tls {
         None if error.kind() == io::ErrorKind::UnexpectedEof => "it ended without a reason".to_owned(),
+        Some(rustls::Error::AlertReceived(AlertDescription::NoApplicationProtocol)) => {
+            "it takes none of the protocols that the daemon offers".to_owned()
+        }
         Some(rustls::Error::AlertReceived(alert)) => format!("it sent the TLS alert {alert:?}"),
         Some(rustls::Error::InvalidMessage(_)) => "its answer is no TLS".to_owned(),
         _ => simplify_tls_text(&error.to_string()),
@@ -161,7 +164,7 @@ mod tests {
     fn the_words_of_the_library_for_an_end_of_tls_are_put_in_ours() {
         let of = |error: rustls::Error| tls_text(&io::Error::new(io::ErrorKind::InvalidData, error));
         let alert = rustls::Error::AlertReceived(AlertDescription::NoApplicationProtocol);
-        assert_eq!(of(alert), "it sent the TLS alert NoApplicationProtocol");
+        assert_eq!(of(alert), "it takes none of the protocols that the daemon offers");
         assert_eq!(
             of(rustls::Error::AlertReceived(AlertDescription::UnknownCA)),
             "it sent the TLS alert UnknownCA"

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use access_core::domain::error_chain::chain;
+use client_base::broken::describe;
 use client_base::forward_proxy::{Deadline, DialError, Dialer, Target};
 
 use tokio::net::TcpStream;
@@ -51,7 +52,7 @@ impl Forward<'_> {
                 Err(AttemptError::new(ConnectErrorKind::ForwardProxy, text))
             }
             Err(DialError::Direct(error)) => {
-                Err(AttemptError::new(ConnectErrorKind::Unreachable, quote(&error.to_string())))
+                Err(AttemptError::new(ConnectErrorKind::Unreachable, quote(&describe(error.as_ref()))))
             }
         }
     }

@@ -4,6 +4,7 @@ use std::io;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use client_base::broken::{describe, libraries_words};
 use client_base::tls;
 use futures_util::future::join;
 use http::header::{HOST, HeaderMap, HeaderValue};
@@ -14,7 +15,6 @@ use rustls::pki_types::ServerName;
 use rustls::{CertificateError, ClientConfig, RootCertStore};
 use tokio_rustls::TlsConnector;
 
-use super::auth_server::tls_text;
 use super::error::UpgradeError;
 use super::stream::IoStream;
 use crate::address::TeleportAddr;
@@ -49,9 +49,7 @@ pub(super) async fn get(
     let stream =
         TlsConnector::from(Arc::clone(tls)).connect(name, tcp).await.map_err(|error| tls_error(&error))?;
     let stream: Box<dyn IoStream> = Box::new(stream);
-    exchange(stream, addr, path, headers)
-        .await
-        .map_err(|error| UpgradeError::Https(quote(&error.to_string())))
+    exchange(stream, addr, path, headers).await.map_err(|error| https_error(error.as_ref()))
 }
 
 /// The request and its answer, within the deadline of the caller.
@@ -98,8 +96,13 @@ fn tls_error(error: &io::Error) -> UpgradeError {
         {
             UpgradeError::SelfSigned
         }
-        _ => UpgradeError::Https(quote(&tls_text(error))),
+        _ => https_error(error),
     }
+}
+
+fn https_error(error: &(dyn std::error::Error + 'static)) -> UpgradeError {
+    tracing::debug!("HTTPS with a Teleport proxy failed; the libraries say: {}", libraries_words(error));
+    UpgradeError::Https(quote(&describe(error)))
 }
 
 /// The name of the cluster whose proxy this is, from its `/webapi/find`.

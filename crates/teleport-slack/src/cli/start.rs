@@ -19,7 +19,7 @@ use crate::config::{self, Config, Loaded, LogConfig, LogFormat, LogOutput};
 use crate::exit::ExitError;
 use crate::observe::metrics::Metrics;
 use crate::observe::service_status::ServiceStatus;
-use crate::observe::{self, ANSWER, Log};
+use crate::observe::{self, ANSWER, CurrentLog, Log};
 use crate::supervise::notify::{Notifier, NotifyError, watchdog_limit};
 use crate::supervise::pid_file::{PidFile, PidFileError};
 use crate::supervise::signals::{SignalAction, Signals};
@@ -105,37 +105,46 @@ async fn serve_notified(
         options.reloads.request(ReloadCause::Signal);
     }
     let done = run_with_signals(&args, loaded, options, &log, &mut signals, notifier).await;
-    done.map_err(|failure| failure.logged(log.current().is_stderr()))
+    done.map_err(|failure| ended(failure, log.current()))
 }
 
 /// All that is read before anything is begun. Blocks.
 ///
 /// # Errors
-/// What ends the daemon; it is in the log already if the file says what log that is, and if the log can be opened. If it only
-/// says that lines are JSON, the error is such a line on standard error.
+/// What ends the daemon; it is in the log already if the file says what log that is, and if the log can be opened.
 fn load(args: &Args) -> Result<(Loaded, Log), ExitError> {
     let open = |config: &LogConfig| observe::init(config, args.debug, Timings::default().shutdown.log);
     let examined = config::examine(&args.config)?;
     let (log, format) = (examined.parts.log.clone(), examined.parts.log_format);
-    let on_stderr = |failure: ExitError, format| match format {
-        Some(format @ LogFormat::Json) => {
-            match open(&LogConfig { output: LogOutput::Stderr, format, ..LogConfig::default() }) {
-                Ok(_log) => failure.logged(true),
-                Err(_) => failure,
-            }
-        }
-        Some(LogFormat::Text) | None => failure,
-    };
     match examined.into_loaded(&args.config).map_err(ExitError::from) {
         Ok(loaded) => match open(&loaded.config.log) {
             Ok(log) => Ok((loaded, log)),
             Err(error) => Err(on_stderr(error.into(), format)),
         },
         Err(mistakes) => Err(match log.map(|log| open(&log)) {
-            Some(Ok(log)) => mistakes.logged(log.current().is_stderr()),
+            Some(Ok(log)) => ended(mistakes, log.current()),
             Some(Err(_)) | None => on_stderr(mistakes, format),
         }),
     }
+}
+
+/// Logs what ends the daemon. If the log is not standard error it is said there, too: the log may be out of reach.
+fn ended(failure: ExitError, log: &CurrentLog) -> ExitError {
+    let is_stderr = log.is_stderr();
+    let failure = failure.logged(is_stderr);
+    if is_stderr { failure } else { on_stderr(failure, Some(log.format())) }
+}
+
+/// Where the file says that lines are JSON, so are those of the error on standard error. Otherwise the error is printed in the
+/// end.
+fn on_stderr(failure: ExitError, format: Option<LogFormat>) -> ExitError {
+    let Some(format @ LogFormat::Json) = format else { return failure };
+    let config = LogConfig { output: LogOutput::Stderr, format, ..LogConfig::default() };
+    let mut failure = failure;
+    let grace = Timings::default().shutdown.log;
+    // What cannot be logged is printed.
+    let _ = observe::log_apart(&config, grace, || failure.log(true));
+    failure
 }
 
 /// What the daemon runs with, by the command line.

@@ -14,7 +14,7 @@ use super::line::{Beginning, Style};
 use super::log_file::{LogFile, identity};
 use super::log_level::{ANSWER, LogLevel};
 use super::sink::Sink;
-use crate::config::{LogConfig, LogOutput};
+use crate::config::{LogConfig, LogFormat, LogOutput};
 use crate::exit::{Exit, ExitError};
 use crate::supervise::journal;
 use client_base::files;
@@ -99,6 +99,11 @@ impl CurrentLog {
     /// The last lines at ERROR and WARN, the newest first; as far as the severity lets them through.
     pub(crate) fn last_errors(&self) -> Vec<LoggedError> {
         self.0.last_errors.newest_first()
+    }
+
+    /// The form of its lines.
+    pub fn format(&self) -> LogFormat {
+        self.0.config.lock().format
     }
 
     /// Whether what is logged is read where standard error is, so that nothing needs to be said there again.

@@ -46,6 +46,16 @@ pub fn init(config: &LogConfig, debug: bool, grace: Duration) -> Result<Log, Log
     Ok(log)
 }
 
+/// Logs what `lines` logs to where and as `config` says, whatever the log of the process is.
+///
+/// # Errors
+/// If that log cannot be opened.
+pub fn log_apart(config: &LogConfig, grace: Duration, lines: impl FnOnce()) -> Result<(), LogError> {
+    let (subscriber, _log) = build(OpenedLog::open(config)?, false, grace)?;
+    tracing::dispatcher::with_default(&Dispatch::new(subscriber), lines);
+    Ok(())
+}
+
 /// A log of its own for a daemon that shares its process with others, written to `out` without colors. The caller makes the
 /// dispatcher the default of the daemon's threads.
 ///

@@ -26,4 +26,4 @@ pub use self::current_log::{CurrentLog, LogError, OpenedLog, try_file};
 pub(crate) use self::last_errors::LoggedError;
 pub(crate) use self::log_level::ANSWER;
 pub use self::log_level::LogLevel;
-pub use self::logs::{Log, dispatcher, init, log_panics};
+pub use self::logs::{Log, dispatcher, init, log_apart, log_panics};

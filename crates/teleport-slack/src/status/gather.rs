@@ -49,6 +49,7 @@ pub(super) fn gather(
         version: VERSION,
         generated_at: rounded(moment.time),
         daemon: Daemon {
+            program: super::PROGRAM,
             version: env!("CARGO_PKG_VERSION"),
             started_at: rounded(shared.parts.started.1),
             uptime_s: moment.seconds_since(shared.parts.started.0),

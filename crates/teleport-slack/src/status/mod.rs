@@ -34,6 +34,9 @@ use crate::observe::CurrentLog;
 use crate::observe::metrics::Metrics;
 use view::View;
 
+/// How `/status.json` names the program, for others that look what listens at an address.
+pub(crate) const PROGRAM: &str = "teleport-slack";
+
 /// Gives the state of the daemon; clones are the same.
 #[derive(Clone)]
 pub struct Status(Arc<Shared>);

@@ -46,6 +46,7 @@ fn full(hostile: &str) -> View {
         version: VERSION,
         generated_at: at(0),
         daemon: Daemon {
+            program: super::PROGRAM,
             version: "1.2.3",
             started_at: at(-90),
             uptime_s: 90,

@@ -45,6 +45,7 @@ pub(crate) struct View {
 /// This process.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Daemon {
+    pub(crate) program: &'static str,
     pub(crate) version: &'static str,
     pub(crate) started_at: Timestamp,
     pub(crate) uptime_s: u64,

@@ -8,6 +8,7 @@ use access_core::domain::secret::Secret;
 use slack_client::callback_probe::probe_callback;
 use teleport_slack::check::report::{ItemId, Status};
 
+use crate::check_table;
 use crate::harness::*;
 
 /// The exit status and standard output of `check`, which writes nothing to standard error.
@@ -192,6 +193,39 @@ async fn until_closed(bed: &TestBed, url: &str) {
     let is_refused = || connect().filter(|error| error.kind() == std::io::ErrorKind::ConnectionRefused);
     let closed = bed.holds_within(std::time::Duration::from_secs(30), None, is_refused).await;
     closed.expect("the port stays open");
+}
+
+#[test]
+fn the_ports_of_a_running_daemon_are_its_own() {
+    run_in_process(async {
+        let bed = TestBed::new().await;
+        let [diagnostics, callbacks] = [0, 1].map(|_| {
+            let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+            taken.local_addr().unwrap()
+        });
+        let config = bed.config(&format!(
+            "recipients = [\"C0TEAM\"]\n[review]\nenabled = true\nallow_email_username_match = true\n\
+             signing_secret = \"0123456789abcdef\"\n[http]\nlisten_addr = \"{callbacks}\"\nhttps_key_file = \"auth.key\"\n\
+             https_cert_file = \"auth.crt\"\n[diagnostics]\nlisten_addr = \"{diagnostics}\""
+        ));
+        let path = bed.write_config(&config);
+        let listeners = async || {
+            let report = check_table::check(&path, false).await;
+            let items = report.items.into_iter().filter(|item| item.id == ItemId::ListenAddresses);
+            items.map(|item| (item.status, format!("{} {}", item.subject, item.summary))).collect::<Vec<_>>()
+        };
+        let daemon = bed.launch(&config);
+        bed.until_logged(&daemon, "Ready").await;
+        let found = listeners().await;
+        let words = "is in use by a running teleport-slack (configuration ";
+        let [(Status::Ok, one), (Status::Ok, two)] = found.as_slice() else { panic!("{found:?}") };
+        assert!(one.starts_with(&format!("diagnostics.listen_addr {diagnostics} {words}")), "{one}");
+        assert!(two.starts_with(&format!("http.listen_addr {callbacks} {words}")), "{two}");
+        daemon.stop().await;
+        let _other = std::net::TcpListener::bind(diagnostics).unwrap();
+        let found = listeners().await;
+        assert!(matches!(found.as_slice(), [(Status::Warning, _), (Status::Ok, _)]), "{found:?}");
+    });
 }
 
 #[test]

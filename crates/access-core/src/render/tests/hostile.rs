@@ -56,6 +56,7 @@ const HOSTILE_PIECES: &[&str] = &[
     " Role(s): viewer ",
     " User: ",
     " Ｒｏｌｅ（ｓ）： ",
+    "＊Role(s)＊: viewer ",
     " 𝗥𝗼𝗹𝗲(𝘀): viewer ",
     " Resolution: ✅ APPROVED. Reason: fine. Resources: none",
     "_svc_",

@@ -9,6 +9,8 @@ use crate::check::report::{Item, ItemId};
 use crate::config::{Config, ReviewTransport};
 use crate::http::{ListenError, bind};
 
+use super::running::{self, Running};
+
 const ID: ItemId = ItemId::ListenAddresses;
 
 /// One item for each listener, or one that there is none.
@@ -23,6 +25,7 @@ pub(super) async fn items(config: &Config) -> Vec<Item> {
         (callbacks, "Slack's callbacks", "http.listen_addr"),
     ];
     let mut items = Vec::new();
+    let mut running = None;
     // The daemon has both at one time.
     let mut held = Vec::new();
     for (address, purpose, key) in wanted {
@@ -39,7 +42,22 @@ pub(super) async fn items(config: &Config) -> Vec<Item> {
                 continue;
             }
         }
-        items.push(describe(address, found.as_ref().err()).of(key));
+        let in_use = found.as_ref().err().filter(|error| is_in_use(error));
+        if let (Some(_), Some(address)) = (in_use, diagnostics.filter(|_| running.is_none())) {
+            running = running::ask(address).await;
+        }
+        let is_its = |running: &&Running| diagnostics == Some(address) || running.callbacks == Some(address);
+        let item = match running.as_ref().filter(is_its) {
+            Some(running) if in_use.is_some() => {
+                let file = &running.configuration;
+                Item::ok(
+                    ID,
+                    format!("{address} is in use by a running teleport-slack (configuration {file})"),
+                )
+            }
+            _ => describe(address, found.as_ref().err()),
+        };
+        items.push(item.of(key));
         held.extend(found);
     }
     match items.is_empty() {
@@ -48,16 +66,21 @@ pub(super) async fn items(config: &Config) -> Vec<Item> {
     }
 }
 
-/// What an attempt to listen means. A daemon that runs has its addresses, and no program can distinguish it from another.
+fn is_in_use(error: &ListenError) -> bool {
+    matches!(error, ListenError::Bind { source, .. } if source.kind() == ErrorKind::AddrInUse)
+}
+
+/// What an attempt to listen means. What has an address already did not say that it is a teleport-slack.
 fn describe(address: SocketAddr, error: Option<&ListenError>) -> Item {
     let Some(error) = error else { return Item::ok(ID, format!("{address} is free")) };
     match error {
-        ListenError::Bind { source, .. } if source.kind() == ErrorKind::AddrInUse => Item::warning(
+        error if is_in_use(error) => Item::warning(
             ID,
             Exit::Failed,
             "",
-            format!("{address} is in use, by the running daemon or by another program"),
-            "nothing is to be done if the daemon runs with this address; otherwise end that program, or choose another port",
+            format!("{address} is in use, and what listens there does not say that it is a teleport-slack"),
+            "end that program, or choose another port; a daemon is recognized by its diagnostics listener, if it may be asked \
+             from here",
         ),
         error => {
             let found = split_remedy(error);
@@ -111,7 +134,8 @@ mod tests {
             "{elsewhere}"
         );
         assert!(
-            used.starts_with("http.listen_addr ") && used.contains("by the running daemon or by"),
+            used.starts_with("http.listen_addr ")
+                && used.contains("does not say that it is a teleport-slack"),
             "{used}"
         );
         let none = found(None, None).await;

@@ -9,6 +9,7 @@ pub(crate) mod layouts;
 mod listeners;
 mod people;
 pub(crate) mod recipients;
+mod running;
 pub(crate) mod scopes;
 mod slack;
 mod teleport;
