@@ -1,7 +1,11 @@
 //! What a person can do about an error, and which setting that is about.
 
 use std::borrow::Cow;
+use std::error::Error;
 use std::fmt;
+
+use client_base::broken::causes;
+use client_base::tcp::TcpError;
 
 /// Where a remedy of the table says how to bring the bot into a channel: [`invitation`] stands there.
 pub(super) const INVITATION: &str = "{invitation}";
@@ -80,6 +84,18 @@ impl Remedy {
             name => write!(f, "{text} (setting: {name})"),
         })
     }
+}
+
+/// What to do when the name of Slack's API has no address here.
+pub(super) const UNRESOLVED: Remedy = Remedy::setting(
+    Setting::Connection,
+    "check this machine's name resolution (/etc/resolv.conf), the host in Slack's API address, and whether only a proxy leads \
+     out",
+);
+
+/// Whether the name is what failed, before anything was connected.
+pub(super) fn is_of_name(error: &(dyn Error + 'static)) -> bool {
+    causes(error).filter_map(|error| error.downcast_ref()).any(TcpError::is_of_name)
 }
 
 #[cfg(test)]
