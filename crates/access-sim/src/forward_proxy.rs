@@ -81,7 +81,15 @@ impl ForwardProxy {
     /// # Errors
     /// When no port can be had.
     pub async fn start() -> io::Result<Self> {
-        Self::listen(None).await
+        Self::start_at((Ipv4Addr::LOCALHOST, 0).into()).await
+    }
+
+    /// The same at this address of the machine; port 0 takes a free one.
+    ///
+    /// # Errors
+    /// When no port can be had.
+    pub async fn start_at(listen: SocketAddr) -> io::Result<Self> {
+        Self::listen(listen, None).await
     }
 
     /// The same for HTTP over TLS, with a certificate for 127.0.0.1 of an authority of its own.
@@ -89,11 +97,11 @@ impl ForwardProxy {
     /// # Errors
     /// When no port can be had.
     pub async fn start_tls() -> io::Result<Self> {
-        Self::listen(Some(Certificate::new(&["127.0.0.1"])?)).await
+        Self::listen((Ipv4Addr::LOCALHOST, 0).into(), Some(Certificate::new(&["127.0.0.1"])?)).await
     }
 
-    async fn listen(certificate: Option<Certificate>) -> io::Result<Self> {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+    async fn listen(listen: SocketAddr, certificate: Option<Certificate>) -> io::Result<Self> {
+        let listener = TcpListener::bind(listen).await?;
         let tasks = Tasks::default();
         let shared = Arc::new(Shared::default());
         let addr = listener.local_addr()?;

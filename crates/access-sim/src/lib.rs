@@ -6,6 +6,8 @@
 pub mod teleport;
 pub mod captured;
 pub mod tcp_proxy;
+pub mod name_table;
+pub mod name_server;
 pub mod forward_proxy;
 pub mod tls_front;
 pub mod call_sequence;

@@ -35,7 +35,15 @@ impl TcpProxy {
     /// # Errors
     /// When no port can be had.
     pub async fn start(target: SocketAddr) -> io::Result<Self> {
-        let addr = ReservedAddr::new((Ipv4Addr::LOCALHOST, 0).into())?;
+        Self::start_at((Ipv4Addr::LOCALHOST, 0).into(), target).await
+    }
+
+    /// The same at this address of the machine; port 0 takes a free one.
+    ///
+    /// # Errors
+    /// When no port can be had.
+    pub async fn start_at(listen: SocketAddr, target: SocketAddr) -> io::Result<Self> {
+        let addr = ReservedAddr::new(listen)?;
         let listener = addr.listen()?;
         let tasks = Tasks::default();
         let proxy = Self {

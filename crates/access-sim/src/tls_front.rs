@@ -72,8 +72,16 @@ impl TlsFront {
     /// # Errors
     /// When no port can be had.
     pub async fn start(names: &[&str], server: SocketAddr) -> io::Result<Self> {
+        Self::start_at((Ipv4Addr::LOCALHOST, 0).into(), names, server).await
+    }
+
+    /// The same at this address of the machine; port 0 takes a free one.
+    ///
+    /// # Errors
+    /// When no port can be had.
+    pub async fn start_at(listen: SocketAddr, names: &[&str], server: SocketAddr) -> io::Result<Self> {
         let certificate = Certificate::new(names)?;
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+        let listener = TcpListener::bind(listen).await?;
         let (addr, tasks) = (listener.local_addr()?, Tasks::default());
         let acceptor = certificate.acceptor()?;
         let pass_on = move |mut near: Box<dyn Connection>| async move {

@@ -5,6 +5,8 @@ use std::io;
 
 use rustls::{AlertDescription, CertificateError};
 
+use crate::tcp::TcpError;
+
 /// The words. An error of another kind keeps those of its innermost cause, without what the libraries around it add.
 pub fn describe(error: &(dyn Error + 'static)) -> String {
     describe_with(error, |_| None)
@@ -17,10 +19,6 @@ pub fn describe_with(
 ) -> String {
     let all: Vec<_> = causes(error).collect();
     let innermost = all.last().map(ToString::to_string).unwrap_or_default();
-    // The resolver's error has a type that its library keeps to itself.
-    if all.iter().any(|error| error.to_string() == "dns error") {
-        return format!("the name does not resolve ({innermost})");
-    }
     let words = |error: &&(dyn Error + 'static)| {
         let error: &(dyn Error + 'static) = *error;
         known(error).map(str::to_owned).or_else(|| words_for(error))
@@ -31,6 +29,8 @@ pub fn describe_with(
 /// An error and its causes, as the libraries call them, on one line.
 pub fn libraries_words(error: &(dyn Error + 'static)) -> String {
     let mut texts: Vec<_> = causes(error).map(ToString::to_string).collect();
+    let tcp = causes(error).find_map(|error| error.downcast_ref::<TcpError>());
+    texts.extend(tcp.map(TcpError::by_address).filter(|text| !text.is_empty()));
     texts.dedup();
     texts.join(": ")
 }
@@ -50,6 +50,9 @@ pub const ENDED: &str = "it was closed before an answer came, by the server's en
 pub const CUT: &str = "it was cut, by the server's end or by something between";
 
 fn words_for(error: &(dyn Error + 'static)) -> Option<String> {
+    if let Some(error) = error.downcast_ref::<TcpError>() {
+        return Some(error.to_string());
+    }
     if let Some(error) = error.downcast_ref::<rustls::Error>() {
         return of_tls(error);
     }

@@ -2,6 +2,8 @@
 //!
 //! Nothing is verified here; TLS does that.
 
+use std::net::IpAddr;
+
 use jiff::Timestamp;
 use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
 
@@ -14,6 +16,8 @@ pub struct CertificateFacts {
     pub not_after: Timestamp,
     /// The DNS names that it is for, `*.` ones too, in lower case.
     pub dns_names: Vec<String>,
+    /// The addresses that it is for.
+    pub addresses: Vec<IpAddr>,
     /// Its issuer is its subject: no authority stands behind it.
     pub is_self_signed: bool,
 }
@@ -23,21 +27,29 @@ impl CertificateFacts {
     pub fn read(der: &[u8]) -> Option<Self> {
         let (_, parsed) = X509Certificate::from_der(der).ok()?;
         let names = parsed.subject_alternative_name().ok().flatten();
-        let names = names.into_iter().flat_map(|extension| &extension.value.general_names);
-        let dns_names = names.filter_map(|name| match name {
-            GeneralName::DNSName(name) => Some(name.to_lowercase()),
-            _ => None,
-        });
+        let (mut dns_names, mut addresses) = (Vec::new(), Vec::new());
+        for name in names.into_iter().flat_map(|extension| &extension.value.general_names) {
+            match name {
+                GeneralName::DNSName(name) => dns_names.push(name.to_lowercase()),
+                GeneralName::IPAddress(bytes) => addresses.extend(address(bytes)),
+                _ => {}
+            }
+        }
         Some(Self {
             not_before: to_timestamp(parsed.validity().not_before.timestamp()),
             not_after: to_timestamp(parsed.validity().not_after.timestamp()),
-            dns_names: dns_names.collect(),
+            dns_names,
+            addresses,
             is_self_signed: parsed.issuer() == parsed.subject(),
         })
     }
 
-    /// Whether it is for this host: by name, or by a `*` in place of the first label.
+    /// Whether it is for this host: by name, by a `*` in place of the first label, or by its address, which may stand in the
+    /// brackets of a URL.
     pub fn is_for(&self, host: &str) -> bool {
+        if let Ok(address) = host.trim_matches(['[', ']']).parse() {
+            return self.addresses.contains(&address);
+        }
         let host = host.to_lowercase();
         let parent = host.split_once('.').map(|(_, parent)| parent);
         self.dns_names.iter().any(|name| match name.strip_prefix("*.") {
@@ -45,6 +57,11 @@ impl CertificateFacts {
             None => *name == host,
         })
     }
+}
+
+fn address(bytes: &[u8]) -> Option<IpAddr> {
+    let four = <[u8; 4]>::try_from(bytes).map(IpAddr::from);
+    four.or_else(|_| <[u8; 16]>::try_from(bytes).map(IpAddr::from)).ok()
 }
 
 /// A certificate's time, in seconds since 1970; one beyond jiff's years counts as jiff's last or first moment.
@@ -59,7 +76,7 @@ mod tests {
 
     #[test]
     fn a_certificate_is_for_its_names_and_one_label_below_a_star() {
-        let names = ["Slack.example.com".to_owned(), "*.corp.example".to_owned()];
+        let names = ["Slack.example.com", "*.corp.example", "192.0.2.7", "2001:db8::7"].map(str::to_owned);
         let key = rcgen::KeyPair::generate().unwrap();
         let own = rcgen::CertificateParams::new(names).unwrap().self_signed(&key).unwrap();
         let facts = CertificateFacts::read(own.der()).unwrap();
@@ -71,6 +88,11 @@ mod tests {
             ("a.b.corp.example", false),
             ("corp.example", false),
             ("example.com", false),
+            ("192.0.2.7", true),
+            ("192.0.2.8", false),
+            ("2001:db8::7", true),
+            ("[2001:DB8:0::7]", true),
+            ("[2001:db8::8]", false),
         ] {
             assert_eq!(facts.is_for(host), is_for, "{host}");
         }

@@ -18,4 +18,4 @@ pub use error::{TunnelError, TunnelErrorKind};
 pub use exempt::{InvalidExemption, NoProxy};
 pub use stream::Stream;
 pub use target::Target;
-pub use tunnel::{Deadline, DialError, Dialer};
+pub use tunnel::{DialError, Dialer};

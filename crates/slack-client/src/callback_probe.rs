@@ -14,6 +14,7 @@ use access_core::interaction::signature::sign;
 use bytes::Bytes;
 use client_base::forward_proxy::TunnelError;
 use client_base::outbound::Outbound;
+use client_base::tcp::TcpError;
 use client_base::tls;
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, Request, StatusCode};
@@ -219,11 +220,10 @@ fn is_closed(error: &ErrorKind) -> bool {
         })
 }
 
-/// Whether an error of the system below says that the port is closed, and not that of a proxy.
+/// Whether the port is closed, and not that of a proxy.
 fn is_refused(error: &ErrorKind) -> bool {
-    let refused = find_cause::<io::Error>(error);
-    !matches!(error, ErrorKind::Proxy(_))
-        && refused.is_some_and(|error| error.kind() == io::ErrorKind::ConnectionRefused)
+    let is_closed = |error: &TcpError| matches!(error, TcpError::Connect(attempts) if attempts.kind() == io::ErrorKind::ConnectionRefused);
+    !matches!(error, ErrorKind::Proxy(_)) && find_cause(error).is_some_and(is_closed)
 }
 
 #[cfg(test)]

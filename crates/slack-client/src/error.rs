@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use client_base::broken::causes;
 use client_base::forward_proxy::TunnelError;
+use client_base::tcp::TcpError;
 use client_base::tls::NoTrustedRoots;
 use http::StatusCode;
 
@@ -263,6 +264,7 @@ impl SlackError {
             ErrorKind::Connect { source } if is_of_unknown_authority(source.as_ref()) => {
                 Some(UNKNOWN_AUTHORITY)
             }
+            ErrorKind::Connect { source } if is_of_name(source.as_ref()) => Some(UNRESOLVED),
             ErrorKind::Connect { .. } | ErrorKind::TimedOut { begun: false, .. } => Some(Remedy::setting(
                 Setting::Connection,
                 "check name resolution, the firewall, Slack's API address, and whether only a proxy leads out",
@@ -386,6 +388,18 @@ pub(super) const UNKNOWN_AUTHORITY: Remedy = Remedy::setting(
     "name a file with the CA of the proxy or firewall that opens TLS in between; if there is none, check where the address \
      leads",
 );
+
+/// What to do when the name of Slack's API has no address here.
+const UNRESOLVED: Remedy = Remedy::setting(
+    Setting::Connection,
+    "check this machine's name resolution (/etc/resolv.conf), the host in Slack's API address, and whether only a proxy leads \
+     out",
+);
+
+/// Whether the name is what failed, before anything was connected.
+fn is_of_name(error: &(dyn Error + 'static)) -> bool {
+    find_cause::<TcpError>(error).is_some_and(TcpError::is_of_name)
+}
 
 /// Whether it is that none of the trusted authorities signed the server's certificate.
 pub(super) fn is_of_unknown_authority(error: &(dyn Error + 'static)) -> bool {

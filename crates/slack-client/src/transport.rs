@@ -11,8 +11,9 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use client_base::forward_proxy::{Deadline, DialError, Dialer, Stream as DialedStream, Target, TunnelError};
+use client_base::forward_proxy::{DialError, Dialer, Stream as DialedStream, Target, TunnelError};
 use client_base::outbound::Outbound;
+use client_base::tcp::Deadline;
 use client_base::tls;
 use http::Request;
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
@@ -71,7 +72,7 @@ impl Transport {
         timings: CallTimings,
     ) -> Self {
         let connect_timeout = timings.connect;
-        let dialer = Dialer::new(outbound.proxies, of_proxies);
+        let dialer = Dialer::new(outbound.proxies, outbound.resolver, of_proxies);
         let (dialing, checking) = (dialer.clone(), Arc::clone(&tls));
         let connector = Connector::new(service_fn(move |uri| {
             // One deadline for all steps.
@@ -150,7 +151,7 @@ async fn dial(
     let target = Target::of(&uri).ok_or("the address names no server")?;
     match dialer.dial(&target, deadline).await {
         Ok(stream) => Ok(TokioIo::new(stream)),
-        Err(DialError::Direct(error)) => Err(error),
+        Err(DialError::Direct(error)) => Err(error.into()),
         Err(DialError::Proxy(error)) => Err(error.into()),
     }
 }

@@ -26,6 +26,11 @@ impl TeleportAddr {
         if text.contains('@') || text.contains('/') {
             return Err("it is not just a host and a port");
         }
+        if text.contains('%') {
+            return Err(
+                "an address with a zone (behind the %) leads to one link only; name an address without, or a host",
+            );
+        }
         let (host, port) = match text.strip_prefix('[') {
             Some(rest) => {
                 let (host, after) = rest.split_once(']').ok_or("the closing bracket is missing")?;
@@ -36,7 +41,9 @@ impl TeleportAddr {
                 };
                 (host, port)
             }
-            None if text.parse::<Ipv6Addr>().is_ok() => return Err("an IPv6 address must be in brackets"),
+            None if text.parse::<Ipv6Addr>().is_ok() => {
+                return Err("an IPv6 address must be in brackets, as in [2001:db8::1]:3025");
+            }
             None => match text.split_once(':') {
                 Some((host, port)) => (check_host(host)?, Some(port)),
                 None => (check_host(text)?, None),
@@ -138,6 +145,9 @@ mod tests {
             "host:+1",
             "host:3025:1",
             "::1",
+            "2001:db8::1:3025",
+            "[fe80::1%eth0]:3025",
+            "fe80::1%eth0",
             "[::1",
             "[::1]3025",
             "[host]:1",
@@ -152,5 +162,14 @@ mod tests {
             assert!(TeleportAddr::parse(given).is_err(), "{given}");
         }
         assert!(TeleportAddr::parse(&"a".repeat(254)).is_err());
+        for (given, words) in [
+            ("::1", "in brackets"),
+            ("2001:db8::1:3025", "in brackets"),
+            ("[fe80::1%eth0]:3025", "a zone"),
+            ("fe80::1%eth0", "a zone"),
+            ("[fe80::1%25eth0]", "a zone"),
+        ] {
+            assert!(TeleportAddr::parse(given).unwrap_err().contains(words), "{given}");
+        }
     }
 }

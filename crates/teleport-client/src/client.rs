@@ -150,6 +150,11 @@ impl Client {
         self.dialer().reach().await
     }
 
+    /// The forward proxy that carries the connections, if one does, with the setting that names it.
+    pub(super) fn forward_proxy(&self) -> Option<String> {
+        self.dialer().forward_proxy()
+    }
+
     fn dialer(&self) -> Dialer {
         self.shared.connection.read().dialer.clone()
     }

@@ -109,6 +109,15 @@ impl Dialer {
         }
     }
 
+    /// The forward proxy in between, if there is one, with the setting that names it.
+    pub(super) fn forward_proxy(&self) -> Option<String> {
+        let Destination { addr, outbound } = &self.destination;
+        match outbound.proxies.way(&Target::new(addr.host(), addr.port())) {
+            forward_proxy::Way::Through(proxy) => Some(format!("{proxy} ({})", proxy.named_by())),
+            forward_proxy::Way::Direct | forward_proxy::Way::Exempt(_) => None,
+        }
+    }
+
     fn deadline(&self) -> Instant {
         Instant::now() + self.timings.connect
     }
@@ -125,11 +134,12 @@ impl Dialer {
         let forward = match outbound.proxies.way(&target) {
             forward_proxy::Way::Direct | forward_proxy::Way::Exempt(_) => None,
             forward_proxy::Way::Through(proxy) => {
-                let dialer = forward_proxy::Dialer::new(outbound.proxies.clone(), self.web_tls()?);
-                Some(tcp::Forward { dialer, target, named_by: proxy.named_by(), limit: self.timings.connect })
+                let (proxies, resolver) = (outbound.proxies.clone(), outbound.resolver.clone());
+                let dialer = forward_proxy::Dialer::new(proxies, resolver, self.web_tls()?);
+                Some(tcp::Forward { dialer, target, named_by: proxy.named_by() })
             }
         };
-        Ok(tcp::TcpWay { addr, forward })
+        Ok(tcp::TcpWay { addr, resolver: &outbound.resolver, limit: self.timings.connect, forward })
     }
 
     /// The way that led there last comes first. All of it together takes no longer than one attempt may.

@@ -8,6 +8,7 @@ use access_core::domain::error_chain::chain;
 use access_core::domain::request::AccessRequest;
 use bytes::Bytes;
 use jiff::Timestamp;
+use jiff::civil::{DateTime, date};
 use serde_json::Value;
 use teleport_proto::auth as wire;
 
@@ -18,8 +19,8 @@ const KIND: &str = "access_request";
 /// Foreign text in an error, in characters.
 const MAX_TEXT: usize = 100;
 
-/// What belongs where a time is, with the last one that [`Timestamp`] has.
-const TIME: &str = "a time (RFC 3339, up to 9999-12-30T22:00:00Z)";
+/// What belongs where a time is.
+const TIME: &str = "a time (RFC 3339)";
 
 /// Why a text is no list of access requests.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -146,13 +147,23 @@ impl<'a> Node<'a> {
     }
 
     fn time(&self) -> Result<Option<prost_types::Timestamp>> {
-        let time: Timestamp = match self.value {
-            Value::Null => return Ok(None),
-            Value::String(text) => text.parse().map_err(|_| self.unexpected(TIME))?,
-            _ => return Err(self.unexpected(TIME)),
-        };
-        Ok(Some(prost_types::Timestamp { seconds: time.as_second(), nanos: time.subsec_nanosecond() }))
+        match self.value {
+            Value::Null => Ok(None),
+            Value::String(text) => Ok(Some(wire_time(text).ok_or_else(|| self.unexpected(TIME))?)),
+            _ => Err(self.unexpected(TIME)),
+        }
     }
+}
+
+/// The time that a server would send. Go's last one is 26 hours after that of [`Timestamp`].
+fn wire_time(text: &str) -> Option<prost_types::Timestamp> {
+    if let Ok(time) = text.parse::<Timestamp>() {
+        let (seconds, nanos) = (time.as_second(), time.subsec_nanosecond());
+        return Some(prost_types::Timestamp { seconds, nanos });
+    }
+    let time: DateTime = text.strip_suffix('Z').filter(|time| time.contains('T'))?.parse().ok()?;
+    let since = time.duration_since(date(1970, 1, 1).at(0, 0, 0, 0));
+    Some(prost_types::Timestamp { seconds: since.as_secs(), nanos: since.subsec_nanos() })
 }
 
 fn request(node: &Node<'_>) -> Result<AccessRequest> {

@@ -109,7 +109,9 @@ impl Watcher {
             async move { client.check_liveness().await }
         };
         let lost = |error: &TeleportError| client.observer().watch_lost(error);
-        let watching = watch_forever(open, probe, lost, client.connection_renewals(), timings, &sink);
+        let between = || client.forward_proxy();
+        let watching =
+            watch_forever(open, probe, lost, between, client.connection_renewals(), timings, &sink);
         cancel.run_until_cancelled(watching).await;
     }
 }
@@ -124,11 +126,13 @@ fn events(
 
 /// One watch after the other; ends when the receiver is gone. `open` returns an open stream of events, and the lists
 /// that are to be made after it was opened; after each change of `renewed` it does so on a new connection.
-/// `probe` fails if the connection is dead; `lost` is called at each loss, and says whether to log it.
+/// `probe` fails if the connection is dead; `lost` is called at each loss, and says whether to log it; `between` names the
+/// forward proxy that carries the connection, if one does.
 async fn watch_forever<Opening, Probing, Events, Lists>(
     open: impl Fn() -> Opening,
     probe: impl Fn() -> Probing,
     lost: impl Fn(&TeleportError) -> bool,
+    between: impl Fn() -> Option<String>,
     mut renewed: latest::Receiver<u64>,
     timings: WatcherTimings,
     sink: &Sender<WatchUpdate>,
@@ -170,7 +174,7 @@ async fn watch_forever<Opening, Probing, Events, Lists>(
                         continue;
                     }
                     Ended::Lost(error) => {
-                        outage.on_cut(&error, began.elapsed(), timings.backoff.first);
+                        outage.on_cut(&error, began.elapsed(), timings.backoff.first, &between);
                         error
                     }
                 }
@@ -214,7 +218,13 @@ impl Outage {
 
     /// An open watch broke at this age. Names what cuts it, once so many were about as old: a time-out of something between.
     /// `pause`: before a lost watch is opened again; ages may differ by it, and what breaks after a few of them has another cause.
-    fn on_cut(&mut self, error: &TeleportError, age: Duration, pause: Duration) {
+    fn on_cut(
+        &mut self,
+        error: &TeleportError,
+        age: Duration,
+        pause: Duration,
+        between: impl Fn() -> Option<String>,
+    ) {
         let (last, count) = self.cuts;
         let is_cut = error.kind() == ErrorKind::Retry && matches!(error, TeleportError::Call { .. });
         let is_same = age.abs_diff(last) <= (last / 10).max(pause);
@@ -224,8 +234,12 @@ impl Outage {
             true => (age, 1),
         };
         if self.cuts.1 == SAME_CUTS {
+            let what = match between() {
+                Some(proxy) => format!("the forward proxy {proxy}, or what is behind it,"),
+                None => "a proxy or a load balancer between this machine and Teleport".to_owned(),
+            };
             tracing::warn!(
-                "The watch was cut {SAME_CUTS} times in a row when it was about {} s old: a proxy or a load balancer between this machine and Teleport has an idle time-out of that length; set it well above 15 s; nothing is lost, because the daemon opens the watch again each time",
+                "The watch was cut {SAME_CUTS} times in a row when it was about {} s old: {what} has an idle time-out of that length, or lets no connection live longer; set the time-out well above 15 s, and no limit; nothing is lost, because the daemon opens the watch again each time",
                 last.as_secs()
             );
         }

@@ -65,8 +65,8 @@ use workspace::{App, Channel, SlackUser, TokenState, UserGroup, Workspace};
 pub struct Options {
     /// Who and what is there.
     pub workspace: Workspace,
-    /// The port on 127.0.0.1; 0 takes a free one.
-    pub port: u16,
+    /// Where to listen; port 0 takes a free one.
+    pub listen: SocketAddr,
     /// `None` switches rate limits off.
     pub rate_limits: Option<RateLimits>,
     /// Added to every call.
@@ -84,7 +84,7 @@ impl Options {
     pub fn new(workspace: Workspace) -> Self {
         Options {
             workspace,
-            port: 0,
+            listen: (Ipv4Addr::LOCALHOST, 0).into(),
             rate_limits: Some(RateLimits::default()),
             latency: Duration::ZERO,
             date_offset: SignedDuration::ZERO,
@@ -148,9 +148,9 @@ pub struct SlackSim {
 }
 
 impl SlackSim {
-    /// Binds 127.0.0.1 and serves. Fails if the port is taken.
+    /// Binds its address and serves. Fails if the port is taken.
     pub async fn start(options: Options) -> io::Result<SlackSim> {
-        let reserved = ReservedAddr::new((Ipv4Addr::LOCALHOST, options.port).into())?;
+        let reserved = ReservedAddr::new(options.listen)?;
         let (addr, listener) = (reserved.addr(), reserved.listen()?);
         let shared = Arc::new(Shared {
             state: Mutex::new(State::new(options.workspace, options.rate_limits, options.timings, addr)),

@@ -6,7 +6,7 @@ mod tunnel;
 mod web;
 
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -33,6 +33,8 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin> Io for T {}
 /// How the proxy is set up.
 #[derive(Clone, Debug)]
 pub struct ProxyOptions {
+    /// The address of this machine to listen at, on free ports.
+    pub address: IpAddr,
     /// The host of its `public_addr`; without one, any `Host` is taken.
     pub public_host: Option<String>,
     /// Which certificate browsers see.
@@ -50,6 +52,7 @@ pub struct ProxyOptions {
 impl Default for ProxyOptions {
     fn default() -> Self {
         Self {
+            address: Ipv4Addr::LOCALHOST.into(),
             public_host: None,
             certificate: WebCertificate::SelfSigned,
             does_tls: true,
@@ -140,14 +143,14 @@ impl std::fmt::Debug for ProxySim {
 }
 
 impl ProxySim {
-    /// Starts a proxy of this cluster on free ports of 127.0.0.1.
+    /// Starts a proxy of this cluster on free ports.
     ///
     /// # Errors
     /// When no port can be had, or no keys can be made.
     pub async fn start(cluster: &TeleportSim, options: ProxyOptions) -> io::Result<Self> {
-        let web = ReservedAddr::new((Ipv4Addr::LOCALHOST, 0).into())?;
+        let web = ReservedAddr::new((options.address, 0).into())?;
         let authority = WebAuthority::new().map_err(io::Error::other)?;
-        let names = [options.public_host.as_deref().unwrap_or("localhost"), "localhost", "127.0.0.1"];
+        let names = [options.public_host.as_deref().unwrap_or("localhost"), "localhost", "127.0.0.1", "::1"];
         let (certificate, key) = match options.certificate {
             WebCertificate::SelfSigned => self_signed(&names).map_err(io::Error::other)?,
             WebCertificate::Bought => authority.sign(&names).map_err(io::Error::other)?,
@@ -176,7 +179,7 @@ impl ProxySim {
         tasks.spawn(accept(listener, Arc::clone(&front), Entrance::Web));
         let mut ssh = None;
         if has_ssh_port {
-            let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+            let listener = TcpListener::bind((front.options.address, 0)).await?;
             ssh = Some(listener.local_addr()?);
             tasks.spawn(accept(listener, Arc::clone(&front), Entrance::Ssh));
         }

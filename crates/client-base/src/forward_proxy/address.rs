@@ -88,11 +88,6 @@ impl Proxy {
         })
     }
 
-    /// Where to connect.
-    pub(super) fn uri(&self) -> &Uri {
-        &self.uri
-    }
-
     /// Without the brackets that an IPv6 address has in a URL.
     pub(super) fn host(&self) -> &str {
         self.uri.host().unwrap_or_default().trim_matches(['[', ']'])

@@ -8,6 +8,7 @@ use std::time::Duration;
 use http::StatusCode;
 
 use crate::broken::{describe, libraries_words};
+use crate::tcp::TcpError;
 
 /// A connection through a proxy that did not come about. Nothing was sent to the target.
 #[derive(Clone, Debug)]
@@ -24,7 +25,7 @@ pub struct TunnelError {
 #[derive(Clone, Debug)]
 pub enum TunnelErrorKind {
     /// No connection to the proxy itself.
-    Unreachable(Arc<dyn Error + Send + Sync>),
+    Unreachable(Arc<TcpError>),
     /// No TLS with the proxy itself, whose address begins with `https://`.
     Tls(Arc<dyn Error + Send + Sync>),
     /// 403: its rules.
@@ -136,10 +137,15 @@ impl Error for TunnelError {}
 impl TunnelError {
     /// Logs what the libraries say, for who looks for a fault in them.
     pub(super) fn logged(self) -> Self {
-        if let TunnelErrorKind::Unreachable(error) | TunnelErrorKind::Tls(error) = &self.kind {
+        let cause: Option<&(dyn Error + 'static)> = match &self.kind {
+            TunnelErrorKind::Unreachable(error) => Some(error.as_ref()),
+            TunnelErrorKind::Tls(error) => Some(error.as_ref()),
+            _ => None,
+        };
+        if let Some(error) = cause {
             tracing::debug!(
                 "No connection to a forward proxy; the libraries say: {}",
-                libraries_words(error.as_ref())
+                libraries_words(error)
             );
         }
         self

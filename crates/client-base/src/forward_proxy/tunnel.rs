@@ -2,30 +2,27 @@
 //!
 //! hyper speaks HTTP with the proxy. hyper-util's `Tunnel` would too, but its errors do not say what the proxy answered.
 
-use std::error::Error;
 use std::pin::pin;
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{HOST, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION};
-use http::{HeaderMap, Request, StatusCode, Uri};
+use http::{HeaderMap, Request, StatusCode};
 use http_body_util::Empty;
 use hyper::client::conn::http1;
-use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioIo;
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
-use tokio::net::TcpStream;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::timeout_at;
 use tokio_rustls::TlsConnector;
-use tower::ServiceExt;
 
 use super::address::Proxy;
 use super::choice::{Proxies, Way};
 use super::error::{TunnelError, TunnelErrorKind};
 use super::stream::Stream;
 use super::target::Target;
+use crate::resolver::Resolver;
+use crate::tcp::{self, Deadline, TcpError};
 
 /// The most that is read of a proxy's answer, in bytes.
 const MAX_ANSWER_BYTES: usize = 16 * 1024;
@@ -37,24 +34,9 @@ const MAX_OFFERED_CHARS: usize = 60;
 #[derive(Clone, Debug)]
 pub struct Dialer {
     proxies: Arc<Proxies>,
+    resolver: Resolver,
     /// For proxies that speak TLS themselves.
     tls: Arc<ClientConfig>,
-}
-
-/// Until when something must be done.
-#[derive(Clone, Copy, Debug)]
-pub struct Deadline {
-    /// The moment.
-    pub at: Instant,
-    /// How long that was from the beginning, for messages.
-    pub limit: Duration,
-}
-
-impl Deadline {
-    /// From now on.
-    pub fn after(limit: Duration) -> Self {
-        Self { at: Instant::now() + limit, limit }
-    }
 }
 
 /// Why there is no connection.
@@ -62,7 +44,7 @@ impl Deadline {
 pub enum DialError {
     /// Without a proxy.
     #[error(transparent)]
-    Direct(Box<dyn Error + Send + Sync>),
+    Direct(TcpError),
     /// Through one.
     #[error(transparent)]
     Proxy(TunnelError),
@@ -70,67 +52,51 @@ pub enum DialError {
 
 impl Dialer {
     /// `tls`: how a proxy is checked whose address begins with `https://`.
-    pub fn new(proxies: Proxies, tls: Arc<ClientConfig>) -> Self {
-        Self { proxies: Arc::new(proxies), tls }
+    pub fn new(proxies: Proxies, resolver: Resolver, tls: Arc<ClientConfig>) -> Self {
+        Self { proxies: Arc::new(proxies), resolver, tls }
     }
 
-    /// Connects to the target, which may then begin with its TLS. Without a proxy, the time up to the deadline is shared out
-    /// over the target's addresses.
+    /// Connects to the target, which may then begin with its TLS.
     ///
     /// # Errors
     /// If there is no connection by the deadline.
     pub async fn dial(&self, target: &Target, deadline: Deadline) -> Result<Stream, DialError> {
         match self.proxies.way(target) {
-            Way::Through(proxy) => tunnel(proxy, target, &self.tls, deadline).await.map_err(DialError::Proxy),
+            Way::Through(proxy) => self.tunnel(proxy, target, deadline).await.map_err(DialError::Proxy),
             Way::Direct | Way::Exempt(_) => {
-                let uri =
-                    format!("http://{target}").parse().map_err(|error| DialError::Direct(Box::new(error)))?;
-                connect(uri, deadline).await.map(Stream::Tcp).map_err(DialError::Direct)
+                let connected = tcp::connect(&self.resolver, target.host(), target.port(), deadline).await;
+                connected.map(Stream::Tcp).map_err(DialError::Direct)
             }
         }
     }
-}
 
-/// TCP. Of the URI only host and port count.
-async fn connect(uri: Uri, deadline: Deadline) -> Result<TcpStream, Box<dyn Error + Send + Sync>> {
-    let mut connector = HttpConnector::new();
-    connector.enforce_http(false);
-    connector.set_nodelay(true);
-    let limit = deadline.limit;
-    // Shared out over the server's addresses, so that one dead address leaves time for the next.
-    connector.set_connect_timeout(Some(limit));
-    let timed_out =
-        |_| std::io::Error::new(std::io::ErrorKind::TimedOut, format!("no connection in {limit:?}"));
-    let connected = timeout_at(deadline.at, connector.oneshot(uri)).await.map_err(timed_out)??;
-    Ok(connected.into_inner())
-}
-
-async fn tunnel(
-    proxy: &Proxy,
-    target: &Target,
-    tls: &Arc<ClientConfig>,
-    deadline: Deadline,
-) -> Result<Stream, TunnelError> {
-    let limit = deadline.limit;
-    let fail = |kind| TunnelError { proxy: proxy.to_string(), target: target.to_string(), kind }.logged();
-    let tcp = connect(proxy.uri().clone(), deadline)
-        .await
-        .map_err(|error| fail(TunnelErrorKind::Unreachable(error.into())))?;
-    let stream = if proxy.is_tls() {
-        let handshake = async {
-            let name = ServerName::try_from(proxy.host().to_owned()).map_err(std::io::Error::other)?;
-            TlsConnector::from(Arc::clone(tls)).connect(name, tcp).await
-        };
-        let tls = timeout_at(deadline.at, handshake)
+    async fn tunnel(
+        &self,
+        proxy: &Proxy,
+        target: &Target,
+        deadline: Deadline,
+    ) -> Result<Stream, TunnelError> {
+        let limit = deadline.limit;
+        let fail = |kind| TunnelError { proxy: proxy.to_string(), target: target.to_string(), kind }.logged();
+        let tcp = tcp::connect(&self.resolver, proxy.host(), proxy.port(), deadline)
             .await
-            .map_err(|_| fail(TunnelErrorKind::Unresponsive(limit)))?;
-        Stream::Tls(Box::new(tls.map_err(|error| fail(TunnelErrorKind::Tls(Arc::new(error))))?))
-    } else {
-        Stream::Tcp(tcp)
-    };
-    match timeout_at(deadline.at, ask(proxy, target, stream)).await {
-        Ok(answer) => answer.map_err(fail),
-        Err(_) => Err(fail(TunnelErrorKind::Unresponsive(limit))),
+            .map_err(|error| fail(TunnelErrorKind::Unreachable(Arc::new(error))))?;
+        let stream = if proxy.is_tls() {
+            let handshake = async {
+                let name = ServerName::try_from(proxy.host().to_owned()).map_err(std::io::Error::other)?;
+                TlsConnector::from(Arc::clone(&self.tls)).connect(name, tcp).await
+            };
+            let tls = timeout_at(deadline.at, handshake)
+                .await
+                .map_err(|_| fail(TunnelErrorKind::Unresponsive(limit)))?;
+            Stream::Tls(Box::new(tls.map_err(|error| fail(TunnelErrorKind::Tls(Arc::new(error))))?))
+        } else {
+            Stream::Tcp(tcp)
+        };
+        match timeout_at(deadline.at, ask(proxy, target, stream)).await {
+            Ok(answer) => answer.map_err(fail),
+            Err(_) => Err(fail(TunnelErrorKind::Unresponsive(limit))),
+        }
     }
 }
 

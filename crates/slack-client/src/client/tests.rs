@@ -3,6 +3,7 @@
 mod answers;
 mod limits;
 mod lookups;
+pub(crate) mod names;
 mod validating;
 pub(crate) mod server;
 

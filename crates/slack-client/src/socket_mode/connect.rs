@@ -6,7 +6,8 @@ use std::error::Error;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use client_base::forward_proxy::{Deadline, DialError, Dialer, Target};
+use client_base::forward_proxy::{DialError, Dialer, Target};
+use client_base::tcp::Deadline;
 use http::Uri;
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
@@ -65,7 +66,7 @@ async fn connect(
         ConnectionError::Connect { host: host.clone(), cause: describe(error) }
     };
     let dialed = dialer.dial(&target, deadline).await.map_err(|error| match error {
-        DialError::Direct(error) => failed(error.as_ref()),
+        DialError::Direct(error) => failed(&error),
         DialError::Proxy(error) => ConnectionError::Proxy(error),
     })?;
     let stream: Box<dyn IoStream> = if uri.scheme_str() == Some("wss") {

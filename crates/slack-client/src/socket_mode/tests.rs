@@ -2,6 +2,7 @@
 //! real sockets (`whole`). Also against the simulated Slack, which counts real connections (`counted`).
 
 mod counted;
+mod names;
 mod one_link;
 mod whole;
 

@@ -97,6 +97,7 @@ impl ConnectError {
         match self.kind {
             ConnectErrorKind::ForwardProxy
             | ConnectErrorKind::Resolve
+            | ConnectErrorKind::NameServerSilent
             | ConnectErrorKind::Refused
             | ConnectErrorKind::RefusedByWebPort
             | ConnectErrorKind::TimedOut
@@ -132,6 +133,12 @@ pub enum ConnectErrorKind {
     /// DNS.
     #[error("its name does not resolve; check the address and this machine's DNS")]
     Resolve,
+    /// DNS that says nothing.
+    #[error(
+        "no name server gave an answer in time; check this machine's DNS (/etc/resolv.conf): that its name servers work, and the way \
+         to them"
+    )]
+    NameServerSilent,
     /// Nothing listens.
     #[error("the connection was refused; is the auth server running, and is this its port (usually 3025)?")]
     Refused,

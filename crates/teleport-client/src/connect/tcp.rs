@@ -1,15 +1,13 @@
-//! A stream to a host and port, before TLS: through a forward proxy, or the name and then its addresses in turn.
+//! A stream to a host and port, before TLS: directly, or through a forward proxy.
 
 use std::io;
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use access_core::domain::error_chain::chain;
-use client_base::broken::describe;
-use client_base::forward_proxy::{Deadline, DialError, Dialer, Target};
-
-use tokio::net::TcpStream;
-use tokio::time::{Instant, timeout, timeout_at};
+use client_base::forward_proxy::{DialError, Dialer, Target};
+use client_base::resolver::Resolver;
+use client_base::tcp::{self, Deadline, TcpError};
+use tokio::time::Instant;
 
 use super::error::{AttemptError, ConnectErrorKind};
 use super::stream::IoStream;
@@ -19,6 +17,9 @@ use crate::text::quote;
 /// How streams get to an address.
 pub(super) struct TcpWay<'a> {
     pub(super) addr: &'a TeleportAddr,
+    pub(super) resolver: &'a Resolver,
+    /// How long an attempt may take, for messages.
+    pub(super) limit: Duration,
     /// Where one leads there.
     pub(super) forward: Option<Forward<'a>>,
 }
@@ -29,72 +30,42 @@ pub(super) struct Forward<'a> {
     pub(super) target: Target,
     /// The setting to look at if the proxy does not lead there.
     pub(super) named_by: &'a str,
-    /// How long an attempt may take, for messages.
-    pub(super) limit: Duration,
 }
 
 impl TcpWay<'_> {
-    /// Opens a stream until `deadline`. Nothing else in this crate opens one.
-    pub(super) async fn open(&self, deadline: Instant) -> Result<Box<dyn IoStream>, AttemptError> {
-        match &self.forward {
-            Some(forward) => forward.open(deadline).await,
-            None => Ok(Box::new(open_directly(self.addr, deadline).await?)),
-        }
-    }
-}
-
-impl Forward<'_> {
-    async fn open(&self, at: Instant) -> Result<Box<dyn IoStream>, AttemptError> {
-        match self.dialer.dial(&self.target, Deadline { at, limit: self.limit }).await {
+    /// Opens a stream until `at`. Nothing else in this crate opens one.
+    pub(super) async fn open(&self, at: Instant) -> Result<Box<dyn IoStream>, AttemptError> {
+        let (addr, deadline) = (self.addr, Deadline { at, limit: self.limit });
+        let Some(Forward { dialer, target, named_by }) = &self.forward else {
+            let connected = tcp::connect(self.resolver, addr.host(), addr.port(), deadline).await;
+            return Ok(Box::new(connected.map_err(|error| failed(&error, addr))?));
+        };
+        match dialer.dial(target, deadline).await {
             Ok(stream) => Ok(Box::new(stream)),
             Err(DialError::Proxy(error)) => {
-                let text = format!("{}; {} ({})", chain(&error), error.remedy(), self.named_by);
+                let text = format!("{}; {} ({named_by})", chain(&error), error.remedy());
                 Err(AttemptError::new(ConnectErrorKind::ForwardProxy, text))
             }
-            Err(DialError::Direct(error)) => {
-                Err(AttemptError::new(ConnectErrorKind::Unreachable, quote(&describe(error.as_ref()))))
-            }
+            Err(DialError::Direct(error)) => Err(failed(&error, addr)),
         }
     }
 }
 
-/// Its errors distinguish the causes, which those of the library for the other way do not.
-async fn open_directly(addr: &TeleportAddr, deadline: Instant) -> Result<TcpStream, AttemptError> {
-    let found = timeout_at(deadline, tokio::net::lookup_host((addr.host(), addr.port())))
-        .await
-        .map_err(|_| AttemptError::new(ConnectErrorKind::TimedOut, "name resolution did not end in time"))?
-        .map_err(|error| AttemptError::new(ConnectErrorKind::Resolve, quote(&error.to_string())))?;
-    let tcp = connect_any(found.collect(), deadline)
-        .await
-        .map_err(|error| AttemptError::new(error_kind(&error, addr), quote(&error.to_string())))?;
-    // Small requests must not wait for more; failing to say so costs only time.
-    let _ = tcp.set_nodelay(true);
-    Ok(tcp)
+fn failed(error: &TcpError, addr: &TeleportAddr) -> AttemptError {
+    let kind = match error {
+        TcpError::Resolve(_) | TcpError::NoAddress => ConnectErrorKind::Resolve,
+        TcpError::ResolveTimedOut(_) => ConnectErrorKind::NameServerSilent,
+        TcpError::Connect(attempts) => error_kind(attempts.kind(), addr),
+    };
+    tracing::debug!(by_address = error.by_address(), "No connection to {addr}: {error}");
+    AttemptError::new(kind, quote(&error.detail()))
 }
 
-/// Tries the addresses in turn; each gets its share of the time left, so that one dead address (often an
-/// IPv6 one) does not use it all up.
-async fn connect_any(addrs: Vec<SocketAddr>, deadline: Instant) -> io::Result<TcpStream> {
-    let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no addresses");
-    let mut left = u32::try_from(addrs.len()).unwrap_or(u32::MAX);
-    for addr in addrs {
-        let share = deadline.saturating_duration_since(Instant::now()) / left.max(1);
-        left = left.saturating_sub(1);
-        match timeout(share, TcpStream::connect(addr)).await {
-            Ok(Ok(stream)) => return Ok(stream),
-            Ok(Err(error)) => last = error,
-            Err(_) => last = io::Error::new(io::ErrorKind::TimedOut, format!("{addr} did not answer")),
-        }
-    }
-    Err(last)
-}
-
-pub(super) fn error_kind(error: &io::Error, addr: &TeleportAddr) -> ConnectErrorKind {
-    match error.kind() {
+pub(super) fn error_kind(kind: io::ErrorKind, addr: &TeleportAddr) -> ConnectErrorKind {
+    match kind {
         io::ErrorKind::ConnectionRefused if addr.is_web_port() => ConnectErrorKind::RefusedByWebPort,
         io::ErrorKind::ConnectionRefused => ConnectErrorKind::Refused,
         io::ErrorKind::TimedOut => ConnectErrorKind::TimedOut,
-        io::ErrorKind::NotFound => ConnectErrorKind::Resolve,
         _ => ConnectErrorKind::Unreachable,
     }
 }

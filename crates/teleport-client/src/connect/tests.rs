@@ -22,6 +22,7 @@ fn unused() -> Responder {
     Arc::new(|_, _| Reply::Status(2, "no call should get this far"))
 }
 
+mod names;
 mod proxy;
 mod upgrade;
 
@@ -66,7 +67,7 @@ async fn a_closed_web_port_speaks_of_the_proxy() {
         ("teleport.example.com:3080", ConnectErrorKind::RefusedByWebPort),
         ("auth.example.com", ConnectErrorKind::Refused),
     ] {
-        assert_eq!(tcp::error_kind(&refused, &TeleportAddr::parse(addr).unwrap()), kind);
+        assert_eq!(tcp::error_kind(refused.kind(), &TeleportAddr::parse(addr).unwrap()), kind);
     }
     assert_eq!(ConnectErrorKind::RefusedByWebPort.to_string().matches("proxy").count(), 1);
 }

@@ -141,7 +141,7 @@ async fn with_probe<Probing: Future<Output = Result<(), TeleportError>>>(
     };
     let (sink, updates) = mpsc::channel(capacity);
     let renewals = latest::Sender::new(0);
-    let watching = watch_forever(open, probe, |_| true, renewals.subscribe(), timings, &sink);
+    let watching = watch_forever(open, probe, |_| true, || None, renewals.subscribe(), timings, &sink);
     tokio::select! {
         () = test(updates, &renewals) => {}
         () = async { watching.await; std::future::pending().await } => {}
@@ -346,7 +346,15 @@ async fn the_watcher_ends_when_its_receiver_is_gone() {
     let ended = tokio::time::timeout(Duration::from_secs(5), async {
         let renewals = latest::Sender::new(0);
         tokio::join!(
-            watch_forever(open, probe_ok, |_| true, renewals.subscribe(), WatcherTimings::default(), &sink),
+            watch_forever(
+                open,
+                probe_ok,
+                |_| true,
+                || None,
+                renewals.subscribe(),
+                WatcherTimings::default(),
+                &sink
+            ),
             test
         )
     });
@@ -473,7 +481,7 @@ async fn an_old_watch_that_ends_while_the_new_one_is_opened_is_no_loss() {
         assert_eq!(next_summary(&mut updates).await, "snapshot [b]");
     };
     tokio::select! {
-        () = watch_forever(open, probe_ok, |_| true, renewals.subscribe(), WatcherTimings::default(), &sink) => panic!("it ended"),
+        () = watch_forever(open, probe_ok, |_| true, || None, renewals.subscribe(), WatcherTimings::default(), &sink) => panic!("it ended"),
         () = test => {}
     }
 }
@@ -645,7 +653,7 @@ async fn a_watch_that_is_cut_at_the_same_age_again_and_again_names_an_idle_time_
         let log = Captured::of_crate(env!("CARGO_CRATE_NAME"));
         let mut outage = Outage::default();
         for age in ages {
-            outage.on_cut(&cut, Duration::from_secs(*age), pause);
+            outage.on_cut(&cut, Duration::from_secs(*age), pause, || None);
             outage.on_lost(&cut, true, WatcherTimings::default().backoff);
             outage.log_once.clear(WATCH);
         }
@@ -655,9 +663,21 @@ async fn a_watch_that_is_cut_at_the_same_age_again_and_again_names_an_idle_time_
         let before = if lines == 1 { 2 } else { ages.len() };
         assert_eq!(log.count("WARN Watcher lost"), before, "{ages:?}: {}", log.text());
     }
+    let log = Captured::of_crate(env!("CARGO_CRATE_NAME"));
+    let mut outage = Outage::default();
+    for _ in 0..3 {
+        let proxy = || Some("proxy.example.com:3128 (network.proxy)".to_owned());
+        outage.on_cut(&cut, Duration::from_secs(10), pause, proxy);
+    }
+    assert_eq!(
+        log.count("the forward proxy proxy.example.com:3128 (network.proxy), or"),
+        1,
+        "{}",
+        log.text()
+    );
     let mut outage = Outage::default();
     for error in [&cut, &cut, &call_error(ErrorKind::Unauthorized), &cut] {
-        outage.on_cut(error, Duration::from_secs(10), pause);
+        outage.on_cut(error, Duration::from_secs(10), pause, || None);
     }
     assert_eq!(outage.cuts.1, 1, "another end is none of it");
 }

@@ -13,11 +13,13 @@ const MAX_READINGS: usize = 5;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Reading {
     /// The configuration file itself.
-    pub(crate) file: Digest,
+    file: Digest,
     /// What it says, with the secrets from their files; or what is wrong, each cause on one line.
     pub(crate) configuration: Result<Loaded, Vec<String>>,
     /// Keys and certificates that it names.
     certificates: Vec<Digest>,
+    /// What `[network]` names. Nothing else watches these files.
+    network: Vec<Digest>,
 }
 
 impl Reading {
@@ -39,7 +41,12 @@ impl Reading {
         });
         reading.await.unwrap_or_else(|_| {
             let cause = "the configuration could not be read".to_owned();
-            Self { file: Err(cause.clone()), configuration: Err(vec![cause]), certificates: Vec::new() }
+            Self {
+                file: Err(cause.clone()),
+                configuration: Err(vec![cause]),
+                certificates: Vec::new(),
+                network: Vec::new(),
+            }
         })
     }
 
@@ -54,7 +61,19 @@ impl Reading {
         let named = configuration.as_ref().map(|loaded| certificate_files(&loaded.config));
         let named = named.unwrap_or_default().into_iter();
         let certificates = named.map(|path| read_file(&path, Sensitivity::Integrity).0).collect();
-        Self { file, configuration, certificates }
+        let network = configuration.as_ref().map(|loaded| loaded.config.network.files.as_slice());
+        let network =
+            network.unwrap_or_default().iter().map(|(path, held)| read_file(path, *held).0).collect();
+        Self { file, configuration, certificates, network }
+    }
+
+    /// The files that are to be looked at while it is in use, the configuration file first, and what they held.
+    pub(crate) fn watched(&self, path: &Path) -> (Vec<(PathBuf, Sensitivity)>, Vec<Digest>) {
+        let mut files = vec![(path.to_owned(), Sensitivity::Integrity)];
+        files
+            .extend(self.configuration.iter().flat_map(|loaded| loaded.config.network.files.iter().cloned()));
+        let held = std::iter::once(&self.file).chain(&self.network).cloned().collect();
+        (files, held)
     }
 }
 

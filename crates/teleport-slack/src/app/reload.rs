@@ -13,7 +13,7 @@ use tokio::time::{Instant, sleep};
 use tracing::{error, info, warn};
 
 use super::reading::Reading;
-use crate::config::{self, Config, LogConfig, Sensitivity};
+use crate::config::{self, Config, LogConfig};
 use crate::observe::file_watch::{FileTimings, OpenFiles, read_file};
 use crate::observe::reload_state::ReloadState;
 use crate::observe::{ANSWER, CurrentLog, OpenedLog};
@@ -140,16 +140,16 @@ impl ReloadRequests {
         cause
     }
 
-    /// Compares what the files hold with what was judged last: of what is in use the configuration file, because others
-    /// watch what it names; of what was refused everything. A program may still be writing, so a difference counts when two
+    /// Compares what the files hold with what was judged last: of what is in use the configuration file and the files of
+    /// `[network]`, because others watch what else it names; of what was refused everything. A program may still be writing, so a difference counts when two
     /// looks in a row, of which `last` has the one before, see the same.
     async fn look(&self, last: &mut Option<Reading>, open: &mut OpenFiles) -> Option<ReloadCause> {
         let judged = self.0.queue.lock().judged.clone()?;
-        let path = self.0.path.clone();
-        let looking = tokio::task::spawn_blocking(move || read_file(&path, Sensitivity::Integrity));
-        let (file, opening) = looking.await.ok()?;
-        open.warn_of_new(vec![opening]);
-        if judged.refusal.is_none() && file == judged.reading.file {
+        let (files, held) = judged.reading.watched(self.path());
+        let read = move || files.iter().map(|(path, held)| read_file(path, *held)).unzip();
+        let (found, opening): (Vec<_>, _) = tokio::task::spawn_blocking(read).await.ok()?;
+        open.warn_of_new(opening);
+        if judged.refusal.is_none() && found == held {
             *last = None;
             return None;
         }

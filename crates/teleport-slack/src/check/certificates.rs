@@ -93,7 +93,7 @@ pub(crate) fn callback_items(
             return vec![Item::failed(ID, Exit::Credentials, "cannot be used", chain(error), remedy)];
         }
     };
-    let CertificateFacts { not_before, not_after, dns_names, is_self_signed } = facts;
+    let CertificateFacts { not_before, not_after, dns_names, addresses, is_self_signed } = facts;
     let mut items = Vec::new();
     let left = not_after.duration_since(now);
     if now < *not_before {
@@ -114,7 +114,9 @@ pub(crate) fn callback_items(
     }
     let uri = public_addr.and_then(|addr| addr.parse::<::http::Uri>().ok());
     if let Some(host) = uri.as_ref().and_then(::http::Uri::host).filter(|host| !facts.is_for(host)) {
-        let names = if dns_names.is_empty() { "no name".to_owned() } else { dns_names.join(", ") };
+        let addresses = addresses.iter().map(ToString::to_string);
+        let names: Vec<_> = dns_names.iter().cloned().chain(addresses).collect();
+        let names = if names.is_empty() { "no name".to_owned() } else { names.join(", ") };
         let cause = format!("the certificate is for {names}, and Slack calls {host} (http.public_addr)");
         let remedy = "use a certificate for that name, unless a proxy with one stands before the daemon";
         items.push(Item::warning(ID, Exit::Credentials, "names", cause, remedy));
@@ -187,6 +189,7 @@ mod tests {
             not_before: time("2026-01-01T00:00:00Z"),
             not_after: time("2026-04-01T00:00:00Z"),
             dns_names: vec!["slack.corp.net".to_owned()],
+            addresses: vec!["2001:db8::7".parse().unwrap()],
             is_self_signed: false,
         };
         let shown = |facts: &CertificateFacts, address, now| {
@@ -200,6 +203,13 @@ mod tests {
                 "Ok key and certificate go together, until 2026-04-01T00:00:00Z (89 days); changed files are taken up"
             ]
         );
+        assert_eq!(shown(&sound, Some("https://[2001:db8::7]:8443"), now).len(), 1);
+        assert_eq!(
+            shown(&sound, Some("https://[2001:db8::8]"), now),
+            [
+                "Warning names | the certificate is for slack.corp.net, 2001:db8::7, and Slack calls [2001:db8::8] (http.public_addr)"
+            ]
+        );
         assert_eq!(
             shown(&sound, address, "2025-12-31T00:00:00Z"),
             [
@@ -210,7 +220,8 @@ mod tests {
             shown(&sound, address, "2026-03-31T00:00:00Z"),
             ["Warning dates | the certificate ends in 24 hours, at 2026-04-01T00:00:00Z"]
         );
-        let own = CertificateFacts { is_self_signed: true, dns_names: Vec::new(), ..sound };
+        let own =
+            CertificateFacts { is_self_signed: true, dns_names: Vec::new(), addresses: Vec::new(), ..sound };
         assert_eq!(
             shown(&own, address, "2026-04-02T00:00:00Z"),
             [

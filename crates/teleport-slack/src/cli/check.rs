@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use clap::ValueEnum;
 use jiff::Timestamp;
 
-use crate::causes::{Cause, Exit};
+use crate::causes::Exit;
 use crate::check::offline::Facts;
 use crate::check::online;
 use crate::check::output::{self, Asked, Style};
@@ -57,9 +57,7 @@ pub fn run(args: &Args) -> Result<ExitCode, ExitError> {
     let mut report = Report { items: facts.items(now) };
     if let Some(config) = facts.config().filter(|_| !args.offline) {
         let options = online::Options { send_test: args.send_test };
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-        let runtime = runtime.map_err(|error| ExitError::from_cause(Cause::Environment, error))?;
-        report.items.extend(runtime.block_on(online::items(&config, options)));
+        report.items.extend(super::block_on(online::items(&config, options))?);
     } else if !args.offline {
         report.items.extend(online::unasked(facts.obstacle()));
     }

@@ -8,7 +8,7 @@ use access_core::domain::ids::RequestId;
 use access_core::domain::text::escape_line;
 
 use super::check::Format;
-use crate::causes::{Cause, Exit};
+use crate::causes::Exit;
 use crate::check::output::Style;
 use crate::config;
 use crate::exit::ExitError;
@@ -46,9 +46,7 @@ pub struct Args {
 pub fn run(args: &Args) -> Result<ExitCode, ExitError> {
     let id = request_id(&args.request)?;
     let loaded = config::load(&args.config)?;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.map_err(|error| ExitError::from_cause(Cause::Environment, error))?;
-    let facts = runtime.block_on(explain::gather(&loaded.config, &id))?;
+    let facts = super::block_on(explain::gather(&loaded.config, &id))??;
     let explanation = explain::explain(&facts);
     let exit = explanation.request.phase.is_none().then_some(Exit::Failed);
     let text = match args.format {

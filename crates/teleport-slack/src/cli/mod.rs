@@ -19,6 +19,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
 
+use crate::causes::Cause;
 use crate::exit::{Exit, ExitError};
 use crate::secret_shape::secret_in;
 use crate::supervise::journal;
@@ -155,6 +156,16 @@ fn reject_secrets(arguments: &[OsString]) -> Result<(), ExitError> {
         }
     }
     Ok(())
+}
+
+/// Runs what a command asks Teleport and Slack. What is still running then is not waited for: a look-up of a name, which
+/// nothing can cut short, may take half a minute longer than the command wanted its answer.
+fn block_on<T>(work: impl Future<Output = T>) -> Result<T, ExitError> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| ExitError::from_cause(Cause::Environment, error))?;
+    let done = runtime.block_on(work);
+    runtime.shutdown_background();
+    Ok(done)
 }
 
 /// Writes a command's answer to stdout. That the reader has gone (`| head`) is no failure.

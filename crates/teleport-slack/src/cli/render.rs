@@ -12,7 +12,7 @@ use jiff::tz::TimeZone;
 
 use super::check::Format;
 use super::explain::request_id;
-use crate::causes::{Cause, Exit};
+use crate::causes::Exit;
 use crate::check::output::Style;
 use crate::config::{self, Config};
 use crate::exit::ExitError;
@@ -141,15 +141,13 @@ pub enum Edition {
 pub fn run(args: &Args) -> Result<ExitCode, ExitError> {
     let id = args.request.as_deref().map(request_id).transpose()?;
     let config = config(args)?;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.map_err(|error| ExitError::from_cause(Cause::Environment, error))?;
-    let subject = runtime.block_on(subject(args, id.as_ref(), config.as_ref()))?;
+    let subject = super::block_on(subject(args, id.as_ref(), config.as_ref()))??;
     let (phases, audiences) = chosen(args, &subject);
     let found = subject.items(&phases, &audiences);
     let judgments = match args.validate {
         true => {
             let asked = config.as_ref().filter(|_| !args.offline);
-            Some(runtime.block_on(judge(&found.items, asked))?)
+            Some(super::block_on(judge(&found.items, asked))??)
         }
         false => None,
     };

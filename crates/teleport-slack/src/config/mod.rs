@@ -103,10 +103,9 @@ impl Config {
 
     /// Where Teleport is and the way there.
     pub fn teleport_destination(&self) -> Destination {
-        let NetworkConfig { outbound, proxy_for_teleport } = &self.network;
+        let NetworkConfig { outbound, proxy_for_teleport, .. } = &self.network;
         let proxies = if *proxy_for_teleport { outbound.proxies.clone() } else { Proxies::default() };
-        let extra_roots = outbound.extra_roots.clone();
-        Destination { addr: self.teleport.addr.clone(), outbound: Outbound { proxies, extra_roots } }
+        Destination { addr: self.teleport.addr.clone(), outbound: Outbound { proxies, ..outbound.clone() } }
     }
 
     /// Completes "connections to Teleport go …", where a forward proxy is asked for.

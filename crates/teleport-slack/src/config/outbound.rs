@@ -3,6 +3,8 @@
 //! A key of the table counts before its variable. Of a variable in both cases the one in capitals counts, unless it is empty,
 //! as for programs in Go. An address of a proxy is a secret: no message shows any part of it but host and port.
 
+use std::path::{Path, PathBuf};
+
 use access_core::domain::unseen::Unseen;
 use client_base::forward_proxy::{NoProxy, Proxies, Proxy};
 use client_base::outbound::Outbound;
@@ -24,6 +26,8 @@ pub struct NetworkConfig {
     pub outbound: Outbound,
     /// Whether the proxies are for Teleport too.
     pub proxy_for_teleport: bool,
+    /// The files that the table names, whose contents stand above.
+    pub(crate) files: Vec<(PathBuf, Sensitivity)>,
 }
 
 const PROXY_REMEDY: &str = "write http://host:port, or http://user:password@host:port";
@@ -39,6 +43,7 @@ pub(super) fn network(root: &mut TableReader<'_, '_>, source: &Source<'_>) -> Op
     if source.without_secrets {
         return Some(NetworkConfig::default());
     }
+    let mut files = Vec::new();
     let no_proxy = match no_proxy {
         Field::Bad => None,
         Field::Given(entry) if entry.value.iter().any(|entry| !entry.value.trim().is_empty()) => {
@@ -49,6 +54,9 @@ pub(super) fn network(root: &mut TableReader<'_, '_>, source: &Source<'_>) -> Op
     let proxies = match proxy {
         Field::Bad => None,
         Field::Given(entry) => {
+            if entry.value.starts_with('/') {
+                files.push((PathBuf::from(&entry.value), Sensitivity::Secret));
+            }
             configured_proxy(&entry, source, report).map(|proxy| (Some(proxy.clone()), Some(proxy)))
         }
         Field::Absent => proxies_by_environment(source, report),
@@ -56,7 +64,12 @@ pub(super) fn network(root: &mut TableReader<'_, '_>, source: &Source<'_>) -> Op
     let extra_roots = match ca_file {
         Field::Bad => None,
         Field::Absent => Some(Vec::new()),
-        Field::Given(entry) => authorities(&entry, source, report),
+        Field::Given(entry) => {
+            let path = checked_path(Sensitivity::Integrity, &entry, source, report);
+            let found = authorities(&entry, &path, source, report);
+            files.push((path, Sensitivity::Integrity));
+            found
+        }
     };
     let ((https, http), no_proxy) = (proxies?, no_proxy?);
     let proxy_for_teleport = match proxy_for_teleport {
@@ -70,7 +83,8 @@ pub(super) fn network(root: &mut TableReader<'_, '_>, source: &Source<'_>) -> Op
         Field::Absent => false,
     };
     let proxies = Proxies { https, http, no_proxy };
-    Some(NetworkConfig { outbound: Outbound { proxies, extra_roots: extra_roots? }, proxy_for_teleport })
+    let outbound = Outbound { proxies, extra_roots: extra_roots?, ..Outbound::default() };
+    Some(NetworkConfig { outbound, proxy_for_teleport, files })
 }
 
 /// The proxy that the key holds, or that the file named by it holds.
@@ -96,7 +110,7 @@ fn configured_proxy(entry: &Entry<String>, source: &Source<'_>, report: &mut Rep
             }
         };
     }
-    let (path, shown) = (std::path::Path::new(&entry.value), quote(&entry.value));
+    let (path, shown) = (Path::new(&entry.value), quote(&entry.value));
     match (source.read)(path) {
         Ok(file) => {
             modes::warn_if_open(Sensitivity::Secret, path, file.permissions.as_ref(), entry, report);
@@ -131,12 +145,12 @@ fn report_unseen_sign(entry: &Entry<String>, report: &mut Report) -> bool {
 /// The certificates of the file.
 fn authorities(
     entry: &Entry<String>,
+    path: &Path,
     source: &Source<'_>,
     report: &mut Report,
 ) -> Option<Vec<rustls::pki_types::CertificateDer<'static>>> {
-    let path = checked_path(Sensitivity::Integrity, entry, source, report);
     let shown = quote(&path.display().to_string());
-    let (cause, remedy) = match (source.read_certificates)(&path) {
+    let (cause, remedy) = match (source.read_certificates)(path) {
         Ok(bytes) => match tls::roots_in(&bytes) {
             Ok(roots) => return Some(roots),
             Err(reason) => {

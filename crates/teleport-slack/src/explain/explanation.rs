@@ -17,6 +17,7 @@ pub struct Explanation {
     /// Which daemon works on the request, if one does.
     pub claim: Option<ClaimPart>,
     pub deciding: DecidingPart,
+    pub reached: ReachedPart,
     /// What cannot be seen from outside a running daemon, or could not be read.
     pub not_visible: Vec<String>,
 }
@@ -35,6 +36,14 @@ pub struct RequestPart {
     pub created: Option<Timestamp>,
     pub expires: Option<Timestamp>,
     pub sentence: String,
+}
+
+/// How both sides were reached; each text completes "it is reached …".
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct ReachedPart {
+    pub teleport: String,
+    /// Also where Slack gave no answer.
+    pub slack: String,
 }
 
 /// What the daemon remembers of it.

@@ -26,9 +26,10 @@ use teleport_client::observer::NoObserver;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
+use super::explanation::ReachedPart;
 use super::{Facts, ReviewFacts, SlackFacts};
 use crate::check::online::recipients::{RecipientState, obstacle_of, resolve};
-use crate::check::online::{cause_of, exit_of};
+use crate::check::online::{cause_of, exit_of, way_to_teleport};
 use crate::config::{Config, ConfiguredIdentityError, ReviewConfig, slack_setting};
 use crate::controller::view::{ReviewView, View, ViewContext, view};
 use crate::exit::{Exit, ExitError};
@@ -60,10 +61,15 @@ pub(crate) async fn gather(config: &Config, id: &RequestId) -> Result<Facts, Exi
     let identity = Identity::load(&config.teleport.credentials, now)
         .map_err(|error| ExitError::new(Exit::Credentials, ConfiguredIdentityError(error)))?;
     let teleport = Client::new(config.teleport_destination(), &identity, Arc::new(NoObserver));
-    let (pong, slack) = tokio::join!(teleport.ping(), connect_slack(config));
-    let pong = pong.map_err(failed)?;
-    pong.check_version().map_err(failed)?;
+    let asked = async {
+        let pong = teleport.ping().await.map_err(failed)?;
+        pong.check_version().map_err(failed)?;
+        Ok::<_, ExitError>((pong, teleport.reach().await))
+    };
+    let (asked, slack) = tokio::join!(asked, connect_slack(config));
+    let (pong, reach) = asked?;
     let slack = slack?;
+    let reached = ReachedPart { teleport: way_to_teleport(config, reach), slack: config.way_to_slack() };
     let users = config.review.as_ref().map(|review| users(&teleport, review));
     let context = ViewContext {
         teleport: teleport.clone(),
@@ -88,7 +94,7 @@ pub(crate) async fn gather(config: &Config, id: &RequestId) -> Result<Facts, Exi
             None => None,
         };
         let slack = read_slack(&slack, &found).await;
-        Ok(Facts { id: id.clone(), cluster: pong.cluster_name, now, view: found, review, slack })
+        Ok(Facts { id: id.clone(), cluster: pong.cluster_name, reached, now, view: found, review, slack })
     };
     // Look-ups of users ask for lists, which this makes.
     let never = CancellationToken::new();

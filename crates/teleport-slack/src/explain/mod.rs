@@ -22,7 +22,7 @@ use jiff::Timestamp;
 use slack_client::lookup::Lookup;
 
 use crate::controller::view::View;
-use explanation::Explanation;
+use explanation::{Explanation, ReachedPart};
 pub(crate) use gather::gather;
 
 /// All that an explanation is made of.
@@ -31,6 +31,7 @@ pub(crate) struct Facts {
     pub(crate) id: RequestId,
     /// The cluster's name.
     pub(crate) cluster: String,
+    pub(crate) reached: ReachedPart,
     pub(crate) now: Timestamp,
     pub(crate) view: View,
     /// Deciding in Slack; `None` if it is off.
@@ -91,6 +92,7 @@ pub(crate) fn explain(facts: &Facts) -> Explanation {
         operations: messages::operations(facts),
         claim: messages::claim(facts),
         deciding: deciding::deciding(facts, current),
+        reached: facts.reached.clone(),
         not_visible: request::not_visible(facts),
     }
 }

@@ -38,7 +38,8 @@ pub fn json(explanation: &Explanation, config: &Path, exit_status: u8) -> String
 pub fn text(explanation: &Explanation, style: Style) -> String {
     let mut page = Page { out: String::new(), style };
     request(&mut page, explanation);
-    let Explanation { messages, not_notified, operations, claim, deciding, not_visible, .. } = explanation;
+    let Explanation { messages, not_notified, operations, claim, deciding, reached, not_visible, .. } =
+        explanation;
     if explanation.request.phase.is_some() {
         page.section("Notified", messages.iter().flat_map(message), "no recipient");
         page.section("Not notified", not_notified.iter().flat_map(unnotified), "none");
@@ -47,6 +48,8 @@ pub fn text(explanation: &Explanation, style: Style) -> String {
         page.section("Claim", claim, "no daemon works on the request at this moment");
         page.section("Deciding", decide(deciding), "");
     }
+    let reached = [format!("Teleport {}", reached.teleport), format!("Slack {}", reached.slack)];
+    page.section("Reached", reached.into_iter(), "");
     if !not_visible.is_empty() {
         page.section("Not visible from here", not_visible.iter().cloned(), "");
     }

@@ -117,7 +117,11 @@ impl Case {
         };
         let id = RequestId::new(id);
         let cluster = "example.com".to_owned();
-        Facts { id, cluster, now: at(60), view, review: self.review, slack: self.slack }
+        let reached = ReachedPart {
+            teleport: "through the proxy at teleport.example.com:443".to_owned(),
+            slack: "directly".to_owned(),
+        };
+        Facts { id, cluster, reached, now: at(60), view, review: self.review, slack: self.slack }
     }
 
     fn text(self) -> String {
@@ -166,6 +170,9 @@ fn a_pending_request_names_who_was_notified_and_who_was_not() {
       no daemon works on the request at this moment
     Deciding:
       Deciding in Slack is off: decide it in Teleport
+    Reached:
+      Teleport through the proxy at teleport.example.com:443
+      Slack directly
     Not visible from here:
       Whether a daemon runs, which operation it tries again and when, rate limits (HTTP 429), turns in a channel: only its memory has these. Its log at DEBUG shows what it does
     "#);

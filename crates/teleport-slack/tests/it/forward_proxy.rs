@@ -6,7 +6,9 @@ use std::time::Duration;
 use access_sim::forward_proxy::{Answer, ForwardProxy};
 use access_sim::slack::socket::SocketSelector;
 use access_sim::tls_front::TlsFront;
-use client_base::forward_proxy::{Deadline, Dialer, Proxies, Proxy, Target};
+use client_base::forward_proxy::{Dialer, Proxies, Proxy, Target};
+use client_base::resolver::Resolver;
+use client_base::tcp::Deadline;
 
 use crate::harness::deciding::*;
 use crate::harness::*;
@@ -75,7 +77,7 @@ async fn assert_decided(bed: &TestBed, daemon: &Daemon) {
 }
 
 /// The proxies that `.ci/proxies` started, by address; and the simulated one, which must be like them.
-async fn all_proxies() -> (ForwardProxy, Vec<String>) {
+pub(crate) async fn all_proxies() -> (ForwardProxy, Vec<String>) {
     let simulated = ForwardProxy::start().await.unwrap();
     simulated.demand(BASIC);
     let real = std::env::var("FORWARD_PROXIES").unwrap_or_default();
@@ -142,7 +144,7 @@ fn real_proxies_refuse_as_the_simulated_one_does() {
         let refusal = async |proxy: &str, credentials: &str, host: &str, port: u16| {
             let proxy = Proxy::parse(&format!("http://{credentials}{proxy}"), "network.proxy").unwrap();
             let proxies = Proxies { https: Some(proxy), ..Proxies::default() };
-            let dialer = Dialer::new(proxies, std::sync::Arc::clone(&tls));
+            let dialer = Dialer::new(proxies, Resolver::default(), std::sync::Arc::clone(&tls));
             let dialed =
                 dialer.dial(&Target::new(host, port), Deadline::after(Duration::from_secs(20))).await;
             dialed.unwrap_err().to_string()
@@ -292,7 +294,7 @@ fn a_web_socket_that_the_proxy_refuses_is_logged_with_its_remedy_and_comes_back(
 }
 
 #[test]
-fn a_relay_that_opens_tls_needs_its_authority_and_a_signal_brings_it() {
+fn a_relay_that_opens_tls_needs_its_authority_and_a_new_one_in_its_file_is_taken_up() {
     run_in_process(async {
         let behind = ProxiedBed::new(ForwardProxy::start().await.unwrap()).await;
         let address = behind.proxy.addr();
@@ -310,15 +312,37 @@ fn a_relay_that_opens_tls_needs_its_authority_and_a_signal_brings_it() {
         // Another authority in the same file.
         let renewed = TlsFront::start(&["slack.example"], behind.bed.slack.addr()).await.unwrap();
         behind.write_authorities(&[behind.front.ca_pem(), renewed.ca_pem()]);
-        daemon.signal("HUP");
-        let in_use =
-            || (daemon.times_logged("The new configuration is in use changed=network") == 1).then_some(());
-        behind.bed.until(&daemon, "the file in use", in_use).await;
+        behind.bed.until_logged(&daemon, "The new configuration is in use changed=network").await;
         behind.proxy.lead(TARGET, renewed.addr());
         drop(behind.front);
         let id = behind.bed.create_request();
         behind.bed.until_status(&daemon, "C0TEAM", &id, "⏳ PENDING").await;
         daemon.stop().await;
+    });
+}
+
+#[test]
+fn a_new_password_in_the_file_of_the_proxy_is_taken_up() {
+    run_in_process(async {
+        let behind = ProxiedBed::new(ForwardProxy::start().await.unwrap()).await;
+        let file = behind.bed.dir.path().join("proxy");
+        let write = |user: &str| std::fs::write(&file, format!("http://{user}@{}\n", behind.proxy.addr()));
+        behind.proxy.demand(BASIC);
+        write(USER_AND_PASSWORD).unwrap();
+        let daemon = behind.launch(&format!("proxy = {file:?}\nca_file = \"ca.pem\""));
+        behind.assert_decided(&daemon).await;
+
+        // The file comes before the proxy knows the password, and is tried again until it does.
+        write("bob:hunter3k9").unwrap();
+        let line = behind.bed.until_logged(&daemon, "The new configuration is refused").await;
+        assert!(line.contains("refuses the user or the password"), "{line}");
+        behind.proxy.demand("Basic Ym9iOmh1bnRlcjNrOQ==");
+        behind.bed.until_logged(&daemon, "The new configuration is in use changed=network").await;
+        let id = behind.bed.create_request();
+        behind.bed.until_status(&daemon, "C0TEAM", &id, "⏳ PENDING").await;
+        let text = daemon.stop().await;
+        assert_no_secret(&text);
+        assert!(!text.contains("hunter3k9"), "{text}");
     });
 }
 

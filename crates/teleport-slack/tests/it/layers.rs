@@ -70,7 +70,16 @@ const LAYERS: &[(&str, &[&[&str]])] = &[
             &["convert", "kind", "text", "timings"],
         ],
     ),
-    ("client-base", &[&["outbound"], &["certificate", "files", "forward_proxy", "tls"], &["acl", "broken"]]),
+    (
+        "client-base",
+        &[
+            &["outbound"],
+            &["certificate", "files", "forward_proxy", "tls"],
+            &["broken"],
+            &["tcp"],
+            &["acl", "resolver"],
+        ],
+    ),
     // One layer: its files import each other, and none in a circle.
     ("access-sim", &[]),
 ];

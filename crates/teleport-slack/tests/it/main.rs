@@ -7,6 +7,7 @@
 mod harness;
 
 mod chaos;
+mod ipv6;
 mod journal;
 mod layers;
 mod lifecycle;
@@ -73,6 +74,7 @@ mod modes;
 mod impossible;
 mod role_patterns;
 mod manifest;
+mod resolving;
 mod resources;
 mod forward_proxy;
 mod teleport_behind;

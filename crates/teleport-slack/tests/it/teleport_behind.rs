@@ -3,9 +3,11 @@
 use std::process::Command;
 
 use access_sim::forward_proxy::{Answer, ForwardProxy};
+use access_sim::tcp_proxy::TcpProxy;
 use access_sim::teleport::proxy::{Led, ProxyOptions, ProxySim, WebCertificate};
 use access_sim::teleport::relay::{Relay, RelayKind};
 
+use crate::forward_proxy::all_proxies;
 use crate::harness::*;
 use crate::reach::{TEAM, one_request_through};
 
@@ -80,6 +82,30 @@ fn every_connection_to_teleport_goes_through_the_forward_proxy_and_heals() {
         assert_eq!(status, Some(0), "{text}");
         let words = format!("reached directly at {ADDR} (connections there go {way})");
         assert!(text.contains(&words), "{text}");
+    });
+}
+
+#[test]
+fn real_forward_proxies_carry_the_watch_as_the_simulated_one_does() {
+    run_test(async {
+        let (simulated, proxies) = all_proxies().await;
+        for proxy in proxies {
+            let bed = TestBed::new().await;
+            // A line of its own, so that a tunnel can break.
+            let line = TcpProxy::start(bed.teleport.addr()).await.unwrap();
+            let addr = format!("teleport.corp:{}", line.addr().port());
+            simulated.lead(&addr, line.addr());
+            let config = bed.config(TEAM).replace(&bed.teleport.addr().to_string(), &addr);
+            let network = format!("proxy = \"http://bob:{PASSWORD}@{proxy}\"\nproxy_for_teleport = true");
+            let daemon = bed.launch(&format!("{config}\n[network]\n{network}\n"));
+            bed.until_logged(&daemon, "Ready").await;
+            one_request_through(&bed, &daemon).await;
+            line.cut().await;
+            bed.until_logged(&daemon, &format!("the proxy {proxy} does not reach {addr}")).await;
+            line.restore().await.unwrap();
+            one_request_through(&bed, &daemon).await;
+            assert!(!daemon.stop().await.contains(PASSWORD));
+        }
     });
 }
 

@@ -10,6 +10,7 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ),
     ("access-core/src/domain/log_once.rs", "how often a line is logged; nothing waits for it"),
     ("access-core/src/domain/outage.rs", "the timings of outages, beside their rule"),
+    ("client-base/src/tcp.rs", "when the next address of a name is tried, as RFC 8305 has it"),
     ("slack-client/src/error.rs", "what an answer of Slack means that names no time"),
     ("slack-client/src/wire.rs", "the same"),
     ("slack-client/src/rate_limit.rs", "the rate of look-ups, beside its burst"),

@@ -1,5 +1,7 @@
 //! Against the simulated proxy: what is asked, and one sentence for each way in which it fails.
 
+use std::time::Duration;
+
 use access_sim::forward_proxy::{Answer, ForwardProxy};
 use rustls::RootCertStore;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -16,7 +18,11 @@ fn dialer(proxy: &str, ca_pem: Option<&str>) -> Dialer {
     let mut roots = RootCertStore::empty();
     let authorities = ca_pem.map(|pem| tls::roots_in(pem.as_bytes()).unwrap());
     roots.add_parsable_certificates(authorities.into_iter().flatten());
-    Dialer::new(proxies, Arc::new(tls::client_config(roots).unwrap().with_no_client_auth()))
+    Dialer::new(
+        proxies,
+        Resolver::default(),
+        Arc::new(tls::client_config(roots).unwrap().with_no_client_auth()),
+    )
 }
 
 async fn dial(dialer: &Dialer, limit: Duration) -> Result<Stream, DialError> {

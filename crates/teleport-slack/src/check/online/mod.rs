@@ -20,7 +20,7 @@ use crate::causes::Exit;
 use crate::config::Config;
 
 pub(crate) use failure::slack_exit;
-pub(crate) use teleport::{cause_of, exit_of};
+pub(crate) use teleport::{cause_of, exit_of, way_to_teleport};
 
 /// What to do besides looking.
 #[derive(Clone, Copy, Debug, Default)]

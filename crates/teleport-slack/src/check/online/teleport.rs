@@ -111,9 +111,8 @@ fn unreachable_item(error: &TeleportError) -> Item {
     )
 }
 
-/// Which server this is.
-fn server_item(pong: &Pong, config: &Config, reach: Option<Reach>) -> Item {
-    let edition = if pong.enterprise { "Enterprise" } else { "community edition" };
+/// How Teleport was reached. Completes "it is reached …".
+pub(crate) fn way_to_teleport(config: &Config, reach: Option<Reach>) -> String {
     let way = match reach {
         Some(Reach::Direct) => "directly at",
         Some(Reach::Proxy) => "through the proxy at",
@@ -122,9 +121,17 @@ fn server_item(pong: &Pong, config: &Config, reach: Option<Reach>) -> Item {
     };
     let forward =
         config.way_to_teleport().map(|way| format!(" (connections there go {way})")).unwrap_or_default();
+    format!("{way} {}{forward}", config.teleport.addr)
+}
+
+/// Which server this is.
+fn server_item(pong: &Pong, config: &Config, reach: Option<Reach>) -> Item {
+    let edition = if pong.enterprise { "Enterprise" } else { "community edition" };
     let summary = format!(
-        "the cluster {} answers, reached {way} {}{forward}: release {}, {edition}",
-        pong.cluster_name, config.teleport.addr, pong.server_version
+        "the cluster {} answers, reached {}: release {}, {edition}",
+        pong.cluster_name,
+        way_to_teleport(config, reach),
+        pong.server_version
     );
     match pong.check_version() {
         Ok(()) => Item::ok(ItemId::TeleportServer, summary),
