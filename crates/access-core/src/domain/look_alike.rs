@@ -82,6 +82,16 @@ fn joining_mark(characters: &[char]) -> Option<LookAlike> {
     Some(LookAlike { letter, letters, plain: String::new(), place, seen })
 }
 
+/// Whether all letters of the text are Cyrillic, or all are Greek: a word of such a language may have only letters that look
+/// Latin.
+pub fn is_of_one_other_script(text: &str) -> bool {
+    let is_greek = |c: char| matches!(c, '\u{370}'..='\u{3ff}' | '\u{1f00}'..='\u{1fff}');
+    let is_cyrillic =
+        |c: char| matches!(c, '\u{400}'..='\u{52f}' | '\u{1c80}'..='\u{1c8f}' | '\u{a640}'..='\u{a69f}');
+    let letters = || text.chars().filter(|c| c.is_alphabetic());
+    letters().next().is_some() && (letters().all(is_greek) || letters().all(is_cyrillic))
+}
+
 impl std::fmt::Display for LookAlike {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let (place, code) = (self.place, u32::from(self.letter));
@@ -219,6 +229,16 @@ mod tests {
             ("e\u{301}quipe", "character 2 is U+0301, a mark written apart from its letter"),
         ] {
             assert_eq!(LookAlike::first_in(text).unwrap().to_string(), shown);
+        }
+    }
+
+    #[test]
+    fn a_word_of_another_language_is_of_its_script_alone() {
+        for text in ["\u{43e}\u{440}\u{455}", "\u{391}\u{392}-\u{39f}", "доступ-1"] {
+            assert!(is_of_one_other_script(text), "{text}");
+        }
+        for text in ["ops", "d\u{43e}", "\u{43e}\u{3bf}", "ｄｂａ", "𝐝𝐛𝐚", "1", ""] {
+            assert!(!is_of_one_other_script(text), "{text}");
         }
     }
 

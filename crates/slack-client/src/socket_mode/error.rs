@@ -63,6 +63,16 @@ impl ConnectionError {
         Self::ConnectionLost { cause: describe(cause) }
     }
 
+    /// What distinguishes its cause from others. The words about a connection that broke change from try to try.
+    pub(super) fn class(&self) -> String {
+        match self {
+            Self::Api(error) => error.class(),
+            Self::Connect { host, .. } => format!("no connection to {host}"),
+            Self::ConnectionLost { .. } => "connection lost".to_owned(),
+            _ => self.to_string(),
+        }
+    }
+
     pub(super) fn retry_delay(&self) -> RetryDelay {
         match self {
             Self::Api(error) => match error.retry() {

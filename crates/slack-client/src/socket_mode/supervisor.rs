@@ -185,7 +185,7 @@ impl<'a> Supervisor<'a> {
         let remedy =
             error.remedy().map(|remedy| format!("; remedy: {}", remedy.with_name(names))).unwrap_or_default();
         let text = format!("{error}{remedy}");
-        let entry = format!("{is_error} {text}");
+        let entry = format!("{is_error} {}", error.class());
         let retry_in_s = seconds(pause);
         if open == 0 {
             let mut no_connection = self.no_connection.lock();

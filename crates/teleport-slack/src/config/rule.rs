@@ -3,6 +3,7 @@
 //! What could never match or never decide is refused: beside `*`, a stricter rule that matches nothing leaves the
 //! decision to the laxer one.
 
+use access_core::domain::look_alike::{LookAlike, is_of_one_other_script};
 use access_core::domain::recipients::is_slack_id;
 use access_core::domain::role_pattern::RolePattern;
 use access_core::policy::{Approver, ReasonPolicy, Rule};
@@ -15,7 +16,7 @@ use super::raw::{Entry, Field, TableReader};
 use super::report::{Report, quote, quote_list};
 use super::role::{PatternPosition, role_pattern};
 use super::source::choice;
-use super::unseen::{report_unseen, warn_of_look_alike};
+use super::unseen::report_unseen;
 use super::users::MappingConfig;
 
 /// More approvals than this is a typo.
@@ -88,7 +89,7 @@ fn approver(
         .or_else(|| (!teleport_only).then(|| mapping.unmapped_problem(&entry.value)).flatten());
     match wrong {
         None => {
-            warn_of_look_alike(report, entry.line, &entry.key, &entry.value);
+            warn_of_foreign_name(entry, mapping, report);
             let group = user_group_in_small_letters(&entry.value);
             if let Some(group) = group.filter(|_| !mapping.contains_user(&entry.value)) {
                 let cause = format!("{} looks like a user group's id in small letters", quote(&entry.value));
@@ -102,6 +103,18 @@ fn approver(
             None
         }
     }
+}
+
+/// Warns of letters that look like others. A name of one other script is meant if `[review.users]` has it, too.
+fn warn_of_foreign_name(entry: &Entry<String>, mapping: &MappingConfig, report: &mut Report) {
+    let Some(found) = LookAlike::first_in(&entry.value) else { return };
+    let is_of_one_script = is_of_one_other_script(&entry.value);
+    if is_of_one_script && mapping.contains_user(&entry.value) {
+        return;
+    }
+    let more = if is_of_one_script { "; if it has, link that user in [review.users], too" } else { "" };
+    let remedy = format!("write {}, unless the name really has it{more}", quote(&found.seen));
+    report.warn(Some(entry.line), &entry.key, format!("{}: {found}", quote(&entry.value)), remedy);
 }
 
 /// Why this is no approver's name, and what to write instead.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use access_core::domain::ids::SlackUserId;
-use access_core::domain::look_alike::LookAlike;
+use access_core::domain::look_alike::{LookAlike, is_of_one_other_script};
 use access_core::domain::unseen::as_seen;
 
 use super::names::{
@@ -114,7 +114,10 @@ fn check_user_name(user: &str, line: usize, key: &str, report: &mut Report) {
     if report_unseen(report, line, key, user) {
         return;
     }
-    warn_of_look_alike(report, line, key, user);
+    // It is only ever compared with the names in rules, which are warned of if they differ from it.
+    if !is_of_one_other_script(user) {
+        warn_of_look_alike(report, line, key, user);
+    }
     if let Some((cause, remedy)) = user_name_problem(user) {
         report.error(Some(line), key, format!("{}: {cause}", quote(user)), remedy);
     } else if is_user_group_id(user) || looks_like_user_id(user) {

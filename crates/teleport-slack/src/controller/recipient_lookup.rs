@@ -339,11 +339,12 @@ impl LookupError {
 
     /// Logs it. A missing user that the configuration names is an error, like a missing channel (`sender`): an operator must
     /// act, and until then messages are missing. A missing suggested reviewer is a warning, because an operator cannot fix a
-    /// requester's typo. A wait that Slack asks for needs no user.
-    pub(super) fn log(&self, delay: Duration, is_configured: bool) {
+    /// requester's typo. A wait that Slack asks for needs no user. What is no news is a step.
+    pub(super) fn log(&self, delay: Duration, is_configured: bool, is_news: bool) {
         let (recipient, retry_in_s) = (&self.recipient, delay.as_secs());
         if let LookupErrorKind::Slack(error) = &self.kind
             && error.refuses_app()
+            && is_news
         {
             let text = error.with_remedy(slack_setting);
             return error!(retry_in_s, "Slack refuses this to the app, for any recipient: {text}");
@@ -363,7 +364,9 @@ impl LookupError {
         };
         let is_wait =
             matches!(&self.kind, LookupErrorKind::Slack(error) if matches!(error.retry(), Retry::After(_)));
-        if is_error {
+        if !is_news {
+            debug!(%recipient, retry_in_s, "{words}");
+        } else if is_error {
             error!(%recipient, retry_in_s, "{words}");
         } else if is_wait && !is_configured {
             // A requester can name thousands.

@@ -225,8 +225,9 @@ impl RequestRecipients {
         if is_reviewer && is_missing(why) {
             retry_state.missing_reviewers.insert(key.clone());
             // One line names all of them (`record_unnotified_reviewers`).
-        } else if !missing.is_of_side(lookup, failures) && missing.should_log(log_once) {
-            missing.log(delay, !is_reviewer);
+        } else {
+            let is_news = !missing.is_of_side(lookup, failures) && missing.should_log(log_once);
+            missing.log(delay, !is_reviewer, is_news);
         }
         retry_state.defer(operation, &Deferred::failed(delay));
     }

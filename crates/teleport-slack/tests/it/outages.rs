@@ -134,6 +134,24 @@ fn what_slack_refuses_to_the_app_has_one_line_for_all_destinations() {
 }
 
 #[test]
+fn a_look_up_that_fails_for_an_outage_is_a_step() {
+    run_in_process(async {
+        let bed = TestBed::new().await;
+        let daemon = bed.start(r#"recipients = ["C0TEAM", "bob@example.com"]"#).await;
+        bed.until(&daemon, "the check", || bed.slack.calls_of("users.lookupByEmail").pop()).await;
+        bed.slack.stop().await;
+        let id = bed.create_request();
+        let words = "Cannot look the recipient up: Slack's users.lookupByEmail failed";
+        let line = bed.until_logged(&daemon, words).await;
+        assert!(line.contains(" DEBUG ") && line.contains("recipient=bob@example.com"), "{line}");
+        bed.slack.restart().await.unwrap();
+        bed.until_status(&daemon, "U0BOB", &id, "⏳ PENDING").await;
+        let log = daemon.stop().await;
+        assert!(shown(&log, words).is_empty(), "{log}");
+    });
+}
+
+#[test]
 fn recipients_that_a_reload_cannot_look_at_have_one_line_with_their_number() {
     run_in_process(async {
         let bed = TestBed::new().await;

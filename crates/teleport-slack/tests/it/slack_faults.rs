@@ -182,8 +182,14 @@ fn failing_look_ups_and_edits_are_logged_and_delay_no_other_message() {
             (Fault::Hang, "no full answer within "),
         ] {
             // A daemon of its own, because the daemon caches what it finds.
+            let methods = ["users.lookupByEmail", "users.info"];
+            let calls = || methods.map(|method| bed.slack.calls_of(method).len());
+            let before = calls();
             let daemon = bed.start(recipients).await;
-            for method in ["users.lookupByEmail", "users.info"] {
+            // The check of the recipients at the start must not meet the faults.
+            let is_checked = || calls().iter().zip(before).all(|(now, before)| *now > before);
+            bed.until(&daemon, "the check of the recipients", || is_checked().then_some(())).await;
+            for method in methods {
                 bed.slack.faults().add(FaultRule::new(method, fault.clone()).times(1));
             }
             let id = bed.create_request();

@@ -92,14 +92,16 @@ mod tests {
     use super::*;
     use axum::Router;
     use axum::routing::get;
+    use tokio::task::JoinSet;
 
     #[tokio::test]
     async fn only_what_says_so_is_a_running_daemon() {
-        let serve = async |body: &'static str| {
+        let mut tasks = JoinSet::new();
+        let mut serve = async |body: &'static str| {
             let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
             let address = listener.local_addr().unwrap();
             let app = Router::new().route("/status.json", get(async move || body));
-            tokio::spawn(axum::serve(listener, app).into_future());
+            tasks.spawn(axum::serve(listener, app).into_future());
             address
         };
         let daemon = r#"{"daemon": {"program": "teleport-slack"}, "interactions": {"listen_addr": "0.0.0.0:8081"},

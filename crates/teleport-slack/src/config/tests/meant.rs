@@ -108,6 +108,31 @@ fn approvers_stand_without_brackets_and_in_the_characters_of_the_table() {
 }
 
 #[test]
+fn a_user_whose_name_is_of_another_script_is_meant_if_the_table_has_it_too() {
+    // "Sora" and "ABBA", in Cyrillic and Greek letters that all look Latin.
+    for name in ["\u{441}\u{43e}\u{440}\u{430}", "\u{391}\u{392}\u{392}\u{391}"] {
+        let by_trait =
+            approved_by(&format!("[\"{name}\"]")).replace("mode = ", "slack_user_id_trait = \"t\"\nmode = ");
+        let found = warnings(&by_trait);
+        assert!(found.ends_with("if it has, link that user in [review.users], too"), "{found}");
+        let linked =
+            by_trait.replacen("U0BOB = \"bob\"", &format!("U0BOB = \"bob\"\nU0DAVE = \"{name}\""), 1);
+        assert_eq!(warnings(&linked), "");
+    }
+    // One letter of another script is never meant, wherever it stands.
+    let mixed =
+        approved_by("[\"b\u{43e}b\"]").replace("U0BOB = \"bob\"", "U0BOB = \"bob\"\nU0DAVE = \"b\u{43e}b\"");
+    assert_eq!(warnings(&mixed).lines().count(), 2, "{}", warnings(&mixed));
+    // A role has a way of its own: the regular expression with escapes, as its warning says.
+    let role = warnings(&stricter("[\"\u{43e}\u{440}\u{455}\"]"));
+    assert!(
+        role.contains(r#"or write "^\\x{43E}\\x{440}\\x{455}$" if the role's name really has it"#),
+        "{role}"
+    );
+    assert_eq!(warnings(&stricter(r"['^\x{43E}\x{440}\x{455}$']")), "");
+}
+
+#[test]
 fn ids_in_small_letters_are_warned_of_as_recipients() {
     for (written, remedy) in [
         (
