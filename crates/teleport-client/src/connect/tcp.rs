@@ -57,7 +57,7 @@ fn failed(error: &TcpError, addr: &TeleportAddr) -> AttemptError {
         TcpError::ResolveTimedOut(_) => ConnectErrorKind::NameServerSilent,
         TcpError::Connect(attempts) => error_kind(attempts.kind(), addr),
     };
-    tracing::debug!(by_address = error.by_address(), "No connection to {addr}: {error}");
+    tracing::debug!(error = error.by_address(), "No connection to {addr}: {error}");
     AttemptError::new(kind, quote(&error.detail()))
 }
 
