@@ -61,10 +61,7 @@ fn machine_roots() -> Result<RootCertStore, NoTrustedRoots> {
     Ok(found.unwrap_or_else(|| {
         let (version, of) = BUNDLED;
         LOGGED.call_once(|| {
-            info!(
-                webpki_roots = version,
-                of, "This machine has no trusted certificates; the bundled ones are used"
-            );
+            info!(version, "This machine has no trusted certificates; the bundled ones of {of} are used");
         });
         RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() }
     }))
