@@ -173,7 +173,10 @@ fn an_idle_time_out_of_haproxy_is_named_the_third_time() {
         let balancer = setup.start("haproxy", &format!("{short}{through}")).await;
         let daemon = setup.launch(&balancer);
         let line = setup.bed.until_logged(&daemon, "The watch was cut 3 times in a row").await;
-        assert!(line.contains("set it well above 15 s") && line.contains("about 4 s old"), "{line}");
+        assert!(
+            line.contains("set the time-out well above 15 s") && line.contains("about 4 s old"),
+            "{line}"
+        );
         one_request_through(&setup.bed, &daemon).await;
         daemon.stop().await;
     });
