@@ -182,6 +182,37 @@ fn waits_that_slack_asks_for_are_kept() {
         let (status, text) = check(&bed.write_config(&bed.config(r#"recipients = ["C0TEAM"]"#)), &[]);
         assert_eq!(status, Some(0), "{text}");
         assert!(text.contains("✓ slack-layouts: Slack would show each of 11 kinds"), "{text}");
+        assert_eq!(
+            bed.slack.calls_of("blocks.validate").len(),
+            11 + 1,
+            "each kind once, and the refused call again"
+        );
+    });
+}
+
+#[test]
+fn test_messages_are_marked_posted_once_and_removed() {
+    run_test(async {
+        use access_sim::slack::faults::{Fault, FaultRule};
+        let bed = TestBed::new().await;
+        let config = bed.write_config(&bed.config(r#"recipients = ["C0TEAM", "bob@example.com"]"#));
+        let (status, text) = check(&config, &["--send-test"]);
+        assert_eq!(status, Some(0), "{text}");
+        let posts = bed.slack.calls_of("chat.postMessage");
+        let marked =
+            posts.iter().filter(|call| format!("{:?}", call.arguments).contains("This is a test of"));
+        assert_eq!((posts.len(), marked.count(), bed.slack.calls_of("chat.delete").len()), (2, 2, 2));
+        assert!(bed.slack.all_messages().is_empty(), "{:?}", bed.slack.all_messages());
+        // One that cannot be removed is told, with its recipient.
+        let refused = Fault::Error("cant_delete_message".to_owned());
+        bed.slack.faults().add(FaultRule::new("chat.delete", refused).times(1));
+        let (status, text) = check(&config, &["--send-test"]);
+        assert_ne!(status, Some(0), "{text}");
+        assert!(text.contains("✗ slack-test-messages: C0TEAM: failed"), "{text}");
+        assert!(
+            text.contains("cant_delete_message") && text.contains("✓ slack-test-messages: bob@"),
+            "{text}"
+        );
     });
 }
 

@@ -270,6 +270,11 @@ const CASES: &[Case] = &[
         bed.slack.put_user(SlackUser::member("U0OTHER", "other").kind(SlackUserKind::Bot));
         recipient(config, "U0OTHER")
     }),
+    case("a person whom the app cannot write to", Online, "slack-recipients", |bed, config| {
+        let refused = Fault::Error("user_not_visible".to_owned());
+        bed.slack.faults().add(FaultRule::new("conversations.open", refused));
+        recipient(config, "bob@example.com")
+    }),
     case("a private channel without the scope to see it", Online, "slack-recipients", |bed, config| {
         bed.slack.put_channel(Channel::private("C0HIDDEN", "hidden"));
         bed.slack.remove_scope("channels:read");

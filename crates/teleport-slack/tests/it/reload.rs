@@ -158,7 +158,8 @@ fn a_click_after_a_reload_is_judged_by_the_new_rule() {
         reload(&bed, &daemon, &bed.review_config(Transport::Socket, ANY_OF_THREE)).await;
         bed.assert_bob_can_approve(&daemon, &message, &id).await;
         assert_eq!(bed.slack.calls_of("apps.connections.open").len(), opened, "the connections stay");
-        daemon.stop().await;
+        let log = daemon.stop().await;
+        assert_eq!(log.matches("Watcher connected").count(), 1, "so does the watch: {log}");
     });
 }
 
