@@ -203,7 +203,7 @@ fn test_messages_are_marked_posted_once_and_removed() {
             posts.iter().filter(|call| format!("{:?}", call.arguments).contains("This is a test of"));
         assert_eq!((posts.len(), marked.count(), bed.slack.calls_of("chat.delete").len()), (2, 2, 2));
         assert!(bed.slack.all_messages().is_empty(), "{:?}", bed.slack.all_messages());
-        // One that cannot be removed is told, with its recipient.
+        // One that cannot be removed is shown, with its recipient.
         let refused = Fault::Error("cant_delete_message".to_owned());
         bed.slack.faults().add(FaultRule::new("chat.delete", refused).times(1));
         let (status, text) = check(&config, &["--send-test"]);

@@ -270,7 +270,7 @@ const CASES: &[Case] = &[
         bed.slack.put_user(SlackUser::member("U0OTHER", "other").kind(SlackUserKind::Bot));
         recipient(config, "U0OTHER")
     }),
-    case("a person whom the app cannot write to", Online, "slack-recipients", |bed, config| {
+    case("a person that the app cannot write to", Online, "slack-recipients", |bed, config| {
         let refused = Fault::Error("user_not_visible".to_owned());
         bed.slack.faults().add(FaultRule::new("conversations.open", refused));
         recipient(config, "bob@example.com")
