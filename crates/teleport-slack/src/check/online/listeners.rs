@@ -84,7 +84,17 @@ fn describe(address: SocketAddr, error: Option<&ListenError>) -> Item {
         ),
         error => {
             let found = split_remedy(error);
-            Item::failed(ID, Exit::Failed, "", found.cause, found.remedy)
+            match error {
+                // The daemon's unit may give it the capability that this command, by itself, lacks.
+                ListenError::Bind { source, .. } if source.kind() == ErrorKind::PermissionDenied => {
+                    let remedy = format!(
+                        "{}, or give the daemon's unit AmbientCapabilities=CAP_NET_BIND_SERVICE, which this command has not",
+                        found.remedy
+                    );
+                    Item::not_looked_at(ID, Exit::Failed, found.cause, remedy)
+                }
+                _ => Item::failed(ID, Exit::Failed, "", found.cause, found.remedy),
+            }
         }
     }
 }
@@ -93,6 +103,21 @@ fn describe(address: SocketAddr, error: Option<&ListenError>) -> Item {
 mod tests {
     use super::*;
     use crate::check::report::Status;
+
+    #[test]
+    fn a_low_port_that_the_unit_may_have_is_not_called_wrong() {
+        let address = "0.0.0.0:443".parse().unwrap();
+        let bind = |kind: ErrorKind| ListenError::Bind {
+            address,
+            purpose: "callbacks",
+            key: "k",
+            source: kind.into(),
+        };
+        let item = describe(address, Some(&bind(ErrorKind::PermissionDenied)));
+        assert_eq!(item.status, Status::Warning);
+        assert!(item.problem.unwrap().remedy.contains("CAP_NET_BIND_SERVICE"));
+        assert_eq!(describe(address, Some(&bind(ErrorKind::AddrNotAvailable))).status, Status::Failed);
+    }
 
     fn config(diagnostics: &str, callbacks: &str) -> Config {
         let dir = tempfile::tempdir().unwrap();
