@@ -81,6 +81,7 @@ fn record() -> Record {
         review_replies: 0,
         vote_replies: 0,
         is_unreachable: false,
+        user: None,
     };
     Record { known: Some(truncated(&sample())), deliveries: vec![delivery], ..Record::default() }
 }

@@ -136,7 +136,7 @@ impl Fixture {
                 let (channel, ts) = (ChannelId::new(format!("C{post_to}")), new_ts);
                 self.slack.push((operation.clone(), channel.clone(), ts.clone(), None));
                 let line = format!("post to {post_to}: {:?}", shown.phase);
-                (line, vec![Outcome::Posted { key, channel, ts, displayed: Some(shown) }])
+                (line, vec![Outcome::Posted { key, channel, ts, displayed: Some(shown), user: None }])
             }
             (Step::Update { channel, ts, displayed, .. }, Operation::Update(..)) => (
                 format!("update {channel}: {:?}", displayed.phase),
@@ -162,6 +162,7 @@ impl Fixture {
                             channel: channel.clone(),
                             ts: ts.clone(),
                             displayed: None,
+                            user: None,
                         },
                         (Operation::Reply(_, thread), Some(replies)) => {
                             Outcome::Replied { channel: channel.clone(), ts: thread.clone(), replies }
@@ -516,7 +517,7 @@ fn the_second_of_two_messages_to_one_person_is_deleted() {
     fixture.assert_pass(&["post to team: Pending"]);
     // A daemon that was frozen during its post records it after another one took over.
     let (key, channel) = (RecipientKey::new("team"), ChannelId::new("Cteam"));
-    let late = Outcome::Posted { key, channel, ts: MessageTs::new("9.9"), displayed: None };
+    let late = Outcome::Posted { key, channel, ts: MessageTs::new("9.9"), displayed: None, user: None };
     fixture.record.apply(&late);
     fixture.assert_pass(&["update Cteam: Pending", "delete 9.9 in Cteam"]);
     fixture.assert_pass(&[]);
@@ -542,7 +543,13 @@ fn an_unreachable_message_is_left_alone_and_not_posted_again() {
     assert_eq!(fixture.record.encode()["resolution"], "APPROVED", "every message that is left shows it");
     // A second message to the same person is no duplicate of one that is gone.
     let (key, channel) = (RecipientKey::new("team"), ChannelId::new("Cteam"));
-    fixture.record.apply(&Outcome::Posted { key, channel, ts: MessageTs::new("9.9"), displayed: None });
+    fixture.record.apply(&Outcome::Posted {
+        key,
+        channel,
+        ts: MessageTs::new("9.9"),
+        displayed: None,
+        user: None,
+    });
     assert_eq!(fixture.run_pass(|_| false)[0], "update Cteam: Approved");
 }
 
@@ -839,7 +846,13 @@ fn a_post_without_room_in_the_record_is_not_made() {
     let mut fixture = Fixture::new(&destinations);
     for n in 0..MAX_DELIVERIES - 3 {
         let (key, channel) = (RecipientKey::new(format!("old {n}")), ChannelId::new(format!("D{n}")));
-        fixture.record.apply(&Outcome::Posted { key, channel, ts: MessageTs::new("1.1"), displayed: None });
+        fixture.record.apply(&Outcome::Posted {
+            key,
+            channel,
+            ts: MessageTs::new("1.1"),
+            displayed: None,
+            user: None,
+        });
     }
     let posts = |fixture: &Fixture| fixture.plan().posts().count();
     assert_eq!(posts(&fixture), 3, "there is room for three more");

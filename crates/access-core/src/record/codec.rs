@@ -112,6 +112,7 @@ impl<'a> Reader<'a> {
             review_replies: d.review_replies.max(replies),
             vote_replies: d.vote_replies,
             is_unreachable: d.is_unreachable,
+            user: d.user,
         });
         let old_pair = (self.text(go::CHANNEL_ID), self.text(go::TIMESTAMP));
         let theirs = pairs.into_iter().chain([old_pair]).map(|(channel, ts)| Delivery {
@@ -122,6 +123,7 @@ impl<'a> Reader<'a> {
             review_replies: replies,
             vote_replies: 0,
             is_unreachable: false,
+            user: None,
         });
         let mut deliveries: Vec<Delivery> = Vec::new();
         for delivery in ours.chain(theirs).take(MAX_DELIVERIES) {

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::domain::ids::{ChannelId, MessageTs};
+use crate::domain::ids::{ChannelId, MessageTs, SlackUserId};
 use crate::domain::lifecycle::Phase;
 use crate::domain::recipients::RecipientKey;
 
@@ -52,6 +52,8 @@ pub struct Delivery {
     pub vote_replies: u32,
     /// Whether it cannot be updated any more: it was deleted, or Slack refuses to edit it for good.
     pub is_unreachable: bool,
+    /// The account behind a direct message, if the recipient is named otherwise: so that no user gets a second one by the id.
+    pub user: Option<SlackUserId>,
 }
 
 /// What a message shows.
@@ -82,6 +84,8 @@ pub(super) struct DeliveryJson {
     pub(super) vote_replies: u32,
     #[serde(rename = "x", default, skip_serializing_if = "std::ops::Not::not")]
     pub(super) is_unreachable: bool,
+    #[serde(rename = "u", default, skip_serializing_if = "Option::is_none")]
+    pub(super) user: Option<SlackUserId>,
 }
 
 impl Delivery {
@@ -92,9 +96,9 @@ impl Delivery {
 
 impl From<&Delivery> for DeliveryJson {
     fn from(delivery: &Delivery) -> Self {
-        let Delivery { key, channel, ts, displayed, review_replies, vote_replies, is_unreachable } =
+        let Delivery { key, channel, ts, displayed, review_replies, vote_replies, is_unreachable, user } =
             delivery.clone();
-        Self { key, channel, ts, displayed, review_replies, vote_replies, is_unreachable }
+        Self { key, channel, ts, displayed, review_replies, vote_replies, is_unreachable, user }
     }
 }
 

@@ -22,7 +22,7 @@ mod outcome;
 pub use bounds::truncated;
 use claim::ClaimTimings;
 pub use delivery::{Delivery, DisplayedState, Operation, RepliesPosted};
-pub use outcome::Outcome;
+pub use outcome::{Outcome, user_behind};
 
 /// No more deliveries than this are kept: the limit of recipients, doubled for a changed configuration.
 pub(crate) const MAX_DELIVERIES: usize = 2 * crate::domain::recipients::MAX_RECIPIENTS;
@@ -110,12 +110,13 @@ impl Record {
         self.deliveries.iter().any(|d| d.key.as_ref().is_some_and(|key| keys.contains(key)))
     }
 
-    /// Whether a channel has a message that was posted to it by its name or its id, or a person has one by the id. One that
+    /// Whether a channel has a message that was posted to it by its name or its id, or a person has one, by whatever name. One that
     /// Slack placed there for a recipient elsewhere is none.
     pub(crate) fn has_posted_to(&self, destination: &str) -> bool {
         self.deliveries.iter().filter_map(|d| Some((d, d.key.as_ref()?))).any(|(delivery, key)| {
             let is_there = delivery.channel.as_str() == destination && key.is_channel_name();
-            is_there || key.as_str() == destination
+            let is_theirs = delivery.user.as_ref().is_some_and(|user| user.as_str() == destination);
+            is_there || is_theirs || key.as_str() == destination
         })
     }
 

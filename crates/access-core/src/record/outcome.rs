@@ -5,8 +5,8 @@ use jiff::Timestamp;
 use super::claim::InDoubtPost;
 use super::delivery::{Delivery, DisplayedState, Operation, RepliesPosted};
 use super::{MAX_DELIVERIES, MAX_IN_DOUBT, Record, fits_go_format};
-use crate::domain::ids::{ChannelId, MessageTs};
-use crate::domain::recipients::{RecipientKey, UnnotifiedReviewers};
+use crate::domain::ids::{ChannelId, MessageTs, SlackUserId};
+use crate::domain::recipients::{Recipient, RecipientKey, UnnotifiedReviewers};
 
 /// Something Slack confirmed, to be recorded.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,6 +21,8 @@ pub enum Outcome {
         ts: MessageTs,
         /// What it shows; `None` if it was found rather than posted.
         displayed: Option<DisplayedState>,
+        /// The account to which it was posted, if that is not the recipient's name.
+        user: Option<SlackUserId>,
     },
     /// What became of an attempt to post, and of those before it, is known.
     Resolved {
@@ -96,11 +98,18 @@ pub enum Outcome {
     },
 }
 
+/// The account behind a message that was posted to `destination`, if it is a person's and the recipient is named otherwise.
+pub fn user_behind(destination: &str, key: &RecipientKey) -> Option<SlackUserId> {
+    let is_other =
+        key.as_str() != destination && matches!(Recipient::parse(destination), Ok(Recipient::User(_)));
+    is_other.then(|| SlackUserId::new(destination))
+}
+
 impl Record {
     /// Records what Slack confirmed. Doing it again changes nothing.
     pub fn apply(&mut self, outcome: &Outcome) {
         match outcome {
-            Outcome::Posted { key, channel, ts, displayed } => {
+            Outcome::Posted { key, channel, ts, displayed, user } => {
                 if self.delivery_mut(channel, ts).is_none() && self.accepts(key, channel, ts) {
                     self.deliveries.push(Delivery {
                         key: Some(key.clone()),
@@ -110,6 +119,7 @@ impl Record {
                         review_replies: 0,
                         vote_replies: 0,
                         is_unreachable: false,
+                        user: user.clone(),
                     });
                 }
             }

@@ -33,6 +33,7 @@ fn delivery(key: Option<&str>, channel: &str, phase: Option<Phase>, replies: u32
         review_replies: replies,
         vote_replies: 0,
         is_unreachable: false,
+        user: None,
     }
 }
 
@@ -456,6 +457,7 @@ proptest! {
                 key: RecipientKey::new(format!("{n}{}", "k".repeat(250))),
                 channel: ChannelId::new(format!("C{n}")),
                 ts: MessageTs::new("1795363190.000001"),
+                user: None,
                 displayed: Some(DisplayedState { phase: Phase::Pending, digest: "0123456789abcdef".into() }),
             });
             let operation = Operation::Post(RecipientKey::new(format!("{n}{}", "k".repeat(250))));
@@ -508,7 +510,7 @@ fn after_a_change_of_the_configuration_there_is_room_for_all_recipients_again() 
     for n in 0..=room {
         let (key, channel) = (RecipientKey::new(format!("#c{n}")), ChannelId::new(format!("C{n}")));
         assert_eq!(record.accepts(&key, &channel, &ts()), n < room, "{n}");
-        record.apply(&Outcome::Posted { key: key.clone(), channel, ts: ts(), displayed: None });
+        record.apply(&Outcome::Posted { key: key.clone(), channel, ts: ts(), displayed: None, user: None });
         let (operation, attempted_at) = (Operation::Post(key), Timestamp::UNIX_EPOCH);
         let (is_accepted, is_first) = (false, false);
         let place = "C1".to_owned();

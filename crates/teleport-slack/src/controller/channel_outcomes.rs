@@ -109,7 +109,7 @@ mod tests {
         assert_eq!(states.last_responses("team"), LastResponses::default());
         let (key, shown) = (RecipientKey::new("#team"), None);
         let (channel, ts) = (ChannelId::new("C1"), MessageTs::new("1.1"));
-        states.on_posted("team", &Outcome::Posted { key, channel, ts, displayed: shown });
+        states.on_posted("team", &Outcome::Posted { key, channel, ts, displayed: shown, user: None });
         let answers = ["team", "C1"].map(|destination| states.last_responses(destination));
         assert!(
             answers[0].posted_at.is_some() && answers[0] == answers[1] && answers[0].refused_at.is_none()

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use access_core::domain::ids::{ChannelId, MessageTs, RequestId, SlackUserId};
 use access_core::domain::recipients::{RecipientKey, is_slack_id};
 use access_core::plan::HistoryQuery;
-use access_core::record::{Operation, Outcome, RepliesPosted};
+use access_core::record::{Operation, Outcome, RepliesPosted, user_behind};
 use access_core::render::Message;
 
 use crate::config::slack_setting;
@@ -140,8 +140,14 @@ async fn find_in_history(
             let is_other =
                 |ts: &MessageTs| search.known_messages.iter().any(|(c, other)| *c == channel && other == ts);
             let found = matching_messages(id, key, &own, is_other).into_iter();
-            let posted =
-                |ts| Outcome::Posted { key: key.clone(), channel: channel.clone(), ts, displayed: None };
+            let user = user_behind(&in_doubt.destination, key);
+            let posted = |ts| Outcome::Posted {
+                key: key.clone(),
+                channel: channel.clone(),
+                ts,
+                displayed: None,
+                user: user.clone(),
+            };
             Ok(Some(HistoryResult::of(found.map(posted).collect())))
         }
         Operation::Reply(channel, ts) | Operation::Update(channel, ts) => {

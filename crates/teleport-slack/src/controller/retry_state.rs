@@ -395,7 +395,7 @@ mod tests {
         let (channel, ts) = (ChannelId::new("C1"), MessageTs::new("1.1"));
         retry_state.record_progress(
             &operation,
-            &[Outcome::Posted { key: RecipientKey::new("#team"), channel, ts, displayed: shown }],
+            &[Outcome::Posted { key: RecipientKey::new("#team"), channel, ts, displayed: shown, user: None }],
         );
         assert!(retry_state.failures.is_empty());
     }
@@ -459,6 +459,7 @@ mod tests {
             review_replies: 0,
             vote_replies: 0,
             is_unreachable: false,
+            user: None,
         };
         let keep = |channel: &str| Operation::Update(ChannelId::new(channel), MessageTs::new("1.2"));
         let deliver = |to: &str| Operation::Post(RecipientKey::new(to));

@@ -7,7 +7,7 @@ use std::time::Duration;
 use access_core::domain::ids::{ChannelId, MessageTs, RequestId, SlackUserId};
 use access_core::domain::recipients::RecipientKey;
 use access_core::plan::{HistoryQuery, Step};
-use access_core::record::{DisplayedState, Operation, Outcome, RepliesPosted};
+use access_core::record::{DisplayedState, Operation, Outcome, RepliesPosted, user_behind};
 use access_core::render::Message;
 use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::{Notify, Semaphore, mpsc};
@@ -205,13 +205,18 @@ impl SlackSender {
         &self,
         id: &RequestId,
         key: &RecipientKey,
-        channel: &str,
+        destination: &str,
         [message, short]: [&Message; 2],
         shown: DisplayedState,
         lease: &Lease,
     ) -> Result<Outcome, SendError> {
         let metadata = Some(message_metadata(id, key));
-        let post = |message| PostMessage { channel, message, thread_ts: None, metadata: metadata.clone() };
+        let post = |message| PostMessage {
+            channel: destination,
+            message,
+            thread_ts: None,
+            metadata: metadata.clone(),
+        };
         let posted = match self.slack.post_message(post(message)).await {
             Err(error) if error.affects() == Affects::Layout => {
                 self.allow_fallback(id, &error, lease)?;
@@ -219,10 +224,11 @@ impl SlackSender {
             }
             posted => posted?,
         };
-        let name = self.slack.known_name(&SlackUserId::new(channel));
+        let name = self.slack.known_name(&SlackUserId::new(destination));
         info!(request = %id, recipient = %key, name, channel = %posted.channel, phase = shown.phase.as_str(), "Posted the request");
         let slack_client::objects::Posted { channel, ts } = posted;
-        Ok(Outcome::Posted { key: key.clone(), channel, ts, displayed: Some(shown) })
+        let user = user_behind(destination, key);
+        Ok(Outcome::Posted { key: key.clone(), channel, ts, displayed: Some(shown), user })
     }
 
     async fn update(

@@ -39,6 +39,7 @@ fn delivery(key: &str, channel: &str, phase: Phase) -> Delivery {
         review_replies: 0,
         vote_replies: 0,
         is_unreachable: false,
+        user: None,
     }
 }
 

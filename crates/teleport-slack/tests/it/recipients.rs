@@ -214,3 +214,28 @@ fn posts_in_doubt_to_a_channel_name_are_resolved_with_one_list() {
         assert!(lists <= 2, "channels were listed {lists} times");
     });
 }
+
+#[test]
+fn a_person_who_has_a_message_by_address_gets_no_second_one_by_id() {
+    run_in_process(async {
+        let bed = TestBed::new().await;
+        let daemon = bed.start(r#"recipients = ["bob@example.com"]"#).await;
+        let id = bed.create_request();
+        bed.until_status(&daemon, "U0BOB", &id, "⏳ PENDING").await;
+        bed.until_recorded(&daemon, &id, |record| field(record, "x_delivery").contains("\"u\":\"U0BOB\""))
+            .await;
+        daemon.stop().await;
+        // The configuration has the id now; or both, and the address cannot be looked up.
+        let limited = Fault::RateLimited { retry_after: 60 };
+        bed.slack.faults().add(FaultRule::new("users.lookupByEmail", limited));
+        for (recipients, other) in
+            [(r#"["U0BOB", "C0TEAM"]"#, "C0TEAM"), (r#"["bob@example.com", "U0BOB", "C0DBA"]"#, "C0DBA")]
+        {
+            let daemon = bed.start(&format!("recipients = {recipients}")).await;
+            bed.until_status(&daemon, other, &id, "⏳ PENDING").await;
+            bed.until_recorded(&daemon, &id, |record| field(record, "messages").contains(other)).await;
+            daemon.stop().await;
+            assert_eq!(bed.messages_about("U0BOB", &id).len(), 1, "{recipients}");
+        }
+    });
+}

@@ -31,6 +31,7 @@ fn delivery(key: Option<&str>, channel: &str, ts: &str) -> Delivery {
         review_replies: 0,
         vote_replies: 0,
         is_unreachable: false,
+        user: None,
     }
 }
 
@@ -274,6 +275,7 @@ fn any_delivery() -> impl Strategy<Value = Delivery> {
             displayed: phase.map(|phase| DisplayedState { phase, digest: "0123456789abcdef".into() }),
             review_replies,
             is_unreachable,
+            user: None,
             ..delivery(key, channel, &format!("{ts}.{ts}"))
         },
     )

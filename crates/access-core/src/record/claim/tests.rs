@@ -328,9 +328,13 @@ impl ModelOutcome {
         let channel = ChannelId::new("C1");
         let ts = |n: &u8| MessageTs::new(format!("{n}.0"));
         match self {
-            Self::Posted(n) => {
-                Outcome::Posted { key: RecipientKey::new("C1"), channel, ts: ts(n), displayed: None }
-            }
+            Self::Posted(n) => Outcome::Posted {
+                key: RecipientKey::new("C1"),
+                channel,
+                ts: ts(n),
+                displayed: None,
+                user: None,
+            },
             Self::Resolved(since) => Outcome::Resolved { operation: post_operation(), attempted_at: *since },
             Self::InDoubt(since, final_at) => in_doubt_outcome(*since, *final_at),
             Self::Deleted(n) => Outcome::Deleted { channel, ts: ts(n) },

@@ -101,6 +101,7 @@ fn a_message_is_recorded_once_and_for_one_recipient() {
         channel: ChannelId::new("C1"),
         ts: MessageTs::new("1.2"),
         displayed: None,
+        user: None,
     };
     let mut record = Record::default();
     for key in ["#a", "#a", "#b"] {
