@@ -41,7 +41,8 @@ fn the_log_goes_to_a_new_place_in_a_new_form_and_from_a_new_severity_on() {
         let before = bed.create_request();
         bed.until_logged(&daemon, " DEBUG ").await;
         // What is in progress may still log while the log changes its place, and then its level.
-        let is_done = |record: &_| field(record, "messages") != "" && field(record, "x_claim") == "";
+        let is_done =
+            |record: &_| !field(record, "messages").is_empty() && field(record, "x_claim").is_empty();
         bed.until_recorded(&daemon, &before, is_done).await;
 
         reload(format!("output = {first:?}\nseverity = \"INFO\"\nformat = \"json\""));
