@@ -280,20 +280,24 @@ fn votes_that_suffice_only_in_part_are_counted_and_the_missing_are_named() {
     assert_eq!(said.approvals.map(|count| (count.counted, count.missing)), Some((0, 2)));
 }
 
+/// bob alone decides about dba.
+fn rule_for_dba(teleport_only: bool) -> Rule {
+    Rule {
+        roles: vec![RolePattern::parse("dba").unwrap()],
+        approvers: vec![Approver::User("bob@example.com".to_owned())],
+        approvals: 1,
+        denials: 1,
+        reason: ReasonPolicy::Off,
+        confirm: false,
+        teleport_only,
+    }
+}
+
 #[test]
 fn of_a_request_that_is_decided_nothing_is_missing() {
     let counts = |state| {
         let mut case = Case::new(Some(request(state)), Record::default());
-        let rule = Rule {
-            roles: vec![RolePattern::parse("dba").unwrap()],
-            approvers: vec![Approver::User("bob@example.com".to_owned())],
-            approvals: 1,
-            denials: 1,
-            reason: ReasonPolicy::Off,
-            confirm: false,
-            teleport_only: false,
-        };
-        let (mode, rules) = (Some(Mode::Resolver), policy::Rules(vec![rule]));
+        let (mode, rules) = (Some(Mode::Resolver), policy::Rules(vec![rule_for_dba(false)]));
         case.review = Some(ReviewFacts { mode, rules, voters: Voters::default(), unread: None });
         case.explanation().deciding
     };
@@ -495,15 +499,6 @@ fn why_no_user_can_decide_is_shown() {
         case.review = Some(ReviewFacts { mode, rules, voters: Voters::default(), unread: None });
         case.explanation().deciding.sentence
     };
-    let rule = |teleport_only| Rule {
-        roles: vec![RolePattern::parse("dba").unwrap()],
-        approvers: vec![Approver::User("bob@example.com".to_owned())],
-        approvals: 1,
-        denials: 1,
-        reason: ReasonPolicy::Off,
-        confirm: false,
-        teleport_only,
-    };
     let waiting = || request(RequestState::Pending);
     let other = || AccessRequest { roles: vec!["web".to_owned()], ..waiting() };
     let threshold = Threshold { name: String::new(), filter: String::new(), approve: 2, deny: 1 };
@@ -511,10 +506,10 @@ fn why_no_user_can_decide_is_shown() {
     let (resolver, reviewer) = (Some(Mode::Resolver), Some(Mode::Reviewer));
     insta::assert_debug_snapshot!([
         sentence(None, vec![], waiting()),
-        sentence(resolver, vec![rule(true)], waiting()),
-        sentence(resolver, vec![rule(false)], other()),
+        sentence(resolver, vec![rule_for_dba(true)], waiting()),
+        sentence(resolver, vec![rule_for_dba(false)], other()),
         sentence(resolver, vec![], waiting()),
-        sentence(resolver, vec![rule(false)], waiting()),
+        sentence(resolver, vec![rule_for_dba(false)], waiting()),
         sentence(reviewer, vec![], counted()),
     ], @r#"
     [
