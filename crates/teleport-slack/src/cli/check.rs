@@ -57,7 +57,7 @@ pub fn run(args: &Args) -> Result<ExitCode, ExitError> {
     let mut report = Report { items: facts.items(now) };
     if let Some(config) = facts.config().filter(|_| !args.offline) {
         let options = online::Options { send_test: args.send_test };
-        report.items.extend(super::block_on(online::items(&config, options))?);
+        report.items.extend(super::block_on(online::items(&config, &args.config, options))?);
     } else if !args.offline {
         report.items.extend(online::unasked(facts.obstacle()));
     }

@@ -104,9 +104,12 @@ async fn answer(
     hardened(([(header::CONTENT_TYPE, content_type)], text).into_response())
 }
 
+/// A part of each refusal, by which `check` recognizes a daemon that does not show its state.
+pub(crate) const REFUSED: &str = "state of the daemon ";
+
 /// Why a question is not answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Refusal {
+pub(crate) enum Refusal {
     /// The token is missing or wrong.
     Token,
     /// No token helps.

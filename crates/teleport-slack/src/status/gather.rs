@@ -212,6 +212,8 @@ fn configuration(path: &Path, reload: &ReloadStatus, moment: Moment) -> Configur
     let causes = refusal.map(|refusal| refusal.causes.as_slice()).unwrap_or_default();
     Configuration {
         path: view::text(path.display().to_string()),
+        // The disk is asked beside it.
+        file_id: None,
         loaded_at: moment.at(reload.loaded_at),
         reloading: reload.is_reloading,
         refused_at: refusal.map(|refusal| moment.at(refusal.at)),

@@ -27,7 +27,7 @@ use teleport_client::Pong;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 
-use crate::config::{Config, StatusAccess};
+use crate::config::{Config, FileId, StatusAccess};
 use crate::controller::status::{ControllerStatus, StatusHandle};
 use crate::http::status::{StatusForm, StatusSource};
 use crate::observe::CurrentLog;
@@ -120,7 +120,11 @@ impl Status {
             Some(_) => Some(timeout(self.0.parts.limit, self.0.parts.controller.ask()).await.ok().flatten()),
             None => None,
         };
-        self.gather(controller, Instant::now(), Timestamp::now())
+        let file = timeout(self.0.parts.limit, tokio::fs::metadata(&self.0.parts.path)).await;
+        let mut view = self.gather(controller, Instant::now(), Timestamp::now());
+        let file = file.ok().and_then(Result::ok);
+        view.configuration.file_id = file.map(|metadata| FileId::from(&metadata).to_string());
+        view
     }
 
     /// `controller`: what it answered, if it should have. `now` and `time` are the same moment by the two clocks.

@@ -126,6 +126,7 @@ fn full(hostile: &str) -> View {
         last_errors: vec![LoggedProblem { at: at(-3), level: "ERROR", message: h(), fields }],
         configuration: Configuration {
             path: h(),
+            file_id: Some(h()),
             loaded_at: at(-90),
             reloading: true,
             refused_at: Some(at(-2)),

@@ -228,6 +228,7 @@ pub(crate) struct LoggedProblem {
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Configuration {
     pub(crate) path: String,
+    pub(crate) file_id: Option<String>,
     pub(crate) loaded_at: Timestamp,
     pub(crate) reloading: bool,
     pub(crate) refused_at: Option<Timestamp>,

@@ -6,7 +6,7 @@ use std::process::Command;
 use ::http::StatusCode;
 use access_core::domain::secret::Secret;
 use slack_client::callback_probe::probe_callback;
-use teleport_slack::check::report::{ItemId, Status};
+use teleport_slack::check::report::{Item, ItemId, Status};
 
 use crate::check_table;
 use crate::harness::*;
@@ -240,18 +240,40 @@ fn the_ports_of_a_running_daemon_are_its_own() {
              https_cert_file = \"auth.crt\"\n[diagnostics]\nlisten_addr = \"{diagnostics}\""
         ));
         let path = bed.write_config(&config);
-        let listeners = async || {
-            let report = check_table::check(&path, false).await;
+        let listeners_of = async |path: &Path| {
+            let report = check_table::check(path, false).await;
             let items = report.items.into_iter().filter(|item| item.id == ItemId::ListenAddresses);
-            items.map(|item| (item.status, format!("{} {}", item.subject, item.summary))).collect::<Vec<_>>()
+            let words =
+                |item: &Item| item.problem.as_ref().map_or(item.summary.clone(), |it| it.cause.clone());
+            items.map(|item| (item.status, format!("{} {}", item.subject, words(&item)))).collect::<Vec<_>>()
         };
+        let listeners = async || listeners_of(&path).await;
         let daemon = bed.launch(&config);
         bed.until_logged(&daemon, "Ready").await;
         let found = listeners().await;
-        let words = "is in use by a running teleport-slack (configuration ";
+        let words = "is in use by the teleport-slack that runs with this configuration";
         let [(Status::Ok, one), (Status::Ok, two)] = found.as_slice() else { panic!("{found:?}") };
         assert!(one.starts_with(&format!("diagnostics.listen_addr {diagnostics} {words}")), "{one}");
         assert!(two.starts_with(&format!("http.listen_addr {callbacks} {words}")), "{two}");
+        // The same file by another name.
+        let link = bed.dir.path().join("link.toml");
+        std::os::unix::fs::symlink(&path, &link).unwrap();
+        let folder = bed.dir.path().file_name().unwrap();
+        let winding = bed.dir.path().join("..").join(folder).join(path.file_name().unwrap());
+        for same in [&link, &winding] {
+            let found = listeners_of(same).await;
+            assert!(matches!(found.as_slice(), [(Status::Ok, _), (Status::Ok, _)]), "{same:?}: {found:?}");
+        }
+        // Another file of the same text: its daemon could not have the ports.
+        let copy = bed.dir.path().join("copy.toml");
+        std::fs::copy(&path, &copy).unwrap();
+        let found = listeners_of(&copy).await;
+        let [(Status::Warning, one), (Status::Warning, two)] = found.as_slice() else { panic!("{found:?}") };
+        for words in [one, two] {
+            let path = path.display();
+            let expected = format!("a running teleport-slack whose configuration is another file: {path}");
+            assert!(words.contains(&expected), "{words}");
+        }
         daemon.stop().await;
         let _other = std::net::TcpListener::bind(diagnostics).unwrap();
         let found = listeners().await;

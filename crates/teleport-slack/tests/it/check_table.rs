@@ -291,7 +291,12 @@ const CASES: &[Case] = &[
     case("a listen address of another machine", Online, "listen-addresses", |_, config| {
         config + "[diagnostics]\nlisten_addr = \"203.0.113.9:9091\"\n"
     }),
-    case("a listen address that is in use", Online, "listen-addresses", |_, config| {
+    case("a listen address that another program has", Online, "listen-addresses", |bed, config| {
+        // Slack's simulator speaks HTTP, and is no teleport-slack.
+        let taken = bed.slack.addr();
+        format!("{config}[diagnostics]\nlisten_addr = \"{taken}\"\n")
+    }),
+    case("a listen address that something silent has", Online, "listen-addresses", |_, config| {
         let other = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let taken = other.local_addr().unwrap();
         // Until the test ends.
@@ -323,7 +328,7 @@ pub(crate) async fn check(path: &Path, offline: bool) -> Report {
     let facts = Facts::gather(path, false, now);
     let mut items = facts.items(now);
     if let Some(config) = facts.config().filter(|_| !offline) {
-        items.extend(online::items(&config, online::Options::default()).await);
+        items.extend(online::items(&config, path, online::Options::default()).await);
     }
     Report { items }
 }
@@ -347,6 +352,7 @@ fn stable(bed: &TestBed, text: &str) -> String {
     let text = text
         .replace(bed.dir.path().to_str().unwrap(), "/etc/slack")
         .replace(&bed.teleport.addr().to_string(), "auth.corp.net:3025")
+        .replace(&format!("{} is in use", bed.slack.addr()), "127.0.0.1:9091 is in use")
         .replace(&bed.slack.addr().to_string(), "slack.com");
     let words = text.split(' ').map(|word| {
         let is_time = word.len() > 15 && word.starts_with("20") && word.contains('T') && word.contains('Z');

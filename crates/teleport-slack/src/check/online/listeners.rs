@@ -2,19 +2,20 @@
 
 use std::io::ErrorKind;
 use std::net::SocketAddr;
+use std::path::Path;
 
 use crate::causes::Exit;
 use crate::check::explained::split_remedy;
 use crate::check::report::{Item, ItemId};
-use crate::config::{Config, ReviewTransport};
+use crate::config::{Config, FileId, ReviewTransport};
 use crate::http::{ListenError, bind};
 
-use super::running::{self, Running};
+use super::running::{self, Listener, Running};
 
 const ID: ItemId = ItemId::ListenAddresses;
 
-/// One item for each listener, or one that there is none.
-pub(super) async fn items(config: &Config) -> Vec<Item> {
+/// One item for each listener, or one that there is none. `path` is where the configuration is.
+pub(super) async fn items(config: &Config, path: &Path) -> Vec<Item> {
     let callbacks = config.review.as_ref().and_then(|review| match &review.transport {
         ReviewTransport::Http { listener, .. } => Some(listener.listen_addr),
         ReviewTransport::SocketMode { .. } => None,
@@ -25,7 +26,8 @@ pub(super) async fn items(config: &Config) -> Vec<Item> {
         (callbacks, "Slack's callbacks", "http.listen_addr"),
     ];
     let mut items = Vec::new();
-    let mut running = None;
+    let mut asked = None;
+    let file_id = FileId::of(path).map(|id| id.to_string());
     // The daemon has both at one time.
     let mut held = Vec::new();
     for (address, purpose, key) in wanted {
@@ -42,20 +44,16 @@ pub(super) async fn items(config: &Config) -> Vec<Item> {
                 continue;
             }
         }
-        let in_use = found.as_ref().err().filter(|error| is_in_use(error));
-        if let (Some(_), Some(address)) = (in_use, diagnostics.filter(|_| running.is_none())) {
-            running = running::ask(address).await;
-        }
-        let is_its = |running: &&Running| diagnostics == Some(address) || running.callbacks == Some(address);
-        let item = match running.as_ref().filter(is_its) {
-            Some(running) if in_use.is_some() => {
-                let file = &running.configuration;
-                Item::ok(
-                    ID,
-                    format!("{address} is in use by a running teleport-slack (configuration {file})"),
-                )
+        let item = match found.as_ref().err().filter(|error| is_in_use(error)) {
+            Some(_) => {
+                // Both listeners of a running daemon are known from one.
+                let listens = match (diagnostics, &asked) {
+                    (Some(diagnostics), None) => asked.insert(running::ask(diagnostics).await),
+                    (_, asked) => asked.as_ref().unwrap_or(&Listener::Unresponsive),
+                };
+                in_use(address, diagnostics == Some(address), listens, file_id.as_deref())
             }
-            _ => describe(address, found.as_ref().err()),
+            None => describe(address, found.as_ref().err()),
         };
         items.push(item.of(key));
         held.extend(found);
@@ -70,32 +68,69 @@ fn is_in_use(error: &ListenError) -> bool {
     matches!(error, ListenError::Bind { source, .. } if source.kind() == ErrorKind::AddrInUse)
 }
 
-/// What an attempt to listen means. What has an address already did not say that it is a teleport-slack.
-fn describe(address: SocketAddr, error: Option<&ListenError>) -> Item {
-    let Some(error) = error else { return Item::ok(ID, format!("{address} is free")) };
-    match error {
-        error if is_in_use(error) => Item::warning(
+/// What it means that an address is taken. `listens` is what answers at the one for diagnostics; `file_id` is the
+/// configuration that is checked.
+fn in_use(address: SocketAddr, is_asked: bool, listens: &Listener, file_id: Option<&str>) -> Item {
+    let is_its = |running: &&Running| {
+        is_asked || running.callbacks.is_some_and(|callbacks| is_same(callbacks, address))
+    };
+    let warning = |cause: String, remedy: &str| Item::warning(ID, Exit::Failed, "", cause, remedy);
+    match listens {
+        Listener::Daemon(running) if is_its(&running) => {
+            let path = &running.path;
+            if file_id.is_some() && running.file_id.as_deref() == file_id {
+                let found =
+                    format!("{address} is in use by the teleport-slack that runs with this configuration");
+                return Item::ok(ID, found);
+            }
+            warning(
+                format!(
+                    "{address} is in use by a running teleport-slack whose configuration is another file: {path}, as that one sees it"
+                ),
+                "choose another port if both are to run; nothing is to be done if this file is to take the place of that one",
+            )
+        }
+        Listener::Closed if is_asked => warning(
+            format!(
+                "{address} is in use by a running teleport-slack, which does not show the name of its configuration here"
+            ),
+            "choose another port if it is not the daemon of this configuration; who may ask it is in docs/status.md",
+        ),
+        Listener::Other if is_asked => Item::failed(
             ID,
             Exit::Failed,
             "",
-            format!("{address} is in use, and what listens there does not say that it is a teleport-slack"),
-            "end that program, or choose another port; a daemon is recognized by its diagnostics listener, if it may be asked \
-             from here",
+            format!("{address} is in use by another program"),
+            "end that program, or choose another port",
         ),
-        error => {
-            let found = split_remedy(error);
-            match error {
-                // The daemon's unit may give it the capability that this command, by itself, lacks.
-                ListenError::Bind { source, .. } if source.kind() == ErrorKind::PermissionDenied => {
-                    let remedy = format!(
-                        "{}, or give the daemon's unit AmbientCapabilities=CAP_NET_BIND_SERVICE, which this command has not",
-                        found.remedy
-                    );
-                    Item::not_looked_at(ID, Exit::Failed, found.cause, remedy)
-                }
-                _ => Item::failed(ID, Exit::Failed, "", found.cause, found.remedy),
-            }
+        _ => warning(
+            format!("{address} is in use, and it is not known by which program"),
+            "end that program or choose another port, unless it is the daemon of this configuration; that one is recognized by its \
+             diagnostics listener, if it answers",
+        ),
+    }
+}
+
+/// Whether a daemon that listens at `one` has `other`, too.
+fn is_same(one: SocketAddr, other: SocketAddr) -> bool {
+    let is_any = one.ip().is_unspecified() || other.ip().is_unspecified();
+    one.port() == other.port() && (is_any || one.ip() == other.ip())
+}
+
+/// What an attempt to listen means, at an address that nothing else has.
+fn describe(address: SocketAddr, error: Option<&ListenError>) -> Item {
+    let Some(error) = error else { return Item::ok(ID, format!("{address} is free")) };
+    let found = split_remedy(error);
+    match error {
+        // The daemon's unit may give it the capability that this command, by itself, lacks.
+        ListenError::Bind { source, .. } if source.kind() == ErrorKind::PermissionDenied => {
+            let remedy = format!(
+                "{}, or give the daemon's unit AmbientCapabilities=CAP_NET_BIND_SERVICE, which this command has not",
+                found.remedy
+            );
+            Item::not_looked_at(ID, Exit::Failed, found.cause, remedy)
         }
+        _ => Item::failed(ID, Exit::Failed, "", found.cause, found.remedy),
     }
 }
 
@@ -119,14 +154,54 @@ mod tests {
         assert_eq!(describe(address, Some(&bind(ErrorKind::AddrNotAvailable))).status, Status::Failed);
     }
 
-    fn config(diagnostics: &str, callbacks: &str) -> Config {
+    #[test]
+    fn only_the_daemon_of_this_file_may_have_its_addresses() {
+        let [own, other]: [SocketAddr; 2] =
+            ["127.0.0.1:9091", "0.0.0.0:8081"].map(|addr| addr.parse().unwrap());
+        let daemon = |file_id: Option<&str>| {
+            let file_id = file_id.map(str::to_owned);
+            Listener::Daemon(Running { path: "/etc/a.toml".to_owned(), file_id, callbacks: Some(other) })
+        };
+        let judge = |address, is_asked, listens: &Listener, file_id| {
+            let item = in_use(address, is_asked, listens, file_id);
+            (item.status, item.problem.map_or(item.summary, |problem| problem.cause))
+        };
+        let its = daemon(Some("1:2"));
+        assert_eq!(judge(own, true, &its, Some("1:2")).0, Status::Ok);
+        // At all addresses it is at this one, too.
+        for callbacks in ["0.0.0.0:8081", "127.0.0.1:8081"] {
+            assert_eq!(judge(callbacks.parse().unwrap(), false, &its, Some("1:2")).0, Status::Ok);
+        }
+        let (status, words) = judge("0.0.0.0:8082".parse().unwrap(), false, &its, Some("1:2"));
+        assert!(status == Status::Warning && words.contains("not known by which program"), "{words}");
+        // The same name in another mount namespace, a file that is gone, a daemon that does not say.
+        for (running, checked) in
+            [(Some("1:3"), Some("1:2")), (None, Some("1:2")), (None, None), (Some("1:2"), None)]
+        {
+            for (address, is_asked) in [(own, true), (other, false)] {
+                let (status, words) = judge(address, is_asked, &daemon(running), checked);
+                let is_said = words.contains("another file: /etc/a.toml");
+                assert!(status == Status::Warning && is_said, "{running:?} {checked:?}: {words}");
+            }
+        }
+        assert_eq!(judge(own, true, &Listener::Other, Some("1:2")).0, Status::Failed);
+        for listens in [Listener::Closed, Listener::Unresponsive] {
+            assert_eq!(judge(own, true, &listens, Some("1:2")).0, Status::Warning, "{listens:?}");
+        }
+        // Who has the other port did not answer.
+        for listens in [Listener::Closed, Listener::Unresponsive, Listener::Other] {
+            assert_eq!(judge(other, false, &listens, Some("1:2")).0, Status::Warning, "{listens:?}");
+        }
+    }
+
+    fn config(diagnostics: &str, callbacks: &str) -> (Config, tempfile::TempDir) {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("c.toml");
         let text = format!(
             "[teleport]\naddr = \"a\"\nidentity = \"id\"\n[slack]\ntoken = \"xoxb-1\"\nrecipients = \"team\"\n{diagnostics}{callbacks}"
         );
         std::fs::write(&path, text).unwrap();
-        crate::config::load(&path).unwrap_or_else(|error| panic!("{error}")).config
+        (crate::config::load(&path).unwrap_or_else(|error| panic!("{error}")).config, dir)
     }
 
     async fn found(diagnostics: Option<&str>, callbacks: Option<&str>) -> Vec<(Status, String)> {
@@ -137,13 +212,13 @@ mod tests {
                  [http]\nlisten_addr = \"{addr}\"\n"
             )
         });
-        let config = config(&diagnostics.unwrap_or_default(), &callbacks.unwrap_or_default());
+        let (config, dir) = config(&diagnostics.unwrap_or_default(), &callbacks.unwrap_or_default());
         let shown = |item: Item| {
             let words =
                 item.problem.map_or(item.summary, |problem| format!("{}; {}", problem.cause, problem.remedy));
             (item.status, format!("{} {words}", item.subject))
         };
-        items(&config).await.into_iter().map(shown).collect()
+        items(&config, &dir.path().join("c.toml")).await.into_iter().map(shown).collect()
     }
 
     #[tokio::test]
@@ -159,8 +234,7 @@ mod tests {
             "{elsewhere}"
         );
         assert!(
-            used.starts_with("http.listen_addr ")
-                && used.contains("does not say that it is a teleport-slack"),
+            used.starts_with("http.listen_addr ") && used.contains("not known by which program"),
             "{used}"
         );
         let none = found(None, None).await;

@@ -15,6 +15,8 @@ mod slack;
 mod teleport;
 mod test_messages;
 
+use std::path::Path;
+
 use super::report::{Item, ItemId, REMEDY_ABOVE};
 use crate::causes::Exit;
 use crate::config::Config;
@@ -38,12 +40,12 @@ pub fn unasked((exit, obstacle): (Exit, &str)) -> Vec<Item> {
 }
 
 /// Asks both sides, side by side, and then Slack about those that only Teleport could name. In the order of the document.
-pub async fn items(config: &Config, options: Options) -> Vec<Item> {
+pub async fn items(config: &Config, path: &Path, options: Options) -> Vec<Item> {
     let (teleport, slack, callback, listeners) = tokio::join!(
         teleport::ask(config),
         slack::ask(config, options),
         callback::item(config),
-        listeners::items(config)
+        listeners::items(config, path)
     );
     let mut items = teleport.items;
     items.extend(slack.items);
