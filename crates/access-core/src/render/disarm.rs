@@ -4,30 +4,31 @@
 //! to style, not less. So a mark that could style is shown as a sign that looks alike and does nothing; one inside a
 //! word, as in `svc_backup`, never styles and stays. The reasons: `docs/decisions/0007-foreign-emphasis.md`.
 
+use unicode_normalization::UnicodeNormalization;
+use unicode_normalization::char::is_combining_mark;
+
 use crate::domain::look_alike::plain;
 
-/// What stands before a value in a message, a reply or a modal, in small letters. The tests hold it against what is
-/// drawn.
-const LABELS: [&str; 15] = [
+/// The letters of what stands before a value in a message, a reply or a modal, in small letters. The tests hold it against what
+/// is drawn.
+const LABELS: [&str; 16] = [
     "id",
     "cluster",
     "user",
-    "role(s)",
+    "roles",
     "reason",
     "link",
     "approve",
     "deny",
     "status",
     "resources",
-    "access until",
+    "accessuntil",
     "starts",
-    "request expires",
+    "requestexpires",
     "kind",
     "resolution",
+    "couldnotbetold",
 ];
-
-/// No label is longer, in characters.
-const LONGEST_LABEL: usize = 15;
 
 /// What a colon after a label becomes, with a space before it.
 const DASH: char = '–';
@@ -72,36 +73,75 @@ fn base_letter(c: char) -> char {
 /// after, as in `user:read`, stays. A colon at the beginning, or after marks only, goes too: words of ours stand before it.
 pub(super) fn without_labels(line: &str) -> String {
     let mut out = String::with_capacity(line.len());
+    let mut before = Letters::default();
     let mut chars = line.chars().peekable();
     while let Some(c) = chars.next() {
         let goes_on = chars.peek().is_some_and(|c| c.is_ascii() && *c != ' ' && !is_emphasis_mark(*c));
-        let is_first = || out.chars().all(is_mark);
-        if is_colon(c) && is_first() && !goes_on {
-            out.push(DASH);
-        } else if is_colon(c) && ends_with_label(&out, goes_on) {
-            out.truncate(out.trim_end().len());
-            out.extend([' ', DASH]);
-        } else {
-            out.push(c);
+        if is_colon(c) {
+            before.read_on(&out);
+            if before.are_marks_only && !goes_on {
+                out.push(DASH);
+                continue;
+            }
+            if before.end_with_label(goes_on) {
+                out.truncate(out.trim_end().len());
+                out.extend([' ', DASH]);
+                continue;
+            }
         }
+        out.push(c);
     }
     out
 }
 
-fn ends_with_label(before: &str, goes_on: bool) -> bool {
-    let before = before.trim_end_matches(is_mark);
-    // What may be the label, and the character before it.
-    let mut end: Vec<String> = before.chars().rev().take(LONGEST_LABEL + 1).map(folded).collect();
-    end.reverse();
-    let end = end.concat();
-    LABELS.iter().any(|label| {
-        let is_one_word = label.chars().all(|c| c.is_ascii_alphabetic());
-        let stands_alone = |rest: &str| !rest.ends_with(char::is_alphanumeric);
-        end.strip_suffix(label).is_some_and(stands_alone) && !(is_one_word && goes_on)
-    })
+/// What a reader makes out of a text at a glance: the letters and digits, in small letters, and ASCII where they look like that:
+/// full-width, circled, raised, or of another alphabet. Blanks, marks and signs between them hide no label.
+struct Letters {
+    /// Each with whether it stands right behind the one before.
+    letters: Vec<(char, bool)>,
+    is_behind_letter: bool,
+    are_marks_only: bool,
+    /// Bytes of the text that were read.
+    read: usize,
 }
 
-/// In small letters, and ASCII where it looks like that: full-width, circled, raised, or of another alphabet.
+impl Default for Letters {
+    fn default() -> Self {
+        Self { letters: Vec::new(), is_behind_letter: false, are_marks_only: true, read: 0 }
+    }
+}
+
+impl Letters {
+    /// Reads what came to the text since; blanks at its end may have gone.
+    fn read_on(&mut self, text: &str) {
+        for c in text.get(self.read.min(text.len())..).unwrap_or_default().chars() {
+            self.are_marks_only = self.are_marks_only && is_mark(c);
+            // An accent is on the letter before it.
+            for c in std::iter::once(c).nfkd().filter(|c| !is_combining_mark(*c)) {
+                for c in folded(c).chars() {
+                    if c.is_alphanumeric() {
+                        self.letters.push((c, self.is_behind_letter));
+                    }
+                    self.is_behind_letter = c.is_alphanumeric();
+                }
+            }
+        }
+        self.read = text.len();
+    }
+
+    fn end_with_label(&self, goes_on: bool) -> bool {
+        LABELS.iter().any(|label| {
+            let Some(start) = self.letters.len().checked_sub(label.len()) else { return false };
+            let end = self.letters.get(start..).unwrap_or_default();
+            let is_label = end.iter().map(|(c, _)| *c).eq(label.chars());
+            let begins_a_word = end.first().is_some_and(|(_, is_behind_letter)| !is_behind_letter);
+            let is_one_word = end.iter().skip(1).all(|(_, is_behind_letter)| *is_behind_letter);
+            is_label && begins_a_word && !(is_one_word && goes_on)
+        })
+    }
+}
+
+/// In small letters, and ASCII where it looks like that.
 fn folded(c: char) -> String {
     match c.is_ascii() {
         true => c.to_ascii_lowercase().to_string(),
@@ -120,8 +160,83 @@ fn is_emphasis_mark(c: char) -> bool {
     matches!(c, '*' | '_' | '~' | '∗' | 'ˍ' | '∼' | 'ˋ')
 }
 
+/// A colon, or what looks like one: two dots above each other, in any script and any form.
 fn is_colon(c: char) -> bool {
-    matches!(c, ':' | '：' | '﹕' | '︓' | '︰' | '∶' | '꞉' | 'ː' | '˸' | '׃' | '܃' | '܄')
+    let is_said_to_look_so = || {
+        matches!(
+            c,
+            '：' | '﹕'
+                | '︓'
+                | '∶'
+                | '꞉'
+                | 'ː'
+                | '˸'
+                | '׃'
+                | '܃'
+                | '܄'
+                | '\u{0589}'
+                | '\u{0831}'
+                | '\u{0903}'
+                | '\u{0A83}'
+                | '\u{1361}'
+                | '\u{1393}'
+                | '\u{16EC}'
+                | '\u{1803}'
+                | '\u{1809}'
+                | '\u{205A}'
+                | '\u{A4FD}'
+                | '\u{1015B}'
+                | '\u{10AF5}'
+                | '\u{11002}'
+                | '\u{11082}'
+                | '\u{11182}'
+                | '\u{1123A}'
+                | '\u{115BE}'
+                | '\u{116AC}'
+                | '\u{11838}'
+                | '\u{11DD9}'
+                | '\u{1D108}'
+        )
+    };
+    // Signs of Syriac, Ethiopic, Mongolian, Bamum, Old Uyghur, Brahmi, Kaithi and cuneiform, three dots and four, dots of Arabic
+    // letters, and vowel signs of India, Burma, Cambodia, Laos and Thailand.
+    let does_to_us = || {
+        matches!(
+            c,
+            '\u{0705}'
+                ..='\u{0709}'
+                    | '\u{0983}'
+                    | '\u{0A03}'
+                    | '\u{0B03}'
+                    | '\u{0C03}'
+                    | '\u{0C83}'
+                    | '\u{0D03}'
+                    | '\u{0D83}'
+                    | '\u{0E30}'
+                    | '\u{0EB0}'
+                    | '\u{1038}'
+                    | '\u{1365}'
+                    | '\u{1366}'
+                    | '\u{17C7}'
+                    | '\u{17C8}'
+                    | '\u{1804}'
+                    | '\u{205D}'
+                    | '\u{205E}'
+                    | '\u{2982}'
+                    | '\u{2AF6}'
+                    | '\u{302F}'
+                    | '\u{A6F4}'
+                    | '\u{A881}'
+                    | '\u{FBBD}'
+                    | '\u{FBBE}'
+                    | '\u{FE30}'
+                    | '\u{10F88}'
+                    | '\u{1104A}'
+                    | '\u{110BC}'
+                    | '\u{12471}'
+        )
+    };
+    c == ':' || !c.is_ascii() && (is_said_to_look_so() || does_to_us())
 }
 
 /// `text` without emphasis and without short codes of emoji, in as many UTF-16 units as before. It may be escaped.
@@ -158,6 +273,8 @@ fn starts_shortcode(after: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -215,11 +332,70 @@ mod tests {
         );
         assert_without_labels("ⓤⓢⓔⓡ: a ᵘˢᵉʳ: b", "ⓤⓢⓔⓡ – a ᵘˢᵉʳ – b");
         assert_without_labels("причина: x ✱ note: y", "причина: x ✱ note: y");
+        // What does not hide a label from a reader.
+        assert_without_labels("Role (s): a R̶ole(s): b Role(s)։ c", "Role (s) – a R̶ole(s) – b Role(s) – c");
+        assert_without_labels("Role[s]: a Rôle(s): b Roles: c", "Role[s] – a Rôle(s) – b Roles – c");
+        assert_without_labels(
+            "S t a t u s : a Access\u{2015}until: b",
+            "S t a t u s – a Access\u{2015}until – b",
+        );
+        assert_without_labels(
+            "(User): a userः b Could not be told: c",
+            "(User) – a user – b Could not be told – c",
+        );
+        assert_without_labels("my grid: a, superuser: b, user1: c", "my grid: a, superuser: b, user1: c");
+        assert_without_labels("दुःख: a, 10:30, user:read, roles:read", "दुःख: a, 10:30, user:read, roles:read");
     }
 
     #[test]
-    fn no_label_is_longer_than_what_is_looked_at() {
-        assert_eq!(LABELS.iter().map(|label| label.chars().count()).max(), Some(LONGEST_LABEL));
+    fn whatever_unicode_says_to_look_like_a_colon_is_taken_for_one() {
+        let looks = |c: &char| plain(*c).as_deref() == Some(":");
+        // Ideographs and syllables look like none.
+        let parts = [
+            '\u{80}'..='\u{2FFF}',
+            '\u{A4D0}'..='\u{ABFF}',
+            '\u{F900}'..='\u{11FFF}',
+            '\u{1D000}'..='\u{1FFFF}',
+        ];
+        let missing: Vec<_> = parts.into_iter().flatten().filter(|c| looks(c) && !is_colon(*c)).collect();
+        assert_eq!(missing, []);
+    }
+
+    /// Labels as a message has them.
+    const DRAWN: [&str; 16] = [
+        "ID",
+        "Cluster",
+        "User",
+        "Role(s)",
+        "Reason",
+        "Link",
+        "Approve",
+        "Deny",
+        "Status",
+        "Resources",
+        "Access until",
+        "Starts",
+        "Request expires",
+        "Kind",
+        "Resolution",
+        "Could not be told",
+    ];
+
+    proptest! {
+        /// Whatever stands between the letters of a label and behind them, and whatever the colon is: it goes.
+        #[test]
+        fn no_label_keeps_what_looks_like_a_colon(
+            label in prop::sample::select(&DRAWN),
+            noise in prop::collection::vec(prop::sample::select(&["", "", "", " ", "\u{336}", "\u{301}\u{302}", "•", "·", "*", "-", "‐"]), 17),
+            colon in prop::sample::select(":：﹕︓∶꞉ː˸׃܃܄։᛬᠃ꓽःః⁚⦂".chars().collect::<Vec<_>>()),
+            before in prop::sample::select(&["", "x ", "because. ", "é ", "x ↵ "]),
+        ) {
+            let noisy: String = label.chars().zip(&noise).flat_map(|(c, noise)| [c.to_string(), (*noise).to_owned()]).collect();
+            let clean = without_labels(&format!("{before}{noisy}{colon} x"));
+            prop_assert!(!clean.contains(colon), "{clean}");
+            prop_assert!(clean.ends_with("– x"), "{clean}");
+            prop_assert_eq!(without_labels(&clean), clean);
+        }
     }
 
     #[test]

@@ -199,30 +199,38 @@ fn validate_line(line: &Line, text: &str) {
     validate_labels(line, text);
 }
 
-/// Counts what could be read as a label of ours: words of ours and a colon.
+/// Counts what could be read as a label of ours: words of ours, whatever blanks, marks and ornaments stand in them, and a colon.
 fn validate_labels(line: &Line, text: &str) {
     let plain = plain_of(line);
     let has_bold = matches!(line.spans.first(), Some(Span::Styled(..)));
     // Wide forms of ASCII are read as what they stand for.
     let wide = |c: char| match u32::from(c) {
         code @ 0xFF01..=0xFF5E => char::from_u32(code - 0xFEE0).expect("it is ASCII"),
+        0x589 | 0x5C3 | 0x2236 => ':',
         _ => c,
     };
-    let folded: String = plain.chars().map(wide).flat_map(char::to_lowercase).collect();
+    let is_noise =
+        |c: char| c.is_whitespace() || "*_~∗ˍ∼ˋ".contains(c) || (0x300..=0x36F).contains(&u32::from(c));
+    let folded: Vec<char> = plain.chars().map(wide).flat_map(char::to_lowercase).collect();
+    let colons: Vec<_> = (0..folded.len())
+        .filter(|at| folded[*at] == ':' && folded.get(at + 1).is_none_or(|c| c.is_whitespace()))
+        .collect();
     for label in BOLD.iter().chain(&PLAIN_LABELS).map(|label| label.trim_end_matches(':')) {
         let may_be_ours = !has_bold && PLAIN_LABELS.contains(&label);
         let ours = usize::from(may_be_ours && plain.contains(&format!("{label}: ")));
-        let label = label.to_lowercase();
-        let found = folded.match_indices(&label).filter(|(at, _)| {
-            let before = folded[..*at].chars().next_back();
-            let mut after = folded[at + label.len()..]
-                .trim_start_matches([' ', '*', '_', '~', '∗', 'ˍ', '∼', 'ˋ'])
-                .chars();
-            !before.is_some_and(char::is_alphanumeric)
-                && after.next() == Some(':')
-                && after.next().is_none_or(char::is_whitespace)
-        });
-        assert!(found.count() <= ours, "something looks like the label {label:?} in {text}");
+        let letters: Vec<_> = label.to_lowercase().chars().filter(|c| *c != ' ').rev().collect();
+        let is_label = |colon: &&usize| {
+            let mut before = (0..**colon).rev().filter(|at| !is_noise(folded[*at])).take(letters.len());
+            let mut start = **colon;
+            letters.iter().all(|letter| {
+                before.next().is_some_and(|at| {
+                    start = at;
+                    folded[at] == *letter
+                })
+            }) && !folded[..start].last().is_some_and(|c| c.is_alphanumeric())
+        };
+        let found = colons.iter().filter(is_label).count();
+        assert!(found <= ours, "something looks like the label {label:?} in {text}");
     }
 }
 
