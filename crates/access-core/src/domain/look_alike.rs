@@ -9,7 +9,7 @@ use unicode_normalization::char::is_combining_mark;
 use unicode_security::skeleton;
 
 /// Dashes that word processors and chats put in the place of a hyphen, and that Unicode does not say to look like one.
-const LONG_DASHES: [char; 2] = ['\u{2014}', '\u{2015}'];
+const LONG_DASHES: [char; 4] = ['\u{2014}', '\u{2015}', '\u{2e3a}', '\u{2e3b}'];
 
 /// The first such character of a text.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -216,7 +216,9 @@ mod tests {
             let found = LookAlike::first_in(text);
             assert_eq!(found.as_ref().map(|it| (it.place, it.seen.as_str())), Some((place, seen)), "{text}");
         }
-        for dash in "\u{2010}\u{2011}\u{2012}\u{2013}\u{2014}\u{2015}\u{2212}\u{fe58}\u{fe63}\u{ff0d}".chars()
+        for dash in
+            "\u{2010}\u{2011}\u{2012}\u{2013}\u{2014}\u{2015}\u{2212}\u{2e3a}\u{2e3b}\u{fe58}\u{fe63}\u{ff0d}"
+                .chars()
         {
             let found = LookAlike::first_in(&format!("база{dash}1"));
             assert_eq!(found.map(|it| it.seen).as_deref(), Some("база-1"), "{}", dash.escape_unicode());

@@ -16,4 +16,5 @@ pub mod role_pattern;
 pub mod skew;
 pub mod secret;
 pub mod text;
+pub mod uncommon;
 pub mod unseen;

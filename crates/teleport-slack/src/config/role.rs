@@ -2,6 +2,7 @@
 
 use access_core::domain::look_alike::LookAlike;
 use access_core::domain::role_pattern::{InvalidPattern, RolePattern};
+use access_core::domain::uncommon::{Uncommon, with_plain_signs};
 use access_core::domain::unseen::{Unseen, as_seen_strictly};
 
 use super::names::without_brackets;
@@ -41,7 +42,7 @@ pub(super) fn role_pattern(
 
 /// Of a text that is no pattern because one of its signs only looks like another, such as a full-width `$`.
 fn of_look_alike(text: &str) -> Option<(String, String)> {
-    let found = LookAlike::first_in(text).filter(|found| RolePattern::parse(&found.seen).is_ok())?;
+    let found = LookAlike::first_in(text).filter(|found| is_usual(&found.seen))?;
     Some((found.to_string(), format!("write {}", quote_whole(&found.seen)?)))
 }
 
@@ -49,60 +50,132 @@ fn of_look_alike(text: &str) -> Option<(String, String)> {
 /// `@`, `_`, `:` and `/`, too. What is a pattern's, a quotation mark or between several is spoken of elsewhere.
 const NOT_IN_NAMES: &str = "!#%()<=>~";
 
-/// Warns of characters that look like others, of quotation marks in a role's name, and of what stands between several.
-/// Teleport takes no blanks in the names of new roles; older ones may have them.
+/// How `tctl` names a role in its commands.
+const RESOURCES: [&str; 2] = ["role/", "roles/"];
+
+/// Warns of what hardly a role is called.
 fn warn_of_unusual(text: &str, place: PatternPosition, line: usize, key: &str, report: &mut Report) {
-    let found = LookAlike::first_in(text);
-    let is_expression = text.starts_with('^') && text.ends_with('$');
-    if text.starts_with('^') && found.is_none() {
-        return;
+    if let Some(cause) = oddity(text) {
+        report.warn(Some(line), key, format!("{}: {cause}", quote(text)), instead_of(text, place));
     }
-    let inner = if is_expression { text } else { text.trim_matches(is_quotation_mark) };
+}
+
+/// Whether the text is a pattern of which no warning comes, so that it can be suggested.
+fn is_usual(text: &str) -> bool {
+    RolePattern::parse(text).is_ok() && oddity(text).is_none()
+}
+
+fn is_expression(text: &str) -> bool {
+    text.starts_with('^') && text.ends_with('$')
+}
+
+/// Why hardly a role is called so: characters that look like others or stand in no name, quotation marks, and what stands between
+/// several. Teleport takes no blanks in the names of new roles; older ones may have them.
+fn oddity(text: &str) -> Option<String> {
+    let found = LookAlike::first_in(text).map(|found| found.to_string());
+    let found = found.or_else(|| Uncommon::first_in(text).map(|found| found.to_string()));
+    if text.starts_with('^') && found.is_none() || is_expression(text) {
+        return found;
+    }
+    let sign = text.chars().find(|c| NOT_IN_NAMES.contains(*c));
+    match meant(text).as_slice() {
+        _ if RESOURCES.iter().any(|prefix| text.starts_with(prefix)) => {
+            Some("this is how `tctl` names a role in its commands".to_owned())
+        }
+        [_, _, ..] => Some("these look like several roles in one text".to_owned()),
+        _ if text.contains(is_quotation_mark) => {
+            Some("there are quotation marks in it, which hardly a role's name has".to_owned())
+        }
+        _ if found.is_some() => found,
+        _ if sign.is_some() => {
+            sign.map(|sign| format!("there is a {sign} in it, which Teleport takes in no role's name"))
+        }
+        _ if text.starts_with('/') || text.ends_with('/') => {
+            Some("there is a / at its beginning or its end, which hardly a role's name has".to_owned())
+        }
+        _ => None,
+    }
+}
+
+/// The roles that a reader takes the text for, each in plain characters.
+fn meant(text: &str) -> Vec<String> {
+    let inner = if is_expression(text) { text } else { text.trim_matches(is_quotation_mark) };
     let seen = LookAlike::first_in(inner).map_or_else(|| inner.to_owned(), |it| it.seen);
-    let is_one = seen.starts_with('^') && seen.ends_with('$');
-    let bare = if is_one { seen } else { seen.replace(is_quotation_mark, "") };
-    let bare = without_brackets(&bare).map(str::to_owned).unwrap_or(bare);
-    let each = if is_one { vec![bare.as_str()] } else { roles_in(&bare) };
-    let has_marks = !is_expression && text.contains(is_quotation_mark);
-    let cause = match (each.as_slice(), &found) {
-        ([_, _, ..], _) => "these look like several roles in one text".to_owned(),
-        (_, _) if has_marks => "there are quotation marks in it, which hardly a role's name has".to_owned(),
-        (_, Some(found)) => found.to_string(),
-        (_, None) => match text.chars().find(|c| !is_expression && NOT_IN_NAMES.contains(*c)) {
-            Some(sign) => format!("there is a {sign} in it, which Teleport takes in no role's name"),
-            None => return,
-        },
-    };
+    if is_expression(&seen) {
+        return vec![seen];
+    }
+    let seen = with_plain_signs(&seen).replace(is_quotation_mark, "");
+    let bare = without_brackets(&seen).unwrap_or(&seen);
+    let bare = RESOURCES.iter().find_map(|prefix| bare.strip_prefix(prefix)).unwrap_or(bare);
+    roles_in(bare).into_iter().map(str::to_owned).collect()
+}
+
+/// What to write instead of a text that hardly is a role's name. What it suggests is free of warnings.
+fn instead_of(text: &str, place: PatternPosition) -> String {
+    let each = meant(text);
+    let each: Vec<_> = each.iter().map(String::as_str).collect();
+    let has_marks = !is_expression(text) && text.contains(is_quotation_mark);
     let are_patterns = !each.is_empty() && each.iter().all(|role| RolePattern::parse(role).is_ok());
-    let has_others = !is_one && bare.contains(|c| NOT_IN_NAMES.contains(c));
     let written = match (place, each.as_slice()) {
         // A star alone would be for every role.
         _ if each.contains(&"*") && (each.len() > 1 || has_marks) => {
             "write each as a text of its own".to_owned()
         }
         _ if !are_patterns => "type it again in plain characters".to_owned(),
-        _ if has_others && found.is_none() => "write it as `tctl get roles` shows it".to_owned(),
+        _ if !each.iter().all(|role| is_usual(role)) => "write it as `tctl get roles` shows it".to_owned(),
         (PatternPosition::List, [_, _, ..]) => format!("write {}", quote_list(&each)),
         (PatternPosition::Key, [_, _, ..]) => "write a line for each".to_owned(),
         (_, ["*"]) => "write \"*\" if it is for every role".to_owned(),
-        (_, _) => format!("write {}", quote(bare.trim())),
+        (_, roles) => format!("write {}", quote(&roles.concat())),
     };
-    let letters = found.map(|found| found.letters).unwrap_or_default();
-    let escape = |letter: &char| format!(r"\x{{{:X}}}", u32::from(*letter));
-    let literal = if is_expression { text.to_owned() } else { RolePattern::literal(text) };
-    let literal = letters.iter().fold(literal, |literal, letter| literal.replace(*letter, &escape(letter)));
-    // What its stars stand for.
-    let literal = if is_expression { literal } else { literal.replace(r"\*", ".*").replace(r"\?", ".") };
-    let literal = Some(literal).filter(|_| is_expression || letters.is_empty() || !text.contains(['*', '?']));
-    let literal = match (literal.and_then(|literal| quote_whole(&literal)), letters.first()) {
+    let odd = odd_characters(text);
+    let literal = if is_expression(text) {
+        Some(escaped(text.to_owned()))
+    } else {
+        // What its stars stand for.
+        let has_stars = text.contains(['*', '?']);
+        let literal = literal(text).replace(r"\*", ".*").replace(r"\?", ".");
+        Some(literal).filter(|_| odd.is_empty() || !has_stars)
+    };
+    let literal = literal.filter(|literal| is_usual(literal)).and_then(|literal| quote_whole(&literal));
+    let literal = match (literal, odd.first()) {
         (Some(literal), _) => format!(", or write {literal} if the role's name really has it"),
-        (None, Some(letter)) => {
-            let escape = escape(letter);
+        (None, Some(odd)) => {
+            let escape = escape(*odd);
             format!(", or write a regular expression with {escape} in it if the role's name really has it")
         }
         (None, None) => String::new(),
     };
-    report.warn(Some(line), key, format!("{}: {cause}", quote(text)), written + &literal);
+    written + &literal
+}
+
+/// The characters of the text that an expression has to name by their codes to be free of warnings.
+fn odd_characters(text: &str) -> Vec<char> {
+    let look_alike = LookAlike::first_in(text).map(|found| found.letters).unwrap_or_default();
+    let uncommon = Uncommon::first_in(text).map(|found| found.characters).unwrap_or_default();
+    look_alike.into_iter().chain(uncommon).collect()
+}
+
+fn escape(c: char) -> String {
+    format!(r"\x{{{:X}}}", u32::from(c))
+}
+
+/// The expression with a code for each odd character. A code may make another one odd, because it has letters of Latin.
+fn escaped(mut expression: String) -> String {
+    loop {
+        let odd = odd_characters(&expression);
+        if odd.is_empty() {
+            return expression;
+        }
+        for c in odd {
+            expression = expression.replace(c, &escape(c));
+        }
+    }
+}
+
+/// The pattern for the role of exactly this name, free of warnings.
+fn literal(text: &str) -> String {
+    escaped(RolePattern::literal(text))
 }
 
 /// Quotation marks of any script. U+02BC is none: it is a letter.
@@ -135,12 +208,14 @@ fn remedy(problem: InvalidPattern, text: &str, place: PatternPosition) -> String
             PatternPosition::Key => "write the role's name, or \"*\" for all others".to_owned(),
         },
         InvalidPattern::Blanks => match RolePattern::parse(text.trim()) {
+            Ok(_) if !is_usual(text.trim()) => instead_of(text.trim(), place),
             Ok(_) => format!("write {}", quote(text.trim())),
             Err(problem) => remedy(problem, text.trim(), place),
         },
         InvalidPattern::Unseen(unseen) => {
             let seen = as_seen_strictly(text);
             let seen = match RolePattern::parse(&seen) {
+                Ok(_) if !is_usual(&seen) => instead_of(&seen, place),
                 Ok(_) | Err(InvalidPattern::Empty | InvalidPattern::Unseen(_)) => write_as_seen(text, &seen),
                 Err(problem) => remedy(problem, &seen, place),
             };
@@ -151,6 +226,9 @@ fn remedy(problem: InvalidPattern, text: &str, place: PatternPosition) -> String
             let each: Vec<_> =
                 text.split([',', ';']).map(str::trim).filter(|role| !role.is_empty()).collect();
             match (place, each.as_slice()) {
+                (_, each) if !each.iter().all(|role| is_usual(role)) => {
+                    "write each as a text of its own, as `tctl get roles` shows it".to_owned()
+                }
                 (PatternPosition::List, [_, ..]) => format!("write {}", quote_list(&each)),
                 (PatternPosition::Key, [_, ..]) => {
                     let keys: Vec<_> = each.iter().map(|role| format!("{} = …", quote(role))).collect();
@@ -180,9 +258,9 @@ fn remedy(problem: InvalidPattern, text: &str, place: PatternPosition) -> String
         InvalidPattern::LooseAlternatives => {
             let inner = text.strip_prefix('^').and_then(|rest| rest.strip_suffix('$')).unwrap_or(text);
             let both = format!("^({inner})$");
-            match quote_whole(&both).filter(|_| RolePattern::parse(&both).is_ok()) {
-                Some(both) => format!("write {both}"),
-                None => "put brackets around all alternatives: \"^(a|b)$\"".to_owned(),
+            match quote_whole(&both) {
+                Some(quoted) if is_usual(&both) => format!("write {quoted}"),
+                _ => "put brackets around all alternatives: \"^(a|b)$\"".to_owned(),
             }
         }
         InvalidPattern::NeverMatches => {
@@ -193,22 +271,31 @@ fn remedy(problem: InvalidPattern, text: &str, place: PatternPosition) -> String
 
 /// The pattern that means the character, if it is what stands in the text.
 fn with_escape(text: &str, unseen: Unseen) -> String {
-    let name = || RolePattern::literal(text);
+    let name = || literal(text);
     let pattern = RolePattern::escaped_expression(text)
         .or_else(|| (!text.contains(['*', '?'])).then(name))
+        .filter(|pattern| is_usual(pattern))
         .and_then(|pattern| quote_whole(&pattern));
     pattern.unwrap_or_else(|| format!("a regular expression with {} in it", unseen.escape()))
 }
 
 /// The text as a whole regular expression, in quotes, if it can be one. A sign at one end only leaves the other open.
 fn as_regex(text: &str) -> Option<String> {
+    if let Some(inner) = between_slashes(text) {
+        return quote_whole(inner);
+    }
     let (begins, rest) = text.strip_prefix('^').map_or((false, text), |rest| (true, rest));
     let (ends, inner) = rest.strip_suffix('$').map_or((false, rest), |inner| (true, inner));
     let before = if ends && !begins && !inner.starts_with(".*") { ".*" } else { "" };
     let after = if begins && !ends && !inner.ends_with(".*") { ".*" } else { "" };
     let wholes = [format!("^{before}{inner}{after}$"), format!("^{before}({inner}){after}$")];
-    let whole = wholes.into_iter().find(|whole| RolePattern::parse(whole).is_ok())?;
+    let whole = wholes.into_iter().find(|whole| is_usual(whole))?;
     quote_whole(&whole)
+}
+
+/// The regular expression that stands between slashes, as other programs write one, if it is a whole one.
+fn between_slashes(text: &str) -> Option<&str> {
+    text.strip_prefix('/')?.strip_suffix('/').filter(|inner| is_expression(inner) && is_usual(inner))
 }
 
 /// The roles that a text in brackets is about, as a list in one text or the place of a name in an example is written. Empty if it
@@ -219,13 +306,13 @@ fn in_brackets(text: &str) -> Vec<&str> {
     let is_class = inner.starts_with('^') || letters.all(|range| matches!(range, [_, b'-', _]));
     let roles: Vec<_> =
         roles_in(inner).into_iter().map(|role| without_brackets(role).unwrap_or(role)).collect();
-    let are_roles = !is_class && roles.iter().all(|role| RolePattern::parse(role).is_ok());
+    let are_roles = !is_class && roles.iter().all(|role| is_usual(role));
     if are_roles { roles } else { Vec::new() }
 }
 
 /// How to name the role that is called so.
 fn by_name(text: &str) -> String {
-    match quote_whole(&RolePattern::literal(text)) {
+    match quote_whole(&literal(text)) {
         Some(literal) => format!("write {literal} for the role of exactly this name"),
         None => "put a backslash before each sign for the role of exactly this name".to_owned(),
     }

@@ -18,6 +18,7 @@ mod outbound;
 mod remedies;
 mod rules;
 mod secrets;
+mod suggestions;
 mod unseen;
 mod written;
 

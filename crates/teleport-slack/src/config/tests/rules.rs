@@ -282,7 +282,7 @@ fn a_name_that_is_hardly_a_role_is_warned_of_with_what_to_write() {
             "{written}: {found}"
         );
         let literal = RolePattern::literal(written);
-        if written != "prod *" {
+        if written != "prod *" && written.is_ascii() {
             assert_eq!(warnings(&stricter(&format!("['''{literal}''']"))), "", "{literal}");
             assert_eq!(matching(&stricter(&format!("['''{literal}''']")), role), 2, "{literal}");
         }
