@@ -1,6 +1,6 @@
 //! Characters that hardly a name has: signs, ornaments, dashes and brackets of typography, and letters that only phonetics or
 //! history writes, such as small capitals. Unicode lists what names are made of (UTS 39, general security profile). A letter or sign
-//! of a script that is written today by few is common in a name of that script alone. What nobody sees is for [`super::unseen`].
+//! of a script that is written today by few is common in a name of that script alone. What no reader sees is for [`super::unseen`].
 
 use std::fmt;
 use std::sync::LazyLock;

@@ -55,14 +55,14 @@ const RESOURCES: [&str; 2] = ["role/", "roles/"];
 
 /// Warns of what hardly a role is called.
 fn warn_of_unusual(text: &str, place: PatternPosition, line: usize, key: &str, report: &mut Report) {
-    if let Some(cause) = oddity(text) {
+    if let Some(cause) = unusual_about(text) {
         report.warn(Some(line), key, format!("{}: {cause}", quote(text)), instead_of(text, place));
     }
 }
 
 /// Whether the text is a pattern of which no warning comes, so that it can be suggested.
 fn is_usual(text: &str) -> bool {
-    RolePattern::parse(text).is_ok() && oddity(text).is_none()
+    RolePattern::parse(text).is_ok() && unusual_about(text).is_none()
 }
 
 fn is_expression(text: &str) -> bool {
@@ -71,7 +71,7 @@ fn is_expression(text: &str) -> bool {
 
 /// Why hardly a role is called so: characters that look like others or stand in no name, quotation marks, and what stands between
 /// several. Teleport takes no blanks in the names of new roles; older ones may have them.
-fn oddity(text: &str) -> Option<String> {
+fn unusual_about(text: &str) -> Option<String> {
     let found = LookAlike::first_in(text).map(|found| found.to_string());
     let found = found.or_else(|| Uncommon::first_in(text).map(|found| found.to_string()));
     if text.starts_with('^') && found.is_none() || is_expression(text) {
@@ -128,20 +128,20 @@ fn instead_of(text: &str, place: PatternPosition) -> String {
         (_, ["*"]) => "write \"*\" if it is for every role".to_owned(),
         (_, roles) => format!("write {}", quote(&roles.concat())),
     };
-    let odd = odd_characters(text);
+    let unusual = unusual_characters(text);
     let literal = if is_expression(text) {
         Some(escaped(text.to_owned()))
     } else {
         // What its stars stand for.
         let has_stars = text.contains(['*', '?']);
         let literal = literal(text).replace(r"\*", ".*").replace(r"\?", ".");
-        Some(literal).filter(|_| odd.is_empty() || !has_stars)
+        Some(literal).filter(|_| unusual.is_empty() || !has_stars)
     };
     let literal = literal.filter(|literal| is_usual(literal)).and_then(|literal| quote_whole(&literal));
-    let literal = match (literal, odd.first()) {
+    let literal = match (literal, unusual.first()) {
         (Some(literal), _) => format!(", or write {literal} if the role's name really has it"),
-        (None, Some(odd)) => {
-            let escape = escape(*odd);
+        (None, Some(unusual)) => {
+            let escape = escape(*unusual);
             format!(", or write a regular expression with {escape} in it if the role's name really has it")
         }
         (None, None) => String::new(),
@@ -150,7 +150,7 @@ fn instead_of(text: &str, place: PatternPosition) -> String {
 }
 
 /// The characters of the text that an expression has to name by their codes to be free of warnings.
-fn odd_characters(text: &str) -> Vec<char> {
+fn unusual_characters(text: &str) -> Vec<char> {
     let look_alike = LookAlike::first_in(text).map(|found| found.letters).unwrap_or_default();
     let uncommon = Uncommon::first_in(text).map(|found| found.characters).unwrap_or_default();
     look_alike.into_iter().chain(uncommon).collect()
@@ -160,14 +160,14 @@ fn escape(c: char) -> String {
     format!(r"\x{{{:X}}}", u32::from(c))
 }
 
-/// The expression with a code for each odd character. A code may make another one odd, because it has letters of Latin.
+/// The expression with a code for each unusual character. A code may make another one unusual, because it has letters of Latin.
 fn escaped(mut expression: String) -> String {
     loop {
-        let odd = odd_characters(&expression);
-        if odd.is_empty() {
+        let unusual = unusual_characters(&expression);
+        if unusual.is_empty() {
             return expression;
         }
-        for c in odd {
+        for c in unusual {
             expression = expression.replace(c, &escape(c));
         }
     }
