@@ -5,14 +5,45 @@ use std::time::Duration;
 
 /// An error and its causes on one line.
 pub fn chain(error: &dyn Error) -> String {
-    let mut line = error.to_string();
+    let mut line = words(error);
     let mut cause = error.source();
     while let Some(error) = cause {
         line.push_str(": ");
-        line.push_str(&error.to_string());
+        line.push_str(&words(error));
         cause = error.source();
     }
     line
+}
+
+/// What the error says; of one of the system, the same words whichever C library the program is built with.
+fn words(error: &dyn Error) -> String {
+    let text = error.to_string();
+    let known = || {
+        let (said, code) = text.strip_suffix(')')?.split_once(" (os error ")?;
+        let words = words_of_system(code)?;
+        (!said.contains(':')).then(|| format!("{words} (os error {code})"))
+    };
+    known().unwrap_or(text)
+}
+
+/// The words of the GNU C library for those errors of Linux that musl's has others for.
+fn words_of_system(code: &str) -> Option<&'static str> {
+    Some(match code {
+        "5" => "Input/output error",
+        "12" => "Cannot allocate memory",
+        "16" => "Device or resource busy",
+        "24" => "Too many open files",
+        "36" => "File name too long",
+        "40" => "Too many levels of symbolic links",
+        "98" => "Address already in use",
+        "99" => "Cannot assign requested address",
+        "101" => "Network is unreachable",
+        "103" => "Software caused connection abort",
+        "110" => "Connection timed out",
+        "113" => "No route to host",
+        "122" => "Disk quota exceeded",
+        _ => return None,
+    })
 }
 
 /// A wait in seconds, rounded to the tenth.
@@ -36,6 +67,37 @@ mod tests {
     impl Error for Outer {
         fn source(&self) -> Option<&(dyn Error + 'static)> {
             Some(&self.0)
+        }
+    }
+
+    /// Both C libraries are asked: the release is built with musl's.
+    #[test]
+    fn an_error_of_the_system_reads_the_same_whatever_the_program_is_built_with() {
+        for (code, words) in [
+            (2, "No such file or directory"),
+            (5, "Input/output error"),
+            (12, "Cannot allocate memory"),
+            (13, "Permission denied"),
+            (16, "Device or resource busy"),
+            (20, "Not a directory"),
+            (21, "Is a directory"),
+            (24, "Too many open files"),
+            (28, "No space left on device"),
+            (30, "Read-only file system"),
+            (36, "File name too long"),
+            (40, "Too many levels of symbolic links"),
+            (98, "Address already in use"),
+            (99, "Cannot assign requested address"),
+            (101, "Network is unreachable"),
+            (103, "Software caused connection abort"),
+            (104, "Connection reset by peer"),
+            (110, "Connection timed out"),
+            (111, "Connection refused"),
+            (113, "No route to host"),
+            (122, "Disk quota exceeded"),
+        ] {
+            let error = Outer(std::io::Error::from_raw_os_error(code));
+            assert_eq!(chain(&error), format!("cannot open the file: {words} (os error {code})"));
         }
     }
 
