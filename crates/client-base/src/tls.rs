@@ -28,6 +28,14 @@ pub fn client_config(
 /// The bundled certificates: the version of webpki-roots, which has them from Mozilla's list, and the day of its release.
 const BUNDLED: (&str, &str) = ("1.0.10", "2026-10-19");
 
+/// Whether a connection is checked against the bundled certificates; then the log has said so.
+static BUNDLED_IN_USE: Once = Once::new();
+
+/// The day of the bundled certificates, if something has been checked against them because the machine has none.
+pub fn bundled_roots_in_use() -> Option<&'static str> {
+    BUNDLED_IN_USE.is_completed().then_some(BUNDLED.1)
+}
+
 /// There is nothing to check servers against, although there should be.
 #[derive(Debug, thiserror::Error)]
 pub enum NoTrustedRoots {
@@ -54,13 +62,12 @@ pub enum NoTrustedRoots {
 /// The roots of the machine, which `SSL_CERT_FILE` and `SSL_CERT_DIR` replace; the bundled ones where the machine has none,
 /// which is logged once. Blocks while it reads them.
 fn machine_roots() -> Result<RootCertStore, NoTrustedRoots> {
-    static LOGGED: Once = Once::new();
     let is_set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
     let is_named = is_set("SSL_CERT_FILE") || is_set("SSL_CERT_DIR");
     let found = usable_roots(rustls_native_certs::load_native_certs(), is_named)?;
     Ok(found.unwrap_or_else(|| {
         let (version, of) = BUNDLED;
-        LOGGED.call_once(|| {
+        BUNDLED_IN_USE.call_once(|| {
             info!(version, "This machine has no trusted certificates; the bundled ones of {of} are used");
         });
         RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() }

@@ -6,6 +6,7 @@ use access_core::domain::error_chain::chain;
 use access_core::domain::skew::Offset;
 use access_core::interaction::AppInstallation;
 use access_core::interaction::signature::REPLAY_WINDOW;
+use client_base::tls::bundled_roots_in_use;
 use slack_client::ClientOptions;
 use slack_client::directory::Directory;
 use slack_client::error::SlackError;
@@ -56,7 +57,8 @@ pub(super) async fn ask(config: &Config, options: Options) -> Answers {
     let auth = match slack.auth_test().await {
         Ok(auth) => auth,
         Err(error) => {
-            let failure = slack_failure(ItemId::SlackBotToken, &error, true);
+            let failure =
+                with_roots(slack_failure(ItemId::SlackBotToken, &error, true), bundled_roots_in_use());
             let exit = failure.problem.as_ref().map_or(Exit::Failed, |problem| problem.exit);
             let mut items = vec![failure];
             // It has a token of its own.
@@ -65,7 +67,7 @@ pub(super) async fn ask(config: &Config, options: Options) -> Answers {
             return items.into();
         }
     };
-    let mut items = vec![bot_token_item(&auth, &config.way_to_slack())];
+    let mut items = vec![with_roots(bot_token_item(&auth, &config.way_to_slack()), bundled_roots_in_use())];
     items.extend(app_token_item(&slack, config.review.as_ref()).await);
     let rules = config.rules();
     items.extend(scopes::items(auth.scopes.as_ref(), &rules, config.review.as_ref()));
@@ -120,6 +122,13 @@ fn bot_token_item(auth: &AuthTest, way: &str) -> Item {
         auth.team_id
     );
     Item::ok(ItemId::SlackBotToken, summary)
+}
+
+/// The same, and which certificates Slack's is checked against where the machine has none.
+fn with_roots(item: Item, bundled: Option<&str>) -> Item {
+    let Some(of) = bundled else { return item };
+    let note = format!("this machine has no trusted certificates, so the bundled ones of {of} are used");
+    Item { summary: format!("{}; {note}", item.summary), ..item }
 }
 
 async fn app_token_item(slack: &slack_client::Client, review: Option<&ReviewConfig>) -> Option<Item> {
@@ -237,6 +246,16 @@ mod tests {
         let loaded =
             config::parse(&text, Path::new("/etc/a.toml"), &|_| Err(std::io::ErrorKind::NotFound.into()));
         loaded.unwrap().config.review.unwrap()
+    }
+
+    #[test]
+    fn it_is_said_where_the_bundled_certificates_are_used() {
+        let item = || Item::ok(ItemId::SlackBotToken, "Slack takes the token");
+        assert_eq!(with_roots(item(), None), item());
+        assert_eq!(
+            with_roots(item(), Some("2026-10-19")).summary,
+            "Slack takes the token; this machine has no trusted certificates, so the bundled ones of 2026-10-19 are used"
+        );
     }
 
     #[test]
