@@ -169,14 +169,17 @@ impl SlackError {
 
     /// Whether no answer of Slack came: Slack, or the way there, is away. A later call may succeed as it is.
     pub fn is_unavailable(&self) -> bool {
+        use ErrorKind::{Connect, ConnectionLost, Proxy, Status, TimedOut};
         match &self.kind {
-            ErrorKind::Proxy(_)
-            | ErrorKind::Connect { .. }
-            | ErrorKind::ConnectionLost { .. }
-            | ErrorKind::TimedOut { .. } => true,
-            ErrorKind::Status { status } => status.is_server_error(),
+            Proxy(_) | Connect { .. } | ConnectionLost { .. } | TimedOut { .. } => true,
+            Status { status } => status.is_server_error(),
             _ => false,
         }
+    }
+
+    /// Whether what came, if anything, is not Slack's answer: Slack, or the way there, is away, or something else answers there.
+    pub fn is_unanswered(&self) -> bool {
+        self.is_unavailable() || matches!(self.kind, ErrorKind::InvalidResponse { .. })
     }
 
     /// Whether no full answer came in the time that the call has.

@@ -53,7 +53,7 @@ pub(super) fn parse_body(headers: &HeaderMap, body: &[u8], redactor: &Redactor) 
         return Err(invalid_response(format!("content of {kind}, not JSON: {}", quote())));
     }
     let Ok(value) = serde_json::from_slice::<Value>(body) else {
-        return Err(invalid_response(format!("broken JSON: {}", quote())));
+        return Err(invalid_response(format!("no valid JSON: {}", quote())));
     };
     let Value::Object(fields) = value else {
         return Err(invalid_response(format!("not a JSON object: {}", quote())));

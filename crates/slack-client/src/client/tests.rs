@@ -238,7 +238,7 @@ async fn answers_that_cannot_be_read_are_ambiguous() {
     let json = "content-type: application/json\r\n";
     let page = Reply::http("200 OK", "content-type: text/html\r\n", "<html>Log in</html>");
     assert_failure(page, Retry::Backoff, true, "text/html, not JSON: <html>Log in</html>").await;
-    assert_failure(Reply::http("200 OK", json, "{\"ok\":tr"), Retry::Backoff, true, "broken JSON").await;
+    assert_failure(Reply::http("200 OK", json, "{\"ok\":tr"), Retry::Backoff, true, "no valid JSON").await;
     assert_failure(Reply::http("200 OK", json, "[]"), Retry::Backoff, true, "not a JSON object").await;
     assert_failure(Reply::http("200 OK", json, r#"{"ok":"true"}"#), Retry::Backoff, true, "no boolean `ok`")
         .await;

@@ -44,8 +44,8 @@ fn assert_invalid_response(body: &str, expected: &str) {
 
 #[test]
 fn a_body_that_is_no_envelope_is_quoted() {
-    assert_invalid_response("", "broken JSON: ");
-    assert_invalid_response("{\"ok\":true", "broken JSON: {\"ok\":true");
+    assert_invalid_response("", "no valid JSON: ");
+    assert_invalid_response("{\"ok\":true", "no valid JSON: {\"ok\":true");
     assert_invalid_response("[true]", "not a JSON object: [true]");
     assert_invalid_response("{}", "no boolean `ok`: {}");
     assert_invalid_response("{\"ok\":\"true\"}", "no boolean `ok`: {\"ok\":\"true\"}");
@@ -53,7 +53,7 @@ fn a_body_that_is_no_envelope_is_quoted() {
     assert_invalid_response("{\"ok\":false}", "a refusal without an error code");
     assert_invalid_response("{\"ok\":false,\"error\":7}", "a refusal without an error code");
     let deep = "[".repeat(100_000);
-    assert_invalid_response(&deep, &format!("broken JSON: {}…", "[".repeat(MAX_QUOTE - 1)));
+    assert_invalid_response(&deep, &format!("no valid JSON: {}…", "[".repeat(MAX_QUOTE - 1)));
 }
 
 #[test]

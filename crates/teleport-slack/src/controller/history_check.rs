@@ -78,7 +78,7 @@ pub(super) async fn check_history(
     let in_doubt = &search.in_doubt;
     match find_in_history(slack, directory, author, id, search).await {
         Ok(None) => Ok(HistoryResult::NoAccess(format!(
-            "no public channel is called {} any more; name channels by their ids (C...), which stay",
+            "Slack finds no public channel that is called {}; name channels by their ids (C...), which stay",
             in_doubt.destination
         ))),
         Ok(Some(found)) => Ok(found),

@@ -315,7 +315,7 @@ impl LookupError {
         match &self.kind {
             LookupErrorKind::NoSuchUser | LookupErrorKind::Deactivated => false,
             LookupErrorKind::Slack(error) => {
-                error.refuses_token() || error.is_unavailable() && covers(Side::Slack)
+                error.refuses_token() || error.is_unanswered() && covers(Side::Slack)
             }
             LookupErrorKind::Teleport(error) => {
                 error.kind() == ErrorKind::Retry && (failures == 0 || covers(Side::Teleport))

@@ -135,13 +135,16 @@ impl SlackSender {
             Some(news) => news == RefusalNews::Logged,
             None => {
                 let covers = || self.metrics.outages().covers(Side::Slack, failures);
-                error.refuses_token() || error.is_unavailable() && covers()
+                error.refuses_token() || error.is_unanswered() && covers()
             }
         };
-        let is_news = error.was_sent()
-            && !is_of_side()
-            && (news == Some(RefusalNews::App)
-                || self.log_once.should_log(&log_scope(error.method(), destination), &error.class()));
+        let is_logged_first = || match error.retry() {
+            // Slack's wait is over by itself, and other destinations have one like it.
+            Retry::After(_) => self.log_once.once_a_minute(error.method().as_str(), "rate limit").is_some(),
+            _ => self.log_once.should_log(&log_scope(error.method(), destination), &error.class()),
+        };
+        let is_news =
+            error.was_sent() && !is_of_side() && (news == Some(RefusalNews::App) || is_logged_first());
         match error.retry() {
             _ if is_news && news == Some(RefusalNews::App) => {
                 error!(retry_in_s, "Slack refuses this to the app, for any destination: {text}");

@@ -112,8 +112,7 @@ impl DirectReply {
     pub(crate) fn log_failed(&self, slack: &slack_client::Client, error: Option<&SlackError>) {
         let (slack_user, request) = (&self.sender.user, self.request());
         let name = slack.known_name(slack_user);
-        let again =
-            if self.in_doubt.is_some() { "; Slack may have shown the reply all the same" } else { "" };
+        let again = doubt(self.in_doubt.is_some(), error);
         match error {
             Some(error) => {
                 let cause = error.with_remedy(slack_setting);
@@ -123,6 +122,14 @@ impl DirectReply {
                 warn!(%slack_user, name, request, "Cannot reply to the Slack user before the stop{again}")
             }
         }
+    }
+}
+
+/// What is to be added of a reply that Slack may have shown: nothing if the error of the last call says so already.
+fn doubt(is_in_doubt: bool, error: Option<&SlackError>) -> &'static str {
+    match is_in_doubt && !error.is_some_and(SlackError::is_ambiguous) {
+        true => "; Slack may have shown the reply all the same",
+        false => "",
     }
 }
 
@@ -151,4 +158,28 @@ pub(super) async fn reply_beside_message(
         }
     }
     false
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use slack_client::method::Method;
+
+    #[test]
+    fn that_slack_may_have_shown_a_reply_is_said_once() {
+        let error = |code| SlackError::api_error(Method::ChatPostMessage, code);
+        for (is_in_doubt, error, is_said_twice) in [
+            (true, None, false),
+            (true, Some(error("channel_not_found")), false),
+            (true, Some(error("internal_error")), true),
+            (false, Some(error("channel_not_found")), true),
+            (false, None, true),
+        ] {
+            assert_eq!(
+                doubt(is_in_doubt, error.as_ref()).is_empty(),
+                is_said_twice,
+                "{is_in_doubt} {error:?}"
+            );
+        }
+    }
 }

@@ -20,6 +20,7 @@ use prometheus_client::registry::Registry;
 use tokio::time::Instant;
 
 use super::health::{DEFAULT_UNREADY_AFTER, Health, Sockets, Stage, StreamState};
+use super::log_once::SharedLogOnce;
 use super::outages::Outages;
 use super::skew::Side;
 use crate::config::{Config, slack_setting};
@@ -55,6 +56,7 @@ pub struct Metrics {
     counters: Counters,
     health: Health,
     outages: Outages,
+    log_once: Arc<SharedLogOnce>,
 }
 
 impl Metrics {
@@ -71,7 +73,7 @@ impl Metrics {
         }
         let registry = Arc::new(counters.registry(&health));
         let process = Arc::new(names::process_registry());
-        Self { process, registry, counters, health, outages: Outages::new(outage) }
+        Self { process, registry, counters, health, outages: Outages::new(outage), log_once: Arc::default() }
     }
 
     /// Nothing counted yet, and nothing that this configuration cannot have. `unready_after`: as for [`DEFAULT_UNREADY_AFTER`].
@@ -292,12 +294,12 @@ impl SlackObserver for Metrics {
     fn call_ended(&self, method: Method, result: Result<(), &SlackError>, took: Duration) {
         match result {
             // Until both sides have answered, the start says what it waits for.
-            Err(error) if error.is_unavailable() && self.health.stage() >= Stage::List => {
+            Err(error) if error.is_unanswered() && self.health.stage() >= Stage::List => {
                 // A connection that breaks says something of this moment, silence of all the time before.
                 let silence = if error.is_timeout() { took } else { Duration::ZERO };
                 self.outages.slack_fails(error.with_remedy(slack_setting).to_string(), silence);
             }
-            Err(error) if error.is_unavailable() => {}
+            Err(error) if error.is_unanswered() => {}
             Ok(()) | Err(_) => self.outages.slack_answers(),
         }
         let result = match result {

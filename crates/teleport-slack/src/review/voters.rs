@@ -196,9 +196,11 @@ impl VoterLoader {
         unread.or(gone).map_or(Ok((own, since)), Err)
     }
 
-    /// Logs what an operator must fix, once until it works again.
+    /// Logs what an operator must fix, once until it works again. That Slack refuses the token, the log says of all calls.
     fn log_error_once(&self, scope: &str, what: &str, error: &SlackError) {
-        if self.log_once.should_log(scope, error.code().unwrap_or_default()) {
+        if error.refuses_token() {
+            debug!("{what}: {error}");
+        } else if self.log_once.should_log(scope, error.code().unwrap_or_default()) {
             error!("{what}: {}", error.with_remedy(slack_setting));
         }
     }

@@ -194,3 +194,82 @@ fn a_second_short_loss_of_the_watch_has_no_line() {
         }
     });
 }
+
+#[test]
+fn what_answers_in_slacks_place_has_one_line_for_all_destinations() {
+    run_in_process(async {
+        let bed = TestBed::new().await;
+        let daemon = bed.start(r#"recipients = ["C0TEAM", "C0DBA"]"#).await;
+        let destinations = ["C0TEAM", "C0DBA"];
+        bed.slack.faults().add(FaultRule::new("*", Fault::NotJson));
+        let ids = [bed.create_request(), bed.create_request()];
+        let tried = |destination: &&str| {
+            let ours = format!("destination={destination} ");
+            daemon.log().lines().any(|line| line.contains("no valid JSON") && line.contains(&ours))
+        };
+        bed.until(&daemon, "a try everywhere", || destinations.iter().all(tried).then_some(())).await;
+        bed.slack.faults().clear();
+        for (id, destination) in ids.iter().flat_map(|id| destinations.map(|to| (id, to))) {
+            bed.until_status(&daemon, destination, id, "⏳ PENDING").await;
+        }
+        let log = daemon.stop().await;
+        let not_slacks: Vec<_> = shown(&log, "no valid JSON");
+        let (side, others): (Vec<&str>, Vec<_>) = not_slacks.into_iter().partition(|line| {
+            line.contains(" still does not answer") || line.contains("Slack does not answer, and")
+        });
+        assert!(others.is_empty(), "{others:#?}");
+        let first = side
+            .iter()
+            .filter(|line| line.contains("WARN  Slack does not answer, and what is due there waits: "));
+        assert_eq!(first.count(), 1, "{side:#?}");
+        assert!(shown(&log, "accepts messages").is_empty(), "{log}");
+        // Each was in doubt, and looked for.
+        let again = shown(&log, "Unconfirmed message not found");
+        assert!(again.len() == 1 && again[0].contains("times=1"), "{again:#?}");
+    });
+}
+
+#[test]
+fn a_rate_limit_has_one_line_for_all_destinations() {
+    run_in_process(async {
+        let bed = TestBed::new().await;
+        let daemon = bed.start(r#"recipients = ["C0TEAM", "C0DBA", "U0BOB"]"#).await;
+        let destinations = ["C0TEAM", "C0DBA", "U0BOB"];
+        let id = bed.create_request();
+        for destination in destinations {
+            bed.until_status(&daemon, destination, &id, "⏳ PENDING").await;
+        }
+        for channel in ["C0TEAM", "C0DBA", "D0BOB"] {
+            let limited = Fault::RateLimited { retry_after: 1 };
+            bed.slack.faults().add(FaultRule::new("chat.update", limited).in_channel(channel).times(1));
+        }
+        bed.approve(&id);
+        for destination in destinations {
+            bed.until_status(&daemon, destination, &id, "✅ APPROVED (looks fine)").await;
+        }
+        assert_eq!(bed.slack.faults().pending(), 0);
+        let log = daemon.stop().await;
+        let limited = log.lines().filter(|line| line.contains("too many calls")).count();
+        assert!(limited > 1, "{log}");
+        let lines = shown(&log, "too many calls");
+        assert!(lines.len() == 1 && lines[0].contains(" INFO "), "{lines:#?}");
+        assert!(shown(&log, "accepts edits").is_empty(), "{log}");
+    });
+}
+
+#[test]
+fn a_refused_token_has_one_error_also_for_those_who_click() {
+    use crate::harness::deciding::*;
+    run_in_process(async {
+        let (bed, daemon, _, message) = start_with_pending(Transport::Http, ANY_OF_THREE).await;
+        for method in ["users.info", "auth.test"] {
+            bed.slack.faults().add(FaultRule::new(method, Fault::Error("token_revoked".to_owned())));
+        }
+        let reply = bed.press_for_reply(&daemon, "U0BOB", &message, "approve").await;
+        assert!(reply.contains("Slack"), "{reply}");
+        bed.until_logged(&daemon, "Slack refuses the bot token").await;
+        let log = daemon.log();
+        assert_eq!(shown(&log, " ERROR ").len(), 1, "{log}");
+        bed.stop_and_check_secrets(daemon).await;
+    });
+}

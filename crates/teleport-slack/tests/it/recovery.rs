@@ -139,7 +139,10 @@ fn an_in_doubt_post_in_an_unknown_channel_is_a_possible_duplicate() {
         bed.until(&daemon, "the post", || bed.message_about("C0TEAM", &id)).await;
         bed.slack.rename_channel("C0TEAM", "squad");
         let line = bed.until_logged(&daemon, "Posting a message again although").await;
-        assert!(line.contains("WARN") && line.contains("no public channel is called team"), "{line}");
+        assert!(
+            line.contains("WARN") && line.contains("Slack finds no public channel that is called team; "),
+            "{line}"
+        );
         assert_eq!(daemon.metrics().await["possible_duplicates_total"], 1.0);
         daemon.stop().await;
     });

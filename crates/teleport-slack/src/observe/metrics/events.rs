@@ -5,7 +5,7 @@ use std::time::Duration;
 use access_core::domain::ids::{ChannelId, RequestId};
 use access_core::domain::skew::Offset;
 use jiff::SignedDuration;
-use tracing::{error, info, warn};
+use tracing::{debug, error, info, warn};
 
 use super::Metrics;
 use super::labels::{InDoubtResult, ReconcileResult};
@@ -31,9 +31,18 @@ impl Metrics {
     }
 
     /// The history of the channel shows that an in-doubt post never arrived.
+    /// After an outage each message is one: a line for all of them at first, then one a minute.
     pub fn in_doubt_post_not_found(&self, request: &RequestId, destination: &str) {
         self.in_doubt_post_resolved(InDoubtResult::NotFound);
-        info!(%request, destination, "Unconfirmed message not found in the channel history; posting again");
+        match self.log_once.once_a_minute("in doubt", "not found") {
+            Some(suppressed) => {
+                let times = suppressed + 1;
+                info!(%request, destination, times, "Unconfirmed message not found in the channel history; posting again");
+            }
+            None => {
+                debug!(%request, destination, "Unconfirmed message not found in the channel history; posting again");
+            }
+        }
     }
 
     /// The thread of an in-doubt reply is gone with its message.
