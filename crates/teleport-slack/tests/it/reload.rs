@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use ::http::StatusCode;
 use access_sim::slack::faults::{Fault, FaultRule};
+use access_sim::teleport::Options;
 use access_sim::teleport::certs::CertOptions;
 use access_sim::teleport::faults::{Repeat, WatchEnd};
-use access_sim::teleport::Options;
 use access_sim::teleport::presets::PLUGIN_USER;
 
 use crate::harness::deciding::*;
@@ -172,7 +172,11 @@ fn a_request_without_recipients_is_not_shown_to_new_ones_after_its_decision() {
         bed.until_recorded(&daemon, &decided, |record| field(record, "x_complete") == "1").await;
         reload(&bed, &daemon, &bed.config(TEAM)).await;
         bed.until_status(&daemon, "C0TEAM", &open, "⏳ PENDING").await;
-        bed.until_logged(&daemon, "destination=C0TEAM reason=\"when the request was decided, no message to this recipient was due").await;
+        bed.until_logged(
+            &daemon,
+            "destination=C0TEAM reason=\"when the request was decided, no message to this recipient was due",
+        )
+        .await;
         daemon.stop().await;
         assert!(bed.messages_about("C0TEAM", &decided).is_empty());
     });
