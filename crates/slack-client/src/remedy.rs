@@ -5,10 +5,15 @@ use std::error::Error;
 use std::fmt;
 
 use client_base::broken::causes;
+use client_base::forward_proxy::TunnelError;
 use client_base::tcp::TcpError;
 
 /// Where a remedy of the table says how to bring the bot into a channel: [`invitation`] stands there.
 pub(super) const INVITATION: &str = "{invitation}";
+
+/// What helps where no direct message can be sent. The people who blocked the app are not shown to it.
+const DIRECT_MESSAGE: &str =
+    "correct the person's Slack id (U...) or name another person; a person may have blocked the app";
 
 /// What to type to bring the bot of this name into a channel. Without the name, what leads to it.
 pub fn invitation(bot: Option<&str>) -> String {
@@ -67,9 +72,11 @@ impl Remedy {
         Self { text: Cow::Borrowed(text), setting: Some(setting) }
     }
 
-    /// With what people type to invite the bot of this name, where the remedy is that.
-    pub(super) fn for_bot(mut self, bot: Option<&str>) -> Self {
-        if self.text.contains(INVITATION) {
+    /// With what people type to invite the bot of this name, where the remedy is that; into a direct message it cannot be invited.
+    pub(super) fn for_bot(mut self, bot: Option<&str>, is_direct: bool) -> Self {
+        if is_direct && self.text.contains(INVITATION) {
+            self.text = DIRECT_MESSAGE.into();
+        } else if self.text.contains(INVITATION) {
             self.text = self.text.replace(INVITATION, &invitation(bot)).into();
         }
         self
@@ -91,6 +98,18 @@ pub(super) const UNRESOLVED: Remedy = Remedy::setting(
     Setting::Connection,
     "check this machine's name resolution (/etc/resolv.conf), the host in Slack's API address, and whether only a proxy leads \
      out",
+);
+
+/// What to do when there is no way through the proxy.
+pub(super) fn proxy_remedy(error: &TunnelError) -> Remedy {
+    Remedy::setting(Setting::Proxy, error.remedy())
+}
+
+/// What to do when none of the trusted authorities signed the server's certificate.
+pub(super) const UNKNOWN_AUTHORITY: Remedy = Remedy::setting(
+    Setting::CaFile,
+    "name a file with the CA of the proxy or firewall that opens TLS in between; if there is none, check where the address \
+     leads",
 );
 
 /// Whether the name is what failed, before anything was connected.
