@@ -122,6 +122,17 @@ mod tests {
     use super::*;
 
     #[test]
+    fn no_user_is_sent_to_invite_the_bot_into_a_direct_message() {
+        let shown = |is_direct| {
+            let remedy = Remedy::new("invite it ({invitation})").for_bot(Some("access"), is_direct);
+            remedy.with_name(no_names).to_string()
+        };
+        assert_eq!(shown(false), "invite it (type /invite @access in the channel)");
+        assert_eq!(shown(true), DIRECT_MESSAGE);
+        assert_eq!(Remedy::new("wait").for_bot(None, true), Remedy::new("wait"));
+    }
+
+    #[test]
     fn a_remedy_names_the_setting_as_the_program_calls_it() {
         let names: SettingNames = |setting| if setting == Setting::BotToken { "slack.token" } else { "" };
         let shown = |remedy: Remedy| remedy.with_name(names).to_string();
