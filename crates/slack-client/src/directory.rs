@@ -192,6 +192,22 @@ impl Directory {
         }
     }
 
+    /// A channel's name without `#`, if it was learned lately. Makes no call.
+    pub fn cached_channel_name(&self, id: &ChannelId) -> Option<String> {
+        let found = self.conversations.peek(id.as_str());
+        found.map(|channel| channel.name.clone()).filter(|name| is_valid_key(name))
+    }
+
+    /// The person with this e-mail address, if it was learned lately. Makes no call.
+    pub fn cached_by_email(&self, email: &str) -> Option<Arc<SlackProfile>> {
+        self.by_email.peek(email)
+    }
+
+    /// The person with this id, if it was learned lately. Makes no call.
+    pub fn cached_by_id(&self, id: &SlackUserId) -> Option<Arc<SlackProfile>> {
+        self.by_id.peek(id.as_str())
+    }
+
     /// The id of a channel by its name (with or without `#`), if it was learned lately. Makes no call.
     pub fn cached_channel_id(&self, name: &str) -> Option<ChannelId> {
         self.channel_ids.peek(without_hash(name))

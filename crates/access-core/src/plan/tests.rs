@@ -16,6 +16,7 @@ use crate::record::{DisplayedState, MAX_DELIVERIES, Outcome, RepliesPosted};
 use crate::render::Message;
 use crate::render::request_message::{MessageInput, request_message};
 
+mod owed;
 mod skipped;
 
 /// A Teleport, a Slack and a record as plain values; carries plans out as the daemon does.
@@ -27,6 +28,7 @@ struct Fixture {
     recipients: RecipientList,
     destinations: Vec<Destination>,
     unresolved: BTreeMap<RecipientKey, Unresolved>,
+    known_ids: KnownIds,
     retry_at: BTreeMap<Operation, Timestamp>,
     mode: Option<Mode>,
     rules: Rules,
@@ -59,6 +61,7 @@ impl Fixture {
             record: Record::default(),
             recipients: RecipientList::default(),
             unresolved: BTreeMap::new(),
+            known_ids: KnownIds::default(),
             destinations: destinations.iter().map(target).collect(),
             retry_at: BTreeMap::new(),
             mode: None,
@@ -79,6 +82,7 @@ impl Fixture {
             recipients: &self.recipients,
             destinations: &self.destinations,
             unresolved: &self.unresolved,
+            known_ids: &self.known_ids,
             cluster: "demo",
             edition: Edition::Community,
             review: self.mode.map(|mode| ReviewDisplay {
@@ -98,7 +102,7 @@ impl Fixture {
             self.record.update_known(known);
         }
         if let Some(owed) = plan.owed.clone() {
-            self.record.apply(&Outcome::Owed(owed));
+            self.record.apply(&owed);
         }
         self.generation += 1;
         let offset = SignedDuration::from_nanos(self.generation.cast_signed());

@@ -48,8 +48,8 @@ pub struct Record {
     /// Whether the request was decided and opened again beside votes that this version cannot read: how many reviews
     /// are of the past. The version that reads the votes ends them, too.
     pub reopened: Option<usize>,
-    /// Of a decided request, the recipients of then who have no message yet; others get none. `None` until the decision is
-    /// noted.
+    /// Of a decided request, the recipients of then who have no message yet, each by name and, if it is known, by id; others get
+    /// none. They stay while the configuration does not name them. `None` until the decision is noted.
     pub owed: Option<Vec<RecipientKey>>,
     /// Keys that this version does not know; kept as they are. Votes that cannot be read are among them.
     pub other: BTreeMap<String, String>,
@@ -83,16 +83,6 @@ impl Record {
     /// Whether the request was decided when Teleport last reported it; an unknown state may be a decision.
     pub fn is_decided(&self) -> bool {
         self.known.as_ref().is_some_and(|known| known.state != RequestState::Pending)
-    }
-
-    /// Which of these recipients are still owed a message: of a request whose decision was noted before, none besides those
-    /// of then. Bounded, because the requester chooses names among them; the first ones are kept.
-    pub(crate) fn still_owed(&self, mut lacking: Vec<RecipientKey>) -> Vec<RecipientKey> {
-        if let Some(owed) = &self.owed {
-            lacking.retain(|key| owed.contains(key));
-        }
-        bounds::truncate_owed(&mut lacking);
-        lacking
     }
 
     /// Whether the Go plugin posted any of the messages. It does not record the recipients, so no recipient may be notified again.

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use access_core::domain::ids::SlackUserId;
+use access_core::domain::known_ids::KnownIds;
 use access_core::domain::lifecycle::Phase;
 use access_core::domain::recipients::{Destination, Recipient, Rules, recipients};
 use access_core::domain::request::{AccessRequest, RequestState, Review, Threshold};
@@ -96,6 +97,7 @@ impl Case {
             recipients: &names,
             destinations: &destinations,
             unresolved: &self.unresolved,
+            known_ids: &KnownIds::default(),
             cluster: "example.com",
             edition: Edition::Community,
             review: self.review.as_ref().map(|review| ReviewDisplay {
