@@ -109,7 +109,7 @@ fn full(hostile: &str) -> View {
             ]),
         }])),
         waiting: Some(list(vec![Waiting {
-            request: h(),
+            request: Some(h()),
             operation: "post",
             destination: Some(h()),
             since: at(-61),
