@@ -7,10 +7,10 @@ use access_core::domain::backoff::Backoff;
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
-/// A call that began while Slack swallowed everything is not waited for in vain.
+/// A call that began while nothing got through may hang although Slack is back.
 const PATIENCE: Duration = Duration::from_secs(3);
 
-/// Asks, again and again, while `is_away`. Whoever follows the calls notices the answer. Does not end.
+/// Asks, again and again, while `is_away`. The client's observer notices the answer. Does not end.
 pub(super) async fn ask_while_away(
     slack: slack_client::Client,
     mut is_away: watch::Receiver<bool>,
@@ -28,7 +28,7 @@ pub(super) async fn ask_while_away(
         failures += 1;
         tokio::select! {
             () = sleep(pauses.delay(failures, fastrand::u64(..))) => {
-                // What it says matters to nobody here.
+                // The result itself does not matter here.
                 drop(timeout(PATIENCE, slack.auth_test()).await);
             }
             _ = is_away.changed() => {}

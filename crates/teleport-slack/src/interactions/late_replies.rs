@@ -42,7 +42,7 @@ pub(crate) async fn give_late_replies(
         let room = if was_away { 1 } else { MAX_TRIED };
         while tried.len() < room
             && paused.is_none_or(|until| until <= Instant::now())
-            && let Some(reply) = waiting.start_due()
+            && let Some(reply) = waiting.start_ready()
         {
             started = Some(Instant::now());
             tried.push(try_to_give(reply, handler.clone(), Arc::clone(&waiting), timings, was_away));

@@ -71,7 +71,7 @@ impl Reply {
         let (request, may_be_answered) = (self.sender.request.as_ref(), self.may_be_shown);
         let click = Click { request, at: self.began.0, may_be_answered };
         match state {
-            // The user must be able to tell it from a second answer to another click.
+            // The user must be able to distinguish it from an answer to another click.
             None if self.may_be_shown => self.answer.message_later(click, &CurrentState::Open),
             None => self.answer.message(),
             Some(state) => self.answer.message_later(click, state),

@@ -93,7 +93,7 @@ impl Table {
         });
     }
 
-    /// Whether one that waits tells the user what this one does not.
+    /// Whether one that waits says what this one does not, and the user needs it.
     fn is_outlasted(&self, reply: &Reply) -> bool {
         let mut beside = self.entries.iter().filter(|entry| entry.reply.is_beside(reply));
         beside.any(|entry| entry.reply.answer.outlasts(&reply.answer))
@@ -103,7 +103,7 @@ impl Table {
         self.entries.iter().filter(|entry| !entry.is_being_tried).map(Entry::due).min()
     }
 
-    fn start_due(&mut self, now: Instant) -> Option<Reply> {
+    fn start_ready(&mut self, now: Instant) -> Option<Reply> {
         let waiting = self.entries.iter_mut().filter(|entry| !entry.is_being_tried && entry.due() <= now);
         let entry = waiting.min_by_key(|entry| entry.due())?;
         entry.is_being_tried = true;
@@ -152,9 +152,9 @@ impl WaitingReplies {
     }
 
     /// The one to try now.
-    pub(super) fn start_due(&self) -> Option<Reply> {
+    pub(super) fn start_ready(&self) -> Option<Reply> {
         let mut table = self.table.lock();
-        let reply = table.start_due(Instant::now())?;
+        let reply = table.start_ready(Instant::now())?;
         self.publish(&table);
         Some(reply)
     }
@@ -347,17 +347,17 @@ mod tests {
         let (waiting, error) = table().await;
         waiting.add(reply("U0CAROL", "one"), error.clone());
         tokio::time::advance(Duration::from_secs(2)).await;
-        let carols = waiting.start_due().unwrap();
-        assert!(waiting.start_due().is_none(), "it is being tried");
+        let carols = waiting.start_ready().unwrap();
+        assert!(waiting.start_ready().is_none(), "it is being tried");
         // Slack answers others meanwhile.
         let result = Some(ReplyResult::Deferred(error.clone()));
         waiting.tried(Tried { reply: carols, result, was_away: false });
         waiting.add(reply("U0DAVE", "one"), error);
-        assert!(waiting.start_due().is_none(), "each pauses");
+        assert!(waiting.start_ready().is_none(), "each pauses");
         waiting.slack_is_back();
-        let due = waiting.start_due().map(|reply| reply.sender.user);
+        let due = waiting.start_ready().map(|reply| reply.sender.user);
         assert_eq!(due, Some(SlackUserId::new("U0DAVE")));
-        assert!(waiting.start_due().is_none(), "carol's pauses still");
+        assert!(waiting.start_ready().is_none(), "carol's pauses still");
     }
 
     #[tokio::test(start_paused = true)]
