@@ -15,6 +15,8 @@ mod late_replies;
 mod lists;
 mod log_fields;
 mod steps;
+mod scenario;
+mod unreachable;
 mod downtime;
 mod backlog;
 mod go_compat;

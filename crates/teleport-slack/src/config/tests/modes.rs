@@ -1,5 +1,6 @@
 //! Files that others can read or change are warned of, and the remedy ends the warning and keeps the daemon's user in.
 
+use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::process::Command;
@@ -117,11 +118,10 @@ fn an_access_control_list_is_read_and_only_its_writers_lose_that_right() {
     let (dir, config) = folder();
     let path = dir.path().join("key");
     if !set_acl(&path, "u:1001:r--,m::r--") {
-        // The gate prints it, too.
-        println!(
-            "SKIPPED config::tests::modes::an_access_control_list_is_read_…: needs setfacl and a file system with lists"
-        );
-        return;
+        // Past the test runner, which holds back what a test prints that passes; the gate counts it.
+        let why = "SKIPPED config::tests::modes::an_access_control_list_is_read_and_only_its_writers_lose_that_right: needs setfacl \
+                   and a file system with lists\n";
+        return std::io::stderr().write_all(why.as_bytes()).unwrap();
     }
     // The mask is wider than what it masks, or the entries are.
     for harmless in ["u:1001:r--,g::r--,m::rw-", "u:1001:rw-,g::rw-,m::r--"] {
