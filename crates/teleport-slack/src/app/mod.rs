@@ -4,6 +4,7 @@
 //! The configuration was validated before any of it (`config`); the tasks are drawn in `controller`.
 
 pub mod identity_reloader;
+mod changed_parts;
 mod connections;
 mod installation;
 mod preflight;
