@@ -21,7 +21,13 @@ fn bring_slack_back_without(bed: &TestBed, users: &[&str]) {
 }
 
 /// A user presses a button, and the daemon cannot reply.
-async fn press_in_vain(bed: &TestBed, daemon: &Daemon, user: &str, message: &MessageView, button: &str) {
+async fn press_without_reply(
+    bed: &TestBed,
+    daemon: &Daemon,
+    user: &str,
+    message: &MessageView,
+    button: &str,
+) {
     let ours = format!("slack_user={user}");
     let waits = || {
         let log = daemon.log();
@@ -130,13 +136,13 @@ fn a_late_reply_says_what_holds_when_it_is_given_and_none_follows_a_later_one() 
         take_slack_away(&bed);
         bed.slack.submit_view("U0BOB", &view.id, &[("reason", "first")]).await.unwrap();
         until_logged_of(&bed, &daemon, "The reply waits for Slack", "U0BOB").await;
-        press_in_vain(&bed, &daemon, "U0DAVE", &message, "approve").await;
+        press_without_reply(&bed, &daemon, "U0DAVE", &message, "approve").await;
         bring_slack_back_without(&bed, &["U0BOB", "U0DAVE"]);
         let view = opened_modal(&daemon, &bed.press("U0BOB", &message, "approve").await).await;
         let sent = bed.slack.submit_view("U0BOB", &view.id, &[("reason", "second")]).await.unwrap();
         assert_eq!(reply_text(&daemon, &sent.outcome).await, "The request is approved.");
         bed.slack.faults().clear();
-        // He waited behind bob.
+        // This one waited behind that to bob.
         until_logged_of(&bed, &daemon, "The Slack user has the reply", "U0DAVE").await;
         let replies = direct_replies(&bed, "U0DAVE");
         let [text] = &replies[..] else { panic!("{replies:?}") };
@@ -150,18 +156,18 @@ fn a_late_reply_says_what_holds_when_it_is_given_and_none_follows_a_later_one() 
 }
 
 #[test]
-fn what_counted_is_told_although_a_later_click_could_not_be_looked_into() {
+fn what_counted_is_said_although_a_later_click_could_not_be_looked_into() {
     run_in_process(async {
         let two = ANY_OF_THREE.replace("reason = \"off\"", "reason = \"off\"\napprovals = 2");
         let (bed, daemon, id, message) = start_with_pending(Transport::Http, &two).await;
         for method in ["response_url", "chat.postEphemeral", "chat.postMessage"] {
             bed.slack.faults().add(FaultRule::new(method, Fault::RateLimited { retry_after: 1 }));
         }
-        press_in_vain(&bed, &daemon, "U0BOB", &message, "approve").await;
+        press_without_reply(&bed, &daemon, "U0BOB", &message, "approve").await;
         take_slack_away(&bed);
         bed.press("U0BOB", &message, "approve").await;
         bed.until_interactions(&daemon, 2).await;
-        press_in_vain(&bed, &daemon, "U0DAVE", &message, "approve").await;
+        press_without_reply(&bed, &daemon, "U0DAVE", &message, "approve").await;
         bed.slack.faults().clear();
         for user in ["U0BOB", "U0DAVE"] {
             until_logged_of(&bed, &daemon, "The Slack user has the reply", user).await;
@@ -179,8 +185,8 @@ fn a_reply_that_cannot_be_given_holds_up_no_other() {
     run_in_process(async {
         let (bed, daemon, _, message) = start_with_pending(Transport::Http, ANY_OF_THREE).await;
         take_slack_away(&bed);
-        press_in_vain(&bed, &daemon, "U0CAROL", &message, "approve").await;
-        press_in_vain(&bed, &daemon, "U0DAVE", &message, "approve").await;
+        press_without_reply(&bed, &daemon, "U0CAROL", &message, "approve").await;
+        press_without_reply(&bed, &daemon, "U0DAVE", &message, "approve").await;
         bring_slack_back_without(&bed, &["U0CAROL"]);
         until_logged_of(&bed, &daemon, "The Slack user has the reply", "U0DAVE").await;
         assert_eq!(direct_replies(&bed, "U0CAROL"), [""; 0]);
@@ -197,9 +203,9 @@ fn one_late_reply_is_given_for_each_user_and_request() {
         let (bed, daemon, _, message) = start_with_pending(Transport::Http, ANY_OF_THREE).await;
         take_slack_away(&bed);
         for _ in 0..3 {
-            press_in_vain(&bed, &daemon, "U0DAVE", &message, "approve").await;
+            press_without_reply(&bed, &daemon, "U0DAVE", &message, "approve").await;
         }
-        press_in_vain(&bed, &daemon, "U0CAROL", &message, "approve").await;
+        press_without_reply(&bed, &daemon, "U0CAROL", &message, "approve").await;
         bed.slack.faults().clear();
         for user in ["U0DAVE", "U0CAROL"] {
             until_logged_of(&bed, &daemon, "The Slack user has the reply", user).await;
@@ -237,7 +243,7 @@ fn replies_that_are_given_up_at_the_stop_have_one_line() {
         let (bed, daemon, id, message) = start_with_pending(Transport::Socket, ANY_OF_THREE).await;
         take_slack_away(&bed);
         for user in ["U0DAVE", "U0CAROL", "U0BOB"] {
-            press_in_vain(&bed, &daemon, user, &message, "deny").await;
+            press_without_reply(&bed, &daemon, user, &message, "deny").await;
         }
         let log = daemon.stop().await;
         let lines: Vec<_> = log.lines().filter(|line| line.contains("Cannot reply")).collect();
@@ -259,7 +265,7 @@ fn late_replies_that_wait_are_shown_and_counted() {
         };
         assert_eq!(daemon.metrics().await["pending_replies"], 0.0);
         take_slack_away(&bed);
-        press_in_vain(&bed, &daemon, "U0DAVE", &message, "approve").await;
+        press_without_reply(&bed, &daemon, "U0DAVE", &message, "approve").await;
         let shown = waiting().await;
         let of_dave = shown["items"].as_array().unwrap().iter().find(|item| item["operation"] == "answer");
         let of_dave = of_dave.unwrap_or_else(|| panic!("{shown:#}"));
@@ -281,7 +287,7 @@ fn a_late_reply_says_that_teleport_cannot_be_asked() {
     run_in_process(async {
         let (bed, daemon, _, message) = start_with_pending(Transport::Http, ANY_OF_THREE).await;
         take_slack_away(&bed);
-        press_in_vain(&bed, &daemon, "U0DAVE", &message, "approve").await;
+        press_without_reply(&bed, &daemon, "U0DAVE", &message, "approve").await;
         bed.teleport.stop().await;
         bed.slack.faults().clear();
         until_logged_of(&bed, &daemon, "The Slack user has the reply", "U0DAVE").await;
