@@ -121,8 +121,6 @@ fn hostile_names_stay_on_their_line_and_within_the_limits() {
 }
 
 proptest::proptest! {
-    #![proptest_config(proptest::prelude::ProptestConfig::with_cases(64))]
-
     #[test]
     fn any_refusal_is_within_the_rules(text in hostile()) {
         for refusal in every_refusal(&text) {
