@@ -63,6 +63,7 @@ mod outages;
 mod earlier_voters;
 mod recipients;
 mod skipped;
+mod skips;
 mod attacks;
 mod concurrency;
 mod concurrent_changes;
