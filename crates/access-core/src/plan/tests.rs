@@ -780,8 +780,6 @@ fn event() -> impl Strategy<Value = Event> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(128))]
-
     #[test]
     fn an_applied_plan_leaves_nothing_to_do(events in proptest::collection::vec(event(), 0..12)) {
         let mut fixture = Fixture::new(&["team", "ops"]);

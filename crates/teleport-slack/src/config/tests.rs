@@ -522,7 +522,7 @@ fn each_wrong_token_gets_its_own_answer() {
     "bot.tok": /etc/slack.toml:5: slack.token: this is not a token | a file that holds it must be named by its absolute path
     "$TOKEN": /etc/slack.toml:5: slack.token: this is the name of a variable; variables are not filled in | use the "Bot User OAuth Token" (xoxb-…) from "OAuth & Permissions" in your Slack app's settings
     "xoxb-a b": /etc/slack.toml:5: slack.token: this has spaces or other characters that no token has | copy it again; it is a single line of letters, digits and hyphens
-    "/run/nothing": /etc/slack.toml:5: slack.token: cannot read the file "/run/nothing": entity not found | create the file, or write the value itself here
+    "/run/nothing": /etc/slack.toml:5: slack.token: cannot read the file "/run/nothing": entity not found | create the file with nothing in it but the "Bot User OAuth Token" (xoxb-…) from "OAuth & Permissions" in your Slack app's settings; or write that itself here
     "/run/denied": /etc/slack.toml:5: slack.token: cannot read the file "/run/denied": permission denied | let the user that runs teleport-slack read it
     "/run/empty": /etc/slack.toml:5: slack.token: the file "/run/empty" is empty | write the "Bot User OAuth Token" (xoxb-…) from "OAuth & Permissions" in your Slack app's settings into this file
     "/run/user": /etc/slack.toml:5: slack.token: the file "/run/user" is a user token (xoxp-…) | write the "Bot User OAuth Token" (xoxb-…) from "OAuth & Permissions" in your Slack app's settings into this file

@@ -109,7 +109,7 @@ fn full(hostile: &str) -> View {
             ]),
         }])),
         waiting: Some(list(vec![Waiting {
-            request: h(),
+            request: Some(h()),
             operation: "post",
             destination: Some(h()),
             since: at(-61),
@@ -285,6 +285,37 @@ fn a_page_without_a_controller_says_so_and_loads_itself_again_only_if_asked() {
 fn everything_that_can_go_wrong() {
     let long = format!("prod-<b>db</b>, a name with a long word: {}", "x".repeat(100));
     insta::assert_snapshot!(page(&full(&long), false));
+}
+
+/// What has no effect is not shown as if it had.
+#[test]
+fn the_page_shows_of_a_rule_what_the_mode_makes_of_it() {
+    let row = |mode, teleport_only| {
+        let mut view = full("x");
+        let review = view.rules.review.as_mut().unwrap();
+        review.mode_in_effect = mode;
+        review.rules.items[0].teleport_only = teleport_only;
+        let drawn = page(&view, false);
+        let row =
+            drawn.split("data-label=\"Who decides\">").nth(1).unwrap().split("</table>").next().unwrap();
+        let cells = row.split("</td>").map(|cell| cell.rsplit_once("\">").map_or(cell, |(_, cell)| cell));
+        let cells: Vec<_> =
+            cells.take(3).map(|cell| cell.replace("<bdi>", "").replace("</bdi>", "")).collect();
+        cells.join(" | ")
+    };
+    assert_eq!(row(Some("resolver"), false), "x and 3 more | 2 to approve, 1 to deny, asks again | required");
+    assert_eq!(
+        row(Some("reviewer"), false),
+        "users that Teleport allows | what Teleport asks for, asks again | required"
+    );
+    for mode in [Some("resolver"), Some("reviewer"), None] {
+        assert_eq!(row(mode, true), "only Teleport: no buttons here | – | –", "{mode:?}");
+    }
+    let mut view = full("x");
+    view.rules.review.as_mut().unwrap().rules = Listed::first(std::iter::empty(), 1);
+    assert!(page(&view, false).contains("No rule: who may decide, Teleport judges."));
+    view.rules.review.as_mut().unwrap().mode_in_effect = Some("resolver");
+    assert!(page(&view, false).contains("No rule: the reviewers that a request suggests decide."));
 }
 
 #[test]
