@@ -4,6 +4,7 @@ pub mod backoff;
 pub mod decision;
 pub mod error_chain;
 pub mod ids;
+pub mod known_ids;
 pub mod lifecycle;
 pub mod log_once;
 pub mod look_alike;

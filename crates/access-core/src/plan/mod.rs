@@ -7,22 +7,26 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
+use crate::domain::known_ids::KnownIds;
 use crate::domain::lifecycle::{Phase, expires_at, next_change, phase};
 use crate::domain::recipients::{Destination, RecipientKey, RecipientList};
 use crate::domain::request::{AccessRequest, RequestState};
-use crate::record::{MAX_IN_DOUBT, Operation, Record, truncated};
+use crate::record::{MAX_IN_DOUBT, Operation, Outcome, Record, truncated};
 use crate::render::request_message::Edition;
 
 mod copies;
 mod messages;
+mod owed;
 mod posts;
 mod skip;
 mod step;
 
 pub use copies::{Audience, Copies, ReviewDisplay};
+pub use owed::owed_elsewhere;
 pub use skip::{SkipReason, Skipped, Unresolved};
 pub use step::{HistoryQuery, Step};
 
+use owed::Owed;
 use posts::Against;
 
 /// The facts about one request.
@@ -40,6 +44,8 @@ pub struct PlanInput<'a> {
     pub destinations: &'a [Destination],
     /// Why the others were not found; those that are missing here are being looked up.
     pub unresolved: &'a BTreeMap<RecipientKey, Unresolved>,
+    /// Which names are known to lead to the same place.
+    pub known_ids: &'a KnownIds,
     /// The Teleport cluster's name, as shown.
     pub cluster: &'a str,
     /// How requests are decided in Teleport itself.
@@ -66,9 +72,8 @@ pub struct Plan {
     pub requeue_at: Option<Timestamp>,
     /// Whether posts wait for those to channels given by name.
     pub waits_for_names: bool,
-    /// The recipients of a decided request who lack a message, if the record says otherwise: to be recorded
-    /// (`Outcome::Owed`).
-    pub owed: Option<Vec<RecipientKey>>,
+    /// Which recipients of a decided request lack a message, if the record says otherwise: to be recorded.
+    pub owed: Option<Outcome>,
 }
 
 impl Plan {
@@ -146,8 +151,7 @@ pub fn plan(input: &PlanInput<'_>) -> Plan {
     posts::plan_posts(&mut plan, input, &copies, &against);
     plan.operations.retain(|(_, steps)| !steps.is_empty());
     if current.is_some_and(is_decided) && !record.is_from_go_plugin() {
-        let owed = record.still_owed(posts::lacking(&plan, input));
-        plan.owed = Some(owed).filter(|owed| record.owed.as_ref() != Some(owed));
+        plan.owed = against.owed.change(record, || posts::lacking(&plan, input));
     }
     leave_out_retries(&mut plan, input);
     leave_out_in_doubt(&mut plan, record);
@@ -179,8 +183,7 @@ fn against_posts<'a>(input: &PlanInput<'a>, phase: Phase) -> Against<'a> {
     } else {
         None
     };
-    let owed = record.owed.as_deref().filter(|_| current.is_some_and(is_decided));
-    Against { request, owed, destinations }
+    Against { request, owed: Owed::of(input), destinations }
 }
 
 fn is_decided(request: &AccessRequest) -> bool {

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use jiff::SignedDuration;
 
 use super::copies::{Copies, Rendered};
+use super::owed::Owed;
 use super::skip::{SkipReason, Skipped, Unresolved};
 use super::step::Step;
 use super::{Plan, PlanInput};
@@ -16,12 +17,12 @@ use crate::record::{MAX_DELIVERIES, Operation, Record};
 const MAX_CHANNEL_NAME_WAIT: SignedDuration = SignedDuration::from_secs(5);
 
 /// Why recipients who have no message get none, if so.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Against<'a> {
     /// Against any post of the request.
     pub(super) request: Option<SkipReason>,
-    /// If it was decided before, the recipients who had no message then: only they get one.
-    pub(super) owed: Option<&'a [RecipientKey]>,
+    /// If it was decided before, only these get one.
+    pub(super) owed: Owed<'a>,
     pub(super) destinations: &'a [Destination],
 }
 
@@ -33,8 +34,7 @@ impl Against<'_> {
     }
 
     fn post_to(&self, keys: &[RecipientKey]) -> Option<SkipReason> {
-        let is_too_late = |owed: &[RecipientKey]| !keys.iter().any(|key| owed.contains(key));
-        self.request.or_else(|| self.owed.is_some_and(is_too_late).then_some(SkipReason::DecidedBefore))
+        self.request.or_else(|| self.owed.against(keys))
     }
 }
 
@@ -81,8 +81,7 @@ pub(super) fn plan_posts(plan: &mut Plan, input: &PlanInput<'_>, copies: &Copies
             plan.skip(operation, SkipReason::WaitsForNames);
             continue;
         }
-        let Rendered { message, fallback, displayed } =
-            copies.of_recipients(&destination.recipient_keys).clone();
+        let Rendered { message, fallback, displayed } = copies.of_destination(destination).clone();
         let post_to = destination.post_to.clone();
         let post = Step::Post { key, post_to, message, fallback, displayed };
         plan.operations.push((operation, vec![post]));

@@ -27,8 +27,10 @@ pub enum SkipReason {
     NotListed(Phase),
     /// Another version posted the messages and did not record the recipients.
     NotifiedByGoPlugin,
-    /// It was decided when every recipient of then had a message.
+    /// The recipient is none of those who lacked a message when the request was decided.
     DecidedBefore,
+    /// It is not known whether the recipient is one of those, by another name.
+    OwedUnclear,
     /// No recipient is configured or suggested.
     NoRecipients,
     /// There are more recipients than are notified.
@@ -97,6 +99,7 @@ impl SkipReason {
             Self::NotListed(_) => "not_listed",
             Self::NotifiedByGoPlugin => "notified_by_go_plugin",
             Self::DecidedBefore => "decided_before",
+            Self::OwedUnclear => "owed_unclear",
             Self::NoRecipients => "no_recipients",
             Self::TooManyRecipients { .. } => "too_many_recipients",
             Self::InvalidReviewers { .. } => "invalid_reviewers",
@@ -133,7 +136,10 @@ impl fmt::Display for SkipReason {
             Self::NotifiedByGoPlugin => f.write_str(
                 "Teleport's own plugin posted the messages without recording the recipients, so no recipient is notified again",
             ),
-            Self::DecidedBefore => f.write_str("the request was decided before it had this recipient"),
+            Self::DecidedBefore => f.write_str("when the request was decided, no message to this recipient was due"),
+            Self::OwedUnclear => f.write_str(
+                "when the request was decided, a message was due to a recipient of another name; Slack does not show whether that is this one",
+            ),
             Self::NoRecipients => f.write_str("no recipient is configured or suggested for this request"),
             Self::TooManyRecipients { omitted } => {
                 write!(f, "the request has {omitted} recipients more than the {MAX_RECIPIENTS} that are notified")

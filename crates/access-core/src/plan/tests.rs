@@ -12,10 +12,12 @@ use crate::domain::role_pattern::RolePattern;
 use crate::policy::voters::samples::voters;
 use crate::policy::{Approver, Mode, ReasonPolicy, Rule, Rules, VoteResult, add_vote};
 use crate::record::claim::{Claim, ClaimTimings, InDoubtPost};
-use crate::record::{DisplayedState, MAX_DELIVERIES, Outcome, RepliesPosted};
+use crate::record::{DisplayedState, MAX_DELIVERIES, Outcome, RepliesPosted, user_behind};
 use crate::render::Message;
 use crate::render::request_message::{MessageInput, request_message};
 
+mod direct;
+mod owed;
 mod skipped;
 
 /// A Teleport, a Slack and a record as plain values; carries plans out as the daemon does.
@@ -27,6 +29,7 @@ struct Fixture {
     recipients: RecipientList,
     destinations: Vec<Destination>,
     unresolved: BTreeMap<RecipientKey, Unresolved>,
+    known_ids: KnownIds,
     retry_at: BTreeMap<Operation, Timestamp>,
     mode: Option<Mode>,
     rules: Rules,
@@ -59,6 +62,7 @@ impl Fixture {
             record: Record::default(),
             recipients: RecipientList::default(),
             unresolved: BTreeMap::new(),
+            known_ids: KnownIds::default(),
             destinations: destinations.iter().map(target).collect(),
             retry_at: BTreeMap::new(),
             mode: None,
@@ -79,6 +83,7 @@ impl Fixture {
             recipients: &self.recipients,
             destinations: &self.destinations,
             unresolved: &self.unresolved,
+            known_ids: &self.known_ids,
             cluster: "demo",
             edition: Edition::Community,
             review: self.mode.map(|mode| ReviewDisplay {
@@ -98,7 +103,7 @@ impl Fixture {
             self.record.update_known(known);
         }
         if let Some(owed) = plan.owed.clone() {
-            self.record.apply(&Outcome::Owed(owed));
+            self.record.apply(&owed);
         }
         self.generation += 1;
         let offset = SignedDuration::from_nanos(self.generation.cast_signed());
@@ -136,7 +141,8 @@ impl Fixture {
                 let (channel, ts) = (ChannelId::new(format!("C{post_to}")), new_ts);
                 self.slack.push((operation.clone(), channel.clone(), ts.clone(), None));
                 let line = format!("post to {post_to}: {:?}", shown.phase);
-                (line, vec![Outcome::Posted { key, channel, ts, displayed: Some(shown), user: None }])
+                let user = user_behind(&post_to, &key);
+                (line, vec![Outcome::Posted { key, channel, ts, displayed: Some(shown), user }])
             }
             (Step::Update { channel, ts, displayed, .. }, Operation::Update(..)) => (
                 format!("update {channel}: {:?}", displayed.phase),
@@ -774,8 +780,6 @@ fn event() -> impl Strategy<Value = Event> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(128))]
-
     #[test]
     fn an_applied_plan_leaves_nothing_to_do(events in proptest::collection::vec(event(), 0..12)) {
         let mut fixture = Fixture::new(&["team", "ops"]);

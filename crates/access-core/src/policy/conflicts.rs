@@ -237,7 +237,7 @@ mod tests {
     }
 
     fn found(rules: Vec<Rule>) -> Vec<String> {
-        conflicts(&Rules(rules)).iter().map(ToString::to_string).collect()
+        conflicts(&Rules(rules)).iter().map(|conflict| format!("{conflict}; {}", conflict.remedy())).collect()
     }
 
     #[test]
@@ -249,14 +249,15 @@ mod tests {
             found(vec![db.clone(), rule(&["*-db"], &["dave"], 1)]),
             [
                 "no user can decide a request for the role \"prod-db\": rules 1 and 2 are both for it, and name no user in \
-              common"
+              common; name the same approvers in both rules, or change the roles so that only one of them is for each"
             ]
         );
         assert_eq!(
             found(vec![db.clone(), rule(&["prod-db"], &["bob", "dave"], 1)]),
             [
                 "no request for the role \"prod-db\" can be approved: rules 1 and 2 are both for it, 2 approvals are needed, \
-              and the users in common are 1"
+              and the users in common are 1; name the same approvers in both rules, or change the roles so that only one \
+              of them is for each"
             ]
         );
         // Its members are Slack's to know.
@@ -267,21 +268,26 @@ mod tests {
     fn rules_without_any_effect_are_found() {
         let db = rule(&["prod-db"], &["bob"], 1);
         let teleport_only = Rule { teleport_only: true, ..rule(&["prod-*"], &["carol"], 1) };
-        assert_eq!(found(vec![db.clone(), db.clone()]), ["rule 2 repeats rule 1"]);
-        let never =
-            "the approvers of rule 1 never decide, because rule 2 (teleport_only) is for all of its roles";
+        assert_eq!(found(vec![db.clone(), db.clone()]), ["rule 2 repeats rule 1; remove one of them"]);
+        let never = "the approvers of rule 1 never decide, because rule 2 (teleport_only) is for all of its roles; remove \
+                     the rule, or take its roles out of the rule with teleport_only";
         assert_eq!(found(vec![db.clone(), teleport_only.clone()]), [never]);
         let wider = rule(&["prod-db", "dev"], &["bob"], 1);
         assert_eq!(found(vec![teleport_only, wider]), [""; 0]);
         let nothing = rule(&["^[^\\x{0}-\\x{10FFFF}]$"], &["bob"], 1);
         assert_eq!(
             found(vec![nothing]),
-            [r#"no role can have a name that "^[^\\x{0}-\\x{10FFFF}]$" of rule 1 matches"#]
+            [
+                r#"no role can have a name that "^[^\\x{0}-\\x{10FFFF}]$" of rule 1 matches; correct the pattern, or remove it"#
+            ]
         );
         let huge = rule(&["^(a|b)*a(a|b){20}$"], &["bob"], 1);
         assert_eq!(
             found(vec![huge, rule(&["^(a|b)*b(a|b){20}$"], &["carol"], 1)]),
-            ["the roles of rules 1 and 2 are too complicated to be compared"]
+            [
+                "the roles of rules 1 and 2 are too complicated to be compared; compare them by hand, or write simpler \
+              patterns with * and ?"
+            ]
         );
     }
 

@@ -181,6 +181,18 @@ mod tests {
     }
 
     #[test]
+    fn only_votes_from_before_the_last_decision_are_of_the_past() {
+        let rules = Rules(vec![rule("dba", &[BOB, CAROL, DAVE])]);
+        let mut votes = Votes::default();
+        cast(&mut votes, vote(BOB, Decision::Deny));
+        cast(&mut votes, vote(CAROL, Decision::Approve));
+        votes.reopen(0);
+        cast(&mut votes, vote(DAVE, Decision::Approve));
+        let found = vote_statuses(&rules, &sample(), &votes, &Voters::default());
+        assert_eq!(kinds(&found), [VoteStatus::Past, VoteStatus::Past, VoteStatus::Counts]);
+    }
+
+    #[test]
     fn those_that_every_rule_names_and_who_have_not_decided_may() {
         let rules = Rules(vec![
             rule("dba", &[BOB, CAROL, "@S0DBA", DAVE]),

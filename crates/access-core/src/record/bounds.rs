@@ -24,7 +24,8 @@ pub(super) fn truncate_owed(owed: &mut Vec<RecipientKey>) {
         len > MAX_OWED
     };
     let kept = owed.iter().position(is_beyond).unwrap_or(owed.len());
-    owed.truncate(kept.min(MAX_RECIPIENTS));
+    // Each may be there by name and by id.
+    owed.truncate(kept.min(2 * MAX_RECIPIENTS));
 }
 
 /// A request cut to what the record may hold. Cutting twice changes nothing.

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use crate::domain::ids::{ChannelId, MessageTs};
-use crate::domain::recipients::{RecipientKey, UnnotifiedReviewers};
+use crate::domain::recipients::{RecipientKey, UnnotifiedReviewers, is_direct_message};
 use crate::domain::request::{AccessRequest, RequestState};
 use crate::record::claim::{Claim, InDoubtPost};
 use crate::record::votes::Votes;
@@ -48,8 +48,8 @@ pub struct Record {
     /// Whether the request was decided and opened again beside votes that this version cannot read: how many reviews
     /// are of the past. The version that reads the votes ends them, too.
     pub reopened: Option<usize>,
-    /// Of a decided request, the recipients of then who have no message yet; others get none. `None` until the decision is
-    /// noted.
+    /// Of a decided request, the recipients of then who have no message yet, each by name and, if it is known, by id; others get
+    /// none. They stay while the configuration does not name them. `None` until the decision is noted.
     pub owed: Option<Vec<RecipientKey>>,
     /// Keys that this version does not know; kept as they are. Votes that cannot be read are among them.
     pub other: BTreeMap<String, String>,
@@ -85,16 +85,6 @@ impl Record {
         self.known.as_ref().is_some_and(|known| known.state != RequestState::Pending)
     }
 
-    /// Which of these recipients are still owed a message: of a request whose decision was noted before, none besides those
-    /// of then. Bounded, because the requester chooses names among them; the first ones are kept.
-    pub(crate) fn still_owed(&self, mut lacking: Vec<RecipientKey>) -> Vec<RecipientKey> {
-        if let Some(owed) = &self.owed {
-            lacking.retain(|key| owed.contains(key));
-        }
-        bounds::truncate_owed(&mut lacking);
-        lacking
-    }
-
     /// Whether the Go plugin posted any of the messages. It does not record the recipients, so no recipient may be notified again.
     pub fn is_from_go_plugin(&self) -> bool {
         self.deliveries.iter().any(|d| d.key.is_none())
@@ -114,7 +104,9 @@ impl Record {
     /// Slack placed there for a recipient elsewhere is none.
     pub(crate) fn has_posted_to(&self, destination: &str) -> bool {
         self.deliveries.iter().filter_map(|d| Some((d, d.key.as_ref()?))).any(|(delivery, key)| {
-            let is_there = delivery.channel.as_str() == destination && key.is_channel_name();
+            let is_one_person = is_direct_message(destination);
+            let is_there =
+                delivery.channel.as_str() == destination && (key.is_channel_name() || is_one_person);
             let is_theirs = delivery.user.as_ref().is_some_and(|user| user.as_str() == destination);
             is_there || is_theirs || key.as_str() == destination
         })

@@ -2,6 +2,7 @@
 
 use jiff::Timestamp;
 
+use super::bounds::truncate_owed;
 use super::claim::InDoubtPost;
 use super::delivery::{Delivery, DisplayedState, Operation, RepliesPosted};
 use super::{MAX_DELIVERIES, MAX_IN_DOUBT, Record, fits_go_format};
@@ -76,8 +77,10 @@ pub enum Outcome {
     },
     /// It is known which suggested reviewers could not be notified.
     Unnotified(UnnotifiedReviewers),
-    /// The request is decided, and of its recipients only these lack a message.
+    /// The request is decided, and of its recipients only these lack a message. It counts once: what was noted before stays.
     Owed(Vec<RecipientKey>),
+    /// Of those who lacked a message when the request was decided, these have one.
+    NoLongerOwed(Vec<RecipientKey>),
     /// A message was edited.
     Updated {
         /// The conversation's id: `C…`, `G…` or `D…`.
@@ -165,9 +168,15 @@ impl Record {
             Outcome::Unnotified(unnotified) => self.unnotified.clone_from(unnotified),
             Outcome::Owed(lacking) => {
                 // It may have been opened again since.
-                if self.is_decided() {
-                    self.owed = Some(self.still_owed(lacking.clone()));
+                if self.is_decided() && self.owed.is_none() {
+                    let mut owed = lacking.clone();
+                    // The requester chooses names among them; the first ones are kept.
+                    truncate_owed(&mut owed);
+                    self.owed = Some(owed);
                 }
+            }
+            Outcome::NoLongerOwed(settled) => {
+                self.owed.iter_mut().for_each(|owed| owed.retain(|name| !settled.contains(name)));
             }
             Outcome::Deleted { channel, ts } => self.deliveries.retain(|d| !d.is_at(channel, ts)),
             Outcome::Updated { channel, ts, displayed } => {

@@ -261,8 +261,11 @@ fn the_recipients_who_are_owed_a_message_are_kept_while_the_request_is_decided()
     assert_eq!(record.owed, None, "it is pending");
     record.update_known(&decided);
     record.apply(&Outcome::Owed(keys(&["#random", "U0BOB"])));
-    // A recipient who is added later is not owed one.
+    // Another daemon, with another configuration, notes the decision, too: the first one counts.
     record.apply(&Outcome::Owed(keys(&["#new", "U0BOB"])));
+    record.apply(&Outcome::Owed(vec![]));
+    assert_eq!(record.owed, Some(keys(&["#random", "U0BOB"])));
+    record.apply(&Outcome::NoLongerOwed(keys(&["#random", "#new"])));
     let mut data = record.encode();
     assert_eq!((data["x_owed"].as_str(), data.contains_key("x_complete")), (r#"["U0BOB"]"#, false));
     let owed = |data: &BTreeMap<String, String>| {
@@ -279,7 +282,7 @@ fn the_recipients_who_are_owed_a_message_are_kept_while_the_request_is_decided()
     record.known = Some(truncated(&sample()));
     assert_eq!(owed(&record.encode()), (None, vec![]));
     record.known = Some(truncated(&decided));
-    record.apply(&Outcome::Owed(vec![]));
+    record.apply(&Outcome::NoLongerOwed(keys(&["U0BOB"])));
     let data = record.encode();
     assert_eq!((data["x_complete"].as_str(), data.contains_key("x_owed")), ("1", false));
     record.update_known(&sample());
@@ -289,6 +292,12 @@ fn the_recipients_who_are_owed_a_message_are_kept_while_the_request_is_decided()
     record.update_known(&decided);
     record.apply(&Outcome::Owed(many.clone()));
     assert_eq!(record.owed, Some(many[..16].to_vec()));
+    // Every recipient fits by name and by id.
+    record.update_known(&sample());
+    record.update_known(&decided);
+    let both: Vec<_> = (0..200).map(|n| RecipientKey::new(format!("U{n:0>10}"))).collect();
+    record.apply(&Outcome::Owed(both.clone()));
+    assert_eq!(record.owed, Some(both));
 }
 
 #[test]

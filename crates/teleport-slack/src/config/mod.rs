@@ -60,6 +60,7 @@ pub use self::token::{TokenKind, reread};
 use access_core::domain::error_chain::chain;
 use access_core::domain::secret::Secret;
 use client_base::files;
+use client_base::folders::open_folders;
 use client_base::forward_proxy::{Proxies, Target, Way};
 use client_base::outbound::Outbound;
 use teleport_client::Destination;
@@ -342,6 +343,7 @@ fn examine_file(path: &Path, without_secrets: bool) -> Result<Examined, ConfigEr
         read_certificates: &source::read_certificates,
         environment: &source::environment,
         look_at: &source::look_at,
+        look_at_folders: &open_folders,
     };
     Ok(validate::examine(&text, &source))
 }
@@ -367,6 +369,7 @@ fn parse_with(
         read_certificates: &|path| read(path).map(|file| file.text.expose().as_bytes().to_vec()),
         environment,
         look_at: &|_| None,
+        look_at_folders: &|_, _| Vec::new(),
     };
     validate::examine(text, &source).into_loaded(path)
 }

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use access_core::domain::ids::RequestId;
+use access_core::domain::known_ids::KnownIds;
 use access_core::domain::lifecycle::is_stale;
 use access_core::domain::recipients::{Destination, RecipientKey, Rules};
 use access_core::domain::request::AccessRequest;
@@ -65,6 +66,7 @@ pub(super) struct Targets {
     pub(super) recipients: RequestRecipients,
     pub(super) destinations: Vec<Destination>,
     pub(super) unresolved: BTreeMap<RecipientKey, Unresolved>,
+    pub(super) known_ids: KnownIds,
     pub(super) requester: Vec<RecipientKey>,
     /// Whether every look-up has ended.
     pub(super) is_all_known: bool,
@@ -118,7 +120,7 @@ impl Planner {
     ) -> Targets {
         let Facts { presence, record, .. } = facts;
         let listed = presence.current();
-        let recipients = RequestRecipients::of(listed, record, &self.rules);
+        let recipients = RequestRecipients::of(listed, record, &self.rules, &self.directory);
         if !std::mem::replace(&mut retry_state.warned, true) {
             recipients.log_recipient_warnings(id);
         }
@@ -135,8 +137,9 @@ impl Planner {
         }
         retry_state.deliveries = record.deliveries.clone().into();
         let unresolved = recipients.unresolved(retry_state);
+        let known_ids = recipients.known_ids(record, &self.directory);
         let requester = retry_state.requester_keys.iter().cloned().collect();
-        Targets { recipients, destinations, unresolved, requester, is_all_known }
+        Targets { recipients, destinations, unresolved, known_ids, requester, is_all_known }
     }
 
     /// What is missing in Slack.
@@ -155,6 +158,7 @@ impl Planner {
             recipients: targets.recipients.list(),
             destinations: &targets.destinations,
             unresolved: &targets.unresolved,
+            known_ids: &targets.known_ids,
             cluster: &self.cluster,
             edition: self.edition(),
             review,

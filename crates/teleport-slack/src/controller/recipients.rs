@@ -4,13 +4,14 @@
 
 use std::collections::BTreeMap;
 
-use access_core::domain::ids::RequestId;
+use access_core::domain::ids::{ChannelId, RequestId};
+use access_core::domain::known_ids::KnownIds;
 use access_core::domain::recipients::{
     self, Destination, MAX_RECIPIENTS, Recipient, RecipientKey, RecipientList, ResolvedTo, Rules,
     UnnotifiedReviewers,
 };
-use access_core::domain::request::AccessRequest;
-use access_core::plan::Unresolved;
+use access_core::domain::request::{AccessRequest, RequestState};
+use access_core::plan::{Unresolved, owed_elsewhere};
 use access_core::record::{Operation, Outcome, Record};
 use tracing::{debug, warn};
 
@@ -26,20 +27,70 @@ pub(super) struct RequestRecipients {
     list: RecipientList,
     /// Recipients without a message.
     undelivered: Vec<Recipient>,
+    /// Of them, channels that may have been owed one under another name when the request was decided.
+    to_identify: Vec<Recipient>,
     should_notify: bool,
+    is_decided: bool,
 }
 
 impl RequestRecipients {
-    pub(super) fn of(listed: Option<&AccessRequest>, record: &Record, rules: &Rules) -> Self {
+    pub(super) fn of(
+        listed: Option<&AccessRequest>,
+        record: &Record,
+        rules: &Rules,
+        directory: &Directory,
+    ) -> Self {
         let Some(listed) = listed.filter(|_| !record.is_from_go_plugin()) else { return Self::default() };
-        let names = recipients::recipients(listed, rules);
-        let unnotified =
-            names.recipients.iter().filter(|r| !record.is_delivered(&[r.key()])).cloned().collect();
-        Self { list: names, undelivered: unnotified, should_notify: true }
+        let list = recipients::recipients(listed, rules);
+        let undelivered =
+            list.recipients.iter().filter(|r| !record.is_delivered(&[r.key()])).cloned().collect();
+        let is_decided = listed.state != RequestState::Pending;
+        let mut of = Self { list, undelivered, to_identify: Vec::new(), should_notify: true, is_decided };
+        let ids = of.known_ids(record, directory);
+        if owed_elsewhere(record, &of.list, &ids).any(RecipientKey::is_channel) {
+            let is_owed = |key: &RecipientKey| record.owed.iter().flatten().any(|owed| owed == key);
+            let channels = of.undelivered.iter().filter(|r| r.key().is_channel() && !is_owed(&r.key()));
+            of.to_identify = channels.cloned().collect();
+        }
+        of
+    }
+
+    /// Which names lead to the same place, as far as Slack said lately: of the recipients, and of those who are owed a message.
+    pub(super) fn known_ids(&self, record: &Record, directory: &Directory) -> KnownIds {
+        let mut ids = KnownIds::default();
+        if !self.is_decided && record.owed.is_none() {
+            return ids;
+        }
+        let owed = record.owed.iter().flatten().filter_map(|name| Recipient::parse(name.as_str()).ok());
+        for recipient in self.list.recipients.iter().cloned().chain(owed) {
+            match &recipient {
+                Recipient::ChannelName(name) => {
+                    directory.cached_channel_id(name).inspect(|id| ids.insert(recipient.key(), id.as_str()));
+                }
+                Recipient::ChannelId(id) => {
+                    let name = directory.cached_channel_name(&ChannelId::new(id));
+                    name.inspect(|name| ids.insert(Recipient::ChannelName(name.clone()).key(), id));
+                }
+                Recipient::DirectMessage(id) => {
+                    let user = directory.cached_person_of_direct_message(&ChannelId::new(id));
+                    user.inspect(|user| ids.insert(recipient.key(), user.as_str()));
+                }
+                Recipient::Email(email) => {
+                    let user = directory.cached_by_email(email);
+                    user.inspect(|user| ids.insert(recipient.key(), user.id.as_str()));
+                }
+                Recipient::User(id) => {
+                    let email = directory.cached_by_id(id).and_then(|user| user.email.clone());
+                    email.inspect(|email| ids.insert(RecipientKey::new(email.to_lowercase()), id.as_str()));
+                }
+                Recipient::Reviewer(_) => {}
+            }
+        }
+        ids
     }
 
     /// The users to look up, and whether the configuration names them: all of them as soon as one who is `due` has no
-    /// message, because two names may lead to the same user.
+    /// message, because two names may lead to the same user. Channels only to learn their other names.
     pub(super) fn users_to_resolve(
         &self,
         rules: &Rules,
@@ -47,8 +98,8 @@ impl RequestRecipients {
         due: impl Fn(&Operation) -> bool,
     ) -> Vec<(Recipient, bool)> {
         let is_user = |r: &&Recipient| {
-            let is_user = matches!(r, Recipient::Email(_) | Recipient::User(_) | Recipient::Reviewer(_));
-            is_user && !retry_state.requester_keys.contains(&r.key())
+            let is_user = !matches!(r, Recipient::ChannelId(_) | Recipient::ChannelName(_));
+            (is_user || self.to_identify.contains(r)) && !retry_state.requester_keys.contains(&r.key())
         };
         if !self.undelivered.iter().filter(is_user).any(|r| due(&Operation::Post(r.key()))) {
             return Vec::new();
@@ -94,7 +145,10 @@ impl RequestRecipients {
                 let known = directory.cached_channel_id(name).map(|id| id.to_string());
                 Some(ResolvedTo::Channel(known.unwrap_or_else(|| name.clone())))
             }
-            Recipient::Email(_) | Recipient::User(_) | Recipient::Reviewer(_) => {
+            Recipient::Email(_)
+            | Recipient::User(_)
+            | Recipient::DirectMessage(_)
+            | Recipient::Reviewer(_) => {
                 users.iter().find(|(r, _)| r == recipient).map(|(_, found)| found.clone())
             }
         };

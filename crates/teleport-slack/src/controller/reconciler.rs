@@ -11,7 +11,7 @@ use std::time::Duration;
 use access_core::domain::ids::RequestId;
 use access_core::domain::recipients::Recipient;
 use access_core::plan::{Plan, SkipReason, Skipped};
-use access_core::record::{Operation, Outcome};
+use access_core::record::Operation;
 use jiff::Timestamp;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
@@ -177,7 +177,7 @@ impl Reconciler {
             };
             let targets = self.planner.resolve(id, &mut facts, retry_state).await;
             let mut plan = self.planner.plan(&facts, &targets, retry_state);
-            if let Some(owed) = plan.owed.clone().map(Outcome::Owed)
+            if let Some(owed) = plan.owed.clone()
                 && !retry_state.unrecorded.contains(&owed)
             {
                 retry_state.unrecorded.push(owed);

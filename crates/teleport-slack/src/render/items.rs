@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use access_core::domain::decision::Decision;
 use access_core::domain::ids::{ChannelId, MessageTs};
+use access_core::domain::known_ids::KnownIds;
 use access_core::domain::lifecycle::{Phase, phase};
 use access_core::domain::recipients::RecipientList;
 use access_core::domain::request::{AccessRequest, RequestState};
@@ -199,6 +200,7 @@ impl Subject {
             recipients: &RecipientList::default(),
             destinations: &[],
             unresolved: &BTreeMap::new(),
+            known_ids: &KnownIds::default(),
             cluster: &self.cluster,
             edition: if self.is_enterprise { Edition::Enterprise { web_proxy } } else { Edition::Community },
             review: review.map(|review| ReviewDisplay {

@@ -1,10 +1,13 @@
 //! The configuration changes while the daemon runs, with SIGHUP and without: the new whole counts for the next click and the
 //! next reconciliation, or nothing of it does.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use ::http::StatusCode;
+use access_sim::slack::faults::{Fault, FaultRule};
+use access_sim::teleport::Options;
 use access_sim::teleport::certs::CertOptions;
 use access_sim::teleport::faults::{Repeat, WatchEnd};
 use access_sim::teleport::presets::PLUGIN_USER;
@@ -44,7 +47,7 @@ fn a_new_recipient_gets_open_requests_and_none_that_were_decided_before() {
         bed.until_status(&daemon, "C0DBA", &open, "⏳ PENDING").await;
         let left_out = |id: &String| {
             let words = format!(
-                "request={id} operation=post destination=C0DBA reason=\"the request was decided before"
+                "request={id} operation=post destination=C0DBA reason=\"when the request was decided, no message to this recipient was due"
             );
             daemon.find_logged(&words)
         };
@@ -78,7 +81,7 @@ fn a_channel_without_the_bot_lets_no_new_recipient_have_decided_requests() {
         reload(&bed, &daemon, &bed.config(r#"recipients = ["C0TEAM", "C0DBA", "U0BOB"]"#)).await;
         bed.until_status(&daemon, "U0BOB", &open, "⏳ PENDING").await;
         let words = format!(
-            "request={decided} operation=post destination=U0BOB reason=\"the request was decided before"
+            "request={decided} operation=post destination=U0BOB reason=\"when the request was decided, no message to this recipient was due"
         );
         bed.until_logged(&daemon, &words).await;
         // The one that was missing then still gets its message.
@@ -94,6 +97,71 @@ fn a_channel_without_the_bot_lets_no_new_recipient_have_decided_requests() {
 }
 
 #[test]
+fn a_recipient_who_was_owed_a_decided_request_gets_it_under_any_name() {
+    run_in_process(async {
+        let others = [
+            ("dba-approvers", "C0DBA", "C0DBA"),
+            ("C0DBA", "#dba-approvers", "C0DBA"),
+            ("U0BOB", "bob@example.com", "U0BOB"),
+            ("bob@example.com", "U0BOB", "U0BOB"),
+        ];
+        for (before, after, destination) in others {
+            let bed = TestBed::new().await;
+            let refusal = FaultRule::new("chat.postMessage", Fault::Error("channel_not_found".into()));
+            for name in [before, destination] {
+                bed.slack.faults().add(refusal.clone().in_channel(name));
+            }
+            let recipients = |name: &str| format!("recipients = [\"C0TEAM\", \"{name}\"]");
+            let daemon = bed.start(&recipients(before)).await;
+            let decided = bed.create_request();
+            bed.until_status(&daemon, "C0TEAM", &decided, "⏳ PENDING").await;
+            bed.until_logged(&daemon, "channel_not_found").await;
+            bed.approve(&decided);
+            bed.until_status(&daemon, "C0TEAM", &decided, "✅ APPROVED (looks fine)").await;
+            let name = before.replace("dba-approvers", "#dba-approvers");
+            let is_owed = |record: &BTreeMap<String, String>| field(record, "x_owed").contains(&name);
+            bed.until_recorded(&daemon, &decided, is_owed).await;
+            // It is out of the configuration for a moment, and another recipient is there.
+            reload(&bed, &daemon, &bed.config(r#"recipients = ["C0TEAM", "U0CAROL"]"#)).await;
+            let open = bed.create_request();
+            bed.until_status(&daemon, "U0CAROL", &open, "⏳ PENDING").await;
+            bed.slack.faults().clear();
+            reload(&bed, &daemon, &bed.config(&recipients(after))).await;
+            bed.until_status(&daemon, destination, &open, "⏳ PENDING").await;
+            bed.until_status(&daemon, destination, &decided, "✅ APPROVED (looks fine)").await;
+            daemon.stop().await;
+            assert_eq!(bed.messages_about(destination, &decided).len(), 1, "{before} {after}");
+            assert!(bed.messages_about("U0CAROL", &decided).is_empty(), "{before} {after}");
+        }
+    });
+}
+
+#[test]
+fn where_slack_shows_no_names_a_decided_request_waits_for_the_name_that_was_owed_it() {
+    run_in_process(async {
+        let bed = TestBed::with_options(Options::golden(), workspace().with_scopes(&["chat:write"])).await;
+        bed.slack.kick_bot("C0DBA");
+        let recipients = |name: &str| format!("recipients = [\"C0TEAM\", \"{name}\"]");
+        let daemon = bed.start(&recipients("dba-approvers")).await;
+        let decided = bed.create_request();
+        bed.until_status(&daemon, "C0TEAM", &decided, "⏳ PENDING").await;
+        bed.until_logged(&daemon, "not_in_channel").await;
+        bed.approve(&decided);
+        bed.until_recorded(&daemon, &decided, |record| field(record, "x_owed") == r##"["#dba-approvers"]"##)
+            .await;
+        bed.slack.invite_bot("C0DBA");
+        reload(&bed, &daemon, &bed.config(&recipients("C0DBA"))).await;
+        let words = "destination=C0DBA reason=\"when the request was decided, a message was due to a recipient of another name";
+        bed.until_logged(&daemon, words).await;
+        reload(&bed, &daemon, &bed.config(&recipients("dba-approvers"))).await;
+        bed.until_status(&daemon, "C0DBA", &decided, "✅ APPROVED (looks fine)").await;
+        bed.until_recorded(&daemon, &decided, |record| field(record, "x_complete") == "1").await;
+        daemon.stop().await;
+        assert_eq!(bed.messages_about("C0DBA", &decided).len(), 1);
+    });
+}
+
+#[test]
 fn a_request_without_recipients_is_not_shown_to_new_ones_after_its_decision() {
     run_in_process(async {
         let bed = TestBed::new().await;
@@ -104,7 +172,11 @@ fn a_request_without_recipients_is_not_shown_to_new_ones_after_its_decision() {
         bed.until_recorded(&daemon, &decided, |record| field(record, "x_complete") == "1").await;
         reload(&bed, &daemon, &bed.config(TEAM)).await;
         bed.until_status(&daemon, "C0TEAM", &open, "⏳ PENDING").await;
-        bed.until_logged(&daemon, "destination=C0TEAM reason=\"the request was decided before").await;
+        bed.until_logged(
+            &daemon,
+            "destination=C0TEAM reason=\"when the request was decided, no message to this recipient was due",
+        )
+        .await;
         daemon.stop().await;
         assert!(bed.messages_about("C0TEAM", &decided).is_empty());
     });

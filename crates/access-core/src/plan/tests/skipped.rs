@@ -206,6 +206,7 @@ fn every_reason() -> Vec<SkipReason> {
         NotListed(Phase::Expired),
         NotifiedByGoPlugin,
         DecidedBefore,
+        OwedUnclear,
         NoRecipients,
         TooManyRecipients { omitted: 7 },
         InvalidReviewers { count: 7 },
@@ -231,7 +232,7 @@ fn every_reason() -> Vec<SkipReason> {
         match reason {
             NothingKnown | NotListed(_) | NotifiedByGoPlugin | NoRecipients | TooManyRecipients { .. } => {}
             InvalidReviewers { .. } | NoLongerRecipient | SharesDestination | RecordFull => {}
-            DecidedBefore => {}
+            DecidedBefore | OwedUnclear => {}
             TooManyInDoubt | WaitsForNames | Unreachable | Duplicate | RetryAt(_) | VerifyAt(_) => {}
             DeletionUnconfirmed(_) | WaitsForTurn(_) | ClaimedByOther(_) => {}
             Unresolved { why, .. } => match why {

@@ -98,6 +98,43 @@ fn accounts_that_are_not_to_be_trusted() {
 }
 
 #[test]
+fn an_account_without_a_person_behind_it_is_automated() {
+    type Change = fn(&mut SlackProfile);
+    let automated: [Change; 4] = [
+        |p| p.is_bot = true,
+        |p| p.is_workflow_bot = true,
+        |p| p.is_connector_bot = true,
+        |p| p.id = SlackUserId::new("USLACKBOT"),
+    ];
+    let people: [Change; 4] = [
+        |_| {},
+        |p| p.deleted = true,
+        |p| (p.is_restricted, p.is_ultra_restricted) = (true, true),
+        |p| (p.is_stranger, p.is_invited_user) = (true, true),
+    ];
+    for (changes, expected) in [(automated, true), (people, false)] {
+        for change in changes {
+            let mut profile = bob();
+            change(&mut profile);
+            assert_eq!(profile.is_automated(), expected, "{profile:?}");
+        }
+    }
+}
+
+#[test]
+fn all_users_are_listed_only_for_links_that_need_it() {
+    // No trait can be asked for by its value, nor a name whatever its capitals.
+    let exact = |with_trait, email_match| mapping(&[("U0BOB", "bob")], with_trait, email_match);
+    let any_case = |mapping| UserMapping { ignore_email_case: true, ..mapping };
+    assert!(!exact(false, false).lists_users());
+    assert!(!exact(false, true).lists_users());
+    assert!(!any_case(exact(false, false)).lists_users());
+    assert!(any_case(exact(false, true)).lists_users());
+    assert!(exact(true, false).lists_users());
+    assert!(exact(true, true).lists_users());
+}
+
+#[test]
 fn users_of_the_same_organization_are_not_external() {
     let our = AppInstallation { enterprise_id: Some("E0US".into()), ..installation() };
     let links = mapping(&[("W0BOB", "bob")], false, false);

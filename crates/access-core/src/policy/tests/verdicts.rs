@@ -300,6 +300,9 @@ fn an_approval_that_cannot_be_checked_counts_for_nothing() {
     let two = by_group(votes(&[("erin", Approve), ("bob", Approve)]));
     assert_eq!(approvals(&rules, &sample(), &two), (2, 0), "no account was read yet");
     assert_eq!(decided(&rules, &sample(), &two, &gone()), None);
+    // Nor if the rule names the person as well.
+    let one = votes(&[("bob", Approve)]);
+    assert_eq!(decided(&rules_needing(1, 1), &sample(), &one, &without(all_voters(), &["bob"])), None);
     let three = by_group(votes(&[("erin", Approve), ("bob", Approve), ("dave", Approve)]));
     assert_eq!(decided(&rules, &sample(), &three, &gone()), Some((Approve, "dave".into())));
     // It is noted, so that the message counts right, and so is that the group is there again.
