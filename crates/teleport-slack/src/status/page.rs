@@ -232,11 +232,12 @@ fn waiting(all: &Listed<Waiting>, names: &Names, now: Timestamp) -> Markup {
         let what = match waiting.operation {
             "decision" => "decide in Teleport",
             "record" => "read and write Teleport's record",
+            "answer" => "answer a click of",
             operation => operation,
         };
         vec![
             html! { (what) @if let Some(destination) = &waiting.destination { " " (named(destination, names)) } },
-            html! { span.id { (shown(&waiting.request)) } },
+            html! { @if let Some(request) = &waiting.request { span.id { (shown(request)) } } },
             ago(waiting.since, now),
             waiting.retry_at.map(|at| ahead(at, now)).unwrap_or_else(|| html! { "at its turn" }),
             html! { (waiting.attempts) },

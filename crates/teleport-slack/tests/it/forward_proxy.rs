@@ -231,6 +231,13 @@ fn the_environment_names_the_proxy_and_what_is_exempt() {
             assert!(log.contains(&format!("{name}: the value of this environment variable")), "{log}");
             assert!(log.contains(words), "{log}");
             assert_no_secret(&log);
+            let mut check = Command::new(program());
+            check.env_clear().env(name, &value).arg("check").arg("-c").arg(&config);
+            let out = check.output().unwrap();
+            let text = String::from_utf8([out.stdout, out.stderr].concat()).unwrap();
+            assert_eq!(out.status.code(), Some(78), "{text}");
+            assert!(text.contains(&format!("✗ config-values: {name}\n")) && text.contains(words), "{text}");
+            assert_no_secret(&text);
         }
     });
 }

@@ -394,3 +394,19 @@ fn a_trust_store_that_is_named_and_not_there_is_named_by_both() {
         }
     });
 }
+
+#[test]
+fn a_forward_proxy_that_is_not_there_is_named() {
+    run_in_process(async {
+        let said =
+            waits("no connection to the proxy 127.0.0.1:1", "check the proxy's address, that it runs", 1);
+        let network = "\n[network]\nproxy = \"http://127.0.0.1:1\"\n";
+        let mut scene = Scene::with_slack_at(TestBed::new().await, "https://slack.example/api/", ());
+        scene.config += network;
+        scene.assert_waits(SLACK, &said).await;
+
+        let mut scene = Scene::at(TestBed::new().await, "teleport.corp:3025", None, ());
+        scene.config += &format!("{network}proxy_for_teleport = true\n");
+        scene.assert_waits(TELEPORT, &said).await;
+    });
+}
