@@ -344,6 +344,22 @@ fn a_circuit_names_its_channel_as_everything_else_does() {
 }
 
 #[test]
+fn of_a_direct_message_that_slack_refuses_no_invitation_is_advised() {
+    let health = Metrics::new().health().clone();
+    let moment = Moment { now: Instant::now(), time: Timestamp::now() };
+    for (channel, is_direct) in
+        [("U0BOB", true), ("edits in D0BOB", true), ("C0TEAM", false), ("#team", false)]
+    {
+        let mut view = full("x");
+        view.circuits.as_mut().unwrap().items[0].channel = channel.to_owned();
+        let found = problems(&view, &health, false, moment);
+        let circuit = found.iter().find(|problem| problem.what.starts_with("Slack refuses")).unwrap();
+        assert_eq!(circuit.remedy.contains("invite the bot"), !is_direct, "{circuit:?}");
+        assert_eq!(circuit.remedy.contains("a person may have blocked the app"), is_direct, "{circuit:?}");
+    }
+}
+
+#[test]
 fn each_thing_that_needs_a_person_is_said_once_with_its_remedy() {
     let metrics = Metrics::new();
     let health = metrics.health().clone();
