@@ -43,6 +43,10 @@ image: release
 dist:
     .ci/dist
 
+# Every way to either side, with real balancers and forward proxies in it.
+reaches:
+    .ci/reaches
+
 # Whether another folder, toolchain and cargo home make the same program. It takes two release builds.
 release-check:
     .ci/release-check

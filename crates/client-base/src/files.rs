@@ -49,22 +49,17 @@ pub fn permissions(path: &Path) -> Option<Permissions> {
 
 /// A pipe or a device has no mode worth a warning.
 fn permissions_of(metadata: &Metadata, path: &Path) -> Option<Permissions> {
-    metadata.is_file().then(|| Permissions {
-        mode: metadata.permissions().mode(),
-        owner: metadata.uid(),
-        group: metadata.gid(),
-        acl: Acl::of_file(path),
-    })
+    metadata.is_file().then(|| Permissions::new(metadata, path))
 }
 
 /// What others may do to a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Permissions {
     /// The permission bits. Beside an access-control list, those of the group are the list's mask.
-    mode: u32,
-    owner: u32,
-    group: u32,
-    acl: Option<Acl>,
+    pub(crate) mode: u32,
+    pub(crate) owner: u32,
+    pub(crate) group: u32,
+    pub(crate) acl: Option<Acl>,
 }
 
 /// Who can read a file, besides root: user and group ids.
@@ -79,6 +74,15 @@ pub struct Readers {
 }
 
 impl Permissions {
+    pub(crate) fn new(metadata: &Metadata, path: &Path) -> Self {
+        Self {
+            mode: metadata.permissions().mode(),
+            owner: metadata.uid(),
+            group: metadata.gid(),
+            acl: Acl::of_file(path),
+        }
+    }
+
     /// Those of a file without an access-control list.
     /// The file belongs to root.
     pub fn of_mode(mode: u32) -> Self {
@@ -114,9 +118,23 @@ impl Permissions {
             }
     }
 
+    /// Every user may change it.
+    pub fn all_can_write(&self) -> bool {
+        self.mode & 0o002 != 0
+    }
+
     /// The shell commands, each without the file's name, that take away what others may do too much and nothing else:
     /// changing the file, and reading it if it is a secret.
     pub fn remedies(&self, is_secret: bool) -> Vec<String> {
+        self.remedies_but(is_secret, false, false)
+    }
+
+    /// The same of changing alone, where the file's group, or the users and groups of an access-control list, may do that.
+    pub(crate) fn remedies_beside(&self, trusts_group: bool, trusts_list: bool) -> Vec<String> {
+        self.remedies_but(false, trusts_group, trusts_list)
+    }
+
+    fn remedies_but(&self, is_secret: bool, trusts_group: bool, trusts_list: bool) -> Vec<String> {
         let has = |bit: u32| self.mode & bit != 0;
         let others = match (is_secret && has(0o004), has(0o002)) {
             (false, false) => None,
@@ -125,12 +143,15 @@ impl Permissions {
             (true, true) => Some("o-rw"),
         };
         let Some(acl) = &self.acl else {
-            let group = has(0o020).then_some("g-w");
+            let group = (!trusts_group && has(0o020)).then_some("g-w");
             let bits: Vec<_> = group.into_iter().chain(others).collect();
             return if bits.is_empty() { Vec::new() } else { vec![format!("chmod {}", bits.join(","))] };
         };
+        let is_trusted = |entry: &&String| trusts_list || trusts_group && entry.starts_with("g::");
+        let writers: Vec<_> =
+            acl.writers.iter().filter(|entry| !is_trusted(entry)).map(String::as_str).collect();
         // Without `-n` the mask would be computed again, and rights that it takes away would come back.
-        let list = (!acl.writers.is_empty()).then(|| format!("setfacl -n -m {}", acl.writers.join(",")));
+        let list = (!writers.is_empty()).then(|| format!("setfacl -n -m {}", writers.join(",")));
         list.into_iter().chain(others.map(|bits| format!("chmod {bits}"))).collect()
     }
 }

@@ -6,6 +6,7 @@ mod acl;
 pub mod broken;
 pub mod certificate;
 pub mod files;
+pub mod folders;
 pub mod forward_proxy;
 pub mod outbound;
 pub mod resolver;

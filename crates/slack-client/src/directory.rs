@@ -42,6 +42,7 @@ pub struct Directory {
     by_email: Cache<Arc<SlackProfile>, SlackError>,
     by_id: Cache<Arc<SlackProfile>, SlackError>,
     conversations: Cache<Arc<Conversation>, SlackError>,
+    direct_messages: Cache<SlackUserId, SlackError>,
     channel_ids: Cache<ChannelId, SlackError>,
     /// The names that callers asked for: one list answers for all of them.
     wanted_names: Arc<Mutex<BTreeSet<String>>>,
@@ -59,6 +60,7 @@ impl Directory {
             by_email: Cache::new(limits),
             by_id: Cache::new(limits),
             conversations: Cache::new(limits),
+            direct_messages: Cache::new(limits),
             channel_ids: Cache::new(limits),
             wanted_names: Arc::default(),
             list_lock: Arc::default(),
@@ -101,6 +103,25 @@ impl Directory {
             }
         };
         self.by_id.get_or_fetch(id.as_str(), priority.key(), lookup).await
+    }
+
+    /// The person of the app's direct message with this id, `D…`; `None` if Slack shows none.
+    pub async fn person_of_direct_message(
+        &self,
+        channel: &ChannelId,
+        priority: Priority,
+    ) -> Result<Option<SlackUserId>, SlackError> {
+        if !is_valid_key(channel.as_str()) {
+            return Ok(None);
+        }
+        let lookup = || {
+            let (this, channel, priority) = (self.clone(), channel.clone(), priority.clone());
+            async move {
+                let call = this.client.person_of_direct_message(&channel);
+                this.lookups.call(Method::ConversationsOpen, priority, call).await
+            }
+        };
+        self.direct_messages.get_or_fetch(channel.as_str(), priority.key(), lookup).await
     }
 
     /// The conversation with this id; `None` if there is none that the app can see. Its name is learned too.
@@ -196,6 +217,11 @@ impl Directory {
     pub fn cached_channel_name(&self, id: &ChannelId) -> Option<String> {
         let found = self.conversations.peek(id.as_str());
         found.map(|channel| channel.name.clone()).filter(|name| is_valid_key(name))
+    }
+
+    /// The person of the app's direct message with this id, if it was learned lately. Makes no call.
+    pub fn cached_person_of_direct_message(&self, channel: &ChannelId) -> Option<SlackUserId> {
+        self.direct_messages.peek(channel.as_str())
     }
 
     /// The person with this e-mail address, if it was learned lately. Makes no call.

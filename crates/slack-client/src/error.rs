@@ -18,9 +18,10 @@ use super::broken;
 pub use super::error_codes::Affects;
 use super::error_codes::{Class, CodeInfo};
 use super::method::Method;
-use super::remedy;
+use super::remedy::{self, UNKNOWN_AUTHORITY, proxy_remedy};
 pub use super::remedy::{Remedy, Setting, SettingNames, invitation, no_names};
 use access_core::domain::error_chain::chain;
+use access_core::domain::recipients::is_slack_id;
 
 /// How long to leave a workspace alone that is moving into an Enterprise organization. Slack advises to slow
 /// down to a minute or more; such a move takes hours.
@@ -59,11 +60,13 @@ pub struct SlackError {
     remaining: Option<Duration>,
     /// The name by which people invite the bot, if it is known.
     bot: Option<Arc<str>>,
+    /// Whether it is about a direct message, into which no user can invite the bot.
+    is_direct: bool,
 }
 
 impl SlackError {
     pub(super) fn new(method: Method, failure: ErrorKind) -> Self {
-        Self { method, kind: failure, remaining: None, bot: None }
+        Self { method, kind: failure, remaining: None, bot: None, is_direct: false }
     }
 
     /// The same error for a call that was not made because Slack asked to wait.
@@ -74,6 +77,11 @@ impl SlackError {
     /// The same error of a bot that people invite by this name.
     pub(super) fn of_bot(self, bot: Option<Arc<str>>) -> Self {
         Self { bot, ..self }
+    }
+
+    /// The same error about this conversation: a channel by id or name, a direct message by its id or the person's.
+    pub fn about(&self, conversation: &str) -> Self {
+        Self { is_direct: is_slack_id(conversation, &['D', 'U', 'W']), ..self.clone() }
     }
 
     /// Whether the call was sent. It is not while the `Retry-After` of an earlier call lasts.
@@ -258,7 +266,7 @@ impl SlackError {
             }
             ErrorKind::Api(refusal) => {
                 let remedy = refusal.info.remedy_after(self.method == Method::ChatPostMessage);
-                remedy.map(|remedy| remedy.for_bot(self.bot.as_deref()))
+                remedy.map(|remedy| remedy.for_bot(self.bot.as_deref(), self.is_direct))
             }
             ErrorKind::Proxy(error) => Some(proxy_remedy(error)),
             ErrorKind::Connect { source } if is_of_unknown_authority(source.as_ref()) => {
@@ -376,18 +384,6 @@ fn too_many_calls(wait: Duration, is_asked: bool) -> String {
         }
     }
 }
-
-/// What to do when there is no way through the proxy.
-pub(super) fn proxy_remedy(error: &TunnelError) -> Remedy {
-    Remedy::setting(Setting::Proxy, error.remedy())
-}
-
-/// What to do when none of the trusted authorities signed the server's certificate.
-pub(super) const UNKNOWN_AUTHORITY: Remedy = Remedy::setting(
-    Setting::CaFile,
-    "name a file with the CA of the proxy or firewall that opens TLS in between; if there is none, check where the address \
-     leads",
-);
 
 /// Whether it is that none of the trusted authorities signed the server's certificate.
 pub(super) fn is_of_unknown_authority(error: &(dyn Error + 'static)) -> bool {

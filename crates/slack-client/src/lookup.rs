@@ -98,6 +98,23 @@ impl Client {
         Lookup::from_result(found)
     }
 
+    /// The person of a direct message of the app by its id, `D…` (`conversations.open` with `return_im`; it opens none); `None` if
+    /// the app has no such one, or Slack does not say whose it is. Needs `im:write`.
+    ///
+    /// # Errors
+    /// Every other failure.
+    pub async fn person_of_direct_message(
+        &self,
+        channel: &ChannelId,
+    ) -> Result<Option<SlackUserId>, SlackError> {
+        let body = json!({ "channel": channel, "return_im": true, "prevent_creation": true });
+        match self.json(Method::ConversationsOpen, &body).await {
+            Ok(fields) => Ok(objects::person_of_direct_message(&fields)),
+            Err(error) if error.is_missing(Affects::Channel) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
     /// The address at which people see a message (`chat.getPermalink`, which needs no scope); [`Lookup::Absent`] if the
     /// message or its channel is not there for the app.
     ///

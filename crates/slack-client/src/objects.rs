@@ -7,6 +7,7 @@
 use std::collections::BTreeSet;
 
 use access_core::domain::ids::{ChannelId, MessageTs, SlackUserId};
+use access_core::domain::recipients::is_slack_id;
 use access_core::interaction::AppInstallation;
 use access_core::policy::identity::SlackProfile;
 use http::HeaderMap;
@@ -102,8 +103,6 @@ pub struct Conversation {
     pub is_ext_shared: bool,
     /// Only for invited people.
     pub is_private: bool,
-    /// Whether it is a direct message to one user.
-    pub is_im: bool,
 }
 
 pub(super) fn auth_test(fields: &Fields, headers: &HeaderMap) -> Result<AuthTest, ErrorKind> {
@@ -179,8 +178,13 @@ pub(super) fn conversation_fields(channel: &Fields) -> Result<Conversation, Erro
         is_frozen: bool_field(channel, "is_frozen"),
         is_ext_shared: bool_field(channel, "is_ext_shared"),
         is_private: bool_field(channel, "is_private"),
-        is_im: bool_field(channel, "is_im"),
     })
+}
+
+/// The other person of a direct message.
+pub(super) fn person_of_direct_message(fields: &Fields) -> Option<SlackUserId> {
+    let user = id(object_field(fields, "channel")?, "user").ok()?;
+    is_slack_id(&user, &['U', 'W']).then(|| SlackUserId::new(user))
 }
 
 /// The id of a conversation, of which nothing else matters.

@@ -5,10 +5,15 @@ use std::error::Error;
 use std::fmt;
 
 use client_base::broken::causes;
+use client_base::forward_proxy::TunnelError;
 use client_base::tcp::TcpError;
 
 /// Where a remedy of the table says how to bring the bot into a channel: [`invitation`] stands there.
 pub(super) const INVITATION: &str = "{invitation}";
+
+/// What helps where no direct message can be sent. The people who blocked the app are not shown to it.
+const DIRECT_MESSAGE: &str =
+    "correct the person's Slack id (U...) or name another person; a person may have blocked the app";
 
 /// What to type to bring the bot of this name into a channel. Without the name, what leads to it.
 pub fn invitation(bot: Option<&str>) -> String {
@@ -67,9 +72,11 @@ impl Remedy {
         Self { text: Cow::Borrowed(text), setting: Some(setting) }
     }
 
-    /// With what people type to invite the bot of this name, where the remedy is that.
-    pub(super) fn for_bot(mut self, bot: Option<&str>) -> Self {
-        if self.text.contains(INVITATION) {
+    /// With what people type to invite the bot of this name, where the remedy is that; into a direct message it cannot be invited.
+    pub(super) fn for_bot(mut self, bot: Option<&str>, is_direct: bool) -> Self {
+        if is_direct && self.text.contains(INVITATION) {
+            self.text = DIRECT_MESSAGE.into();
+        } else if self.text.contains(INVITATION) {
             self.text = self.text.replace(INVITATION, &invitation(bot)).into();
         }
         self
@@ -93,6 +100,18 @@ pub(super) const UNRESOLVED: Remedy = Remedy::setting(
      out",
 );
 
+/// What to do when there is no way through the proxy.
+pub(super) fn proxy_remedy(error: &TunnelError) -> Remedy {
+    Remedy::setting(Setting::Proxy, error.remedy())
+}
+
+/// What to do when none of the trusted authorities signed the server's certificate.
+pub(super) const UNKNOWN_AUTHORITY: Remedy = Remedy::setting(
+    Setting::CaFile,
+    "name a file with the CA of the proxy or firewall that opens TLS in between; if there is none, check where the address \
+     leads",
+);
+
 /// Whether the name is what failed, before anything was connected.
 pub(super) fn is_of_name(error: &(dyn Error + 'static)) -> bool {
     causes(error).filter_map(|error| error.downcast_ref()).any(TcpError::is_of_name)
@@ -101,6 +120,17 @@ pub(super) fn is_of_name(error: &(dyn Error + 'static)) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn no_user_is_sent_to_invite_the_bot_into_a_direct_message() {
+        let shown = |is_direct| {
+            let remedy = Remedy::new("invite it ({invitation})").for_bot(Some("access"), is_direct);
+            remedy.with_name(no_names).to_string()
+        };
+        assert_eq!(shown(false), "invite it (type /invite @access in the channel)");
+        assert_eq!(shown(true), DIRECT_MESSAGE);
+        assert_eq!(Remedy::new("wait").for_bot(None, true), Remedy::new("wait"));
+    }
 
     #[test]
     fn a_remedy_names_the_setting_as_the_program_calls_it() {

@@ -30,6 +30,7 @@ use client_base::{files, tls};
 
 mod error;
 
+use error::{FORMAT_FILE, FORMAT_TLS};
 pub use error::{IdentityError, RENEW_REMEDY};
 
 /// The largest file we read, in bytes. Real ones have a few thousand; clusters with many trusted clusters
@@ -57,6 +58,7 @@ impl Identity {
     pub fn load(source: &Credentials, now: Timestamp) -> Result<Self, IdentityError> {
         match source {
             Credentials::Files { client_key, client_crt, root_cas: cas } => {
+                let read = |file| read(file, FORMAT_TLS);
                 let (key, crt) = (read(client_key)?, read(client_crt)?);
                 if !key.has_key() && !key.certificates.is_empty() {
                     return Err(IdentityError::CertificateForKey { file: client_key.clone() });
@@ -78,7 +80,7 @@ impl Identity {
                 parts.check(now)
             }
             Credentials::Identity(file) => {
-                let mut bundle = read(file)?;
+                let mut bundle = read(file, FORMAT_FILE)?;
                 let cas = bundle.certificates.split_off(bundle.certificates.len().min(1));
                 let certificates = std::mem::take(&mut bundle.certificates);
                 let parts = IdentityParts {
@@ -261,8 +263,8 @@ fn attributes<'a>(name: &'a X509Name<'_>, oid: &'a str) -> impl Iterator<Item = 
         .filter(|value| !value.is_empty())
 }
 
-fn read(file: &Path) -> Result<Bundle, IdentityError> {
-    let unreadable = |source| IdentityError::Unreadable { file: file.to_path_buf(), source };
+fn read(file: &Path, format: &'static str) -> Result<Bundle, IdentityError> {
+    let unreadable = |source| IdentityError::Unreadable { file: file.to_path_buf(), format, source };
     let (bytes, _) = files::read(file, MAX_FILE_BYTES).map_err(|source| match source.kind() {
         io::ErrorKind::FileTooLarge => IdentityError::TooLarge { file: file.to_path_buf() },
         _ => unreadable(source),

@@ -23,7 +23,7 @@ pub struct Features {
     pub decisions: Option<Decisions>,
     /// All Teleport users are listed: to find those with a trait, or one whose name differs in capitals.
     pub lists_users: bool,
-    /// The configuration names Teleport users.
+    /// The configuration names Teleport users: each is read before it decides, so that one who is gone decides nothing.
     pub names_users: bool,
 }
 
@@ -66,6 +66,8 @@ pub fn rights(features: &Features) -> Rights {
     ];
     if features.lists_users {
         rules.push(Rule { resource: "user", verbs: &["list", "read"] });
+    } else if features.names_users {
+        rules.push(Rule { resource: "user", verbs: &["read"] });
     }
     let submit_for_users = match &features.decisions {
         Some(Decisions::SubmitReviews(Some(users))) => users.iter().map(|user| exact(user)).collect(),
@@ -124,16 +126,16 @@ pub fn role_yaml(features: &Features, version: RoleVersion) -> String {
         version.as_str()
     );
     for Rule { resource, verbs } in rules {
+        if resource == "user" && !features.lists_users {
+            out.push_str(
+                "      # With it the daemon refuses users who are gone or whose login has expired; users of single sign-on must log in to\n      \
+                 # Teleport again. Without it they can decide in Slack all the same, and `check` cannot see whether users exist.\n",
+            );
+        }
         let _ = writeln!(
             out,
             "      - resources: ['{resource}']\n        verbs: ['{verbs}']",
             verbs = verbs.join("', '")
-        );
-    }
-    if features.names_users && !features.lists_users {
-        out.push_str(
-            "      # Optional. With it the daemon refuses users who are gone or whose login has expired, and `check` looks for them:\n      \
-             # - resources: ['user']\n      #   verbs: ['read']\n",
         );
     }
     if !submit_for_users.is_empty() {
@@ -313,14 +315,28 @@ mod tests {
     }
 
     #[test]
-    fn the_right_to_read_named_users_is_optional() {
+    fn named_users_are_read_and_not_listed() {
         let named = Features { names_users: true, ..features(Some(Decisions::SetState), false) };
-        let yaml = role_yaml(&named, RoleVersion::V4);
-        let words = "verbs: ['update']\n      # Optional. With it the daemon refuses users who are gone or whose login has expired, \
-                     and `check` looks for them:\n      # - resources: ['user']\n      #   verbs: ['read']\n    # Older";
-        assert!(yaml.contains(words), "{yaml}");
+        insta::assert_snapshot!(role_yaml(&named, RoleVersion::V7), @r"
+        kind: role
+        version: v7
+        metadata:
+          name: access-plugin
+        spec:
+          allow:
+            rules:
+              - resources: ['access_request']
+                verbs: ['list', 'read', 'update']
+              - resources: ['access_plugin_data']
+                verbs: ['update']
+              # With it the daemon refuses users who are gone or whose login has expired; users of single sign-on must log in to
+              # Teleport again. Without it they can decide in Slack all the same, and `check` cannot see whether users exist.
+              - resources: ['user']
+                verbs: ['read']
+        ");
         let listed = role_yaml(&Features { lists_users: true, ..named }, RoleVersion::V4);
-        assert!(!listed.contains("Optional"), "{listed}");
+        assert!(!listed.contains("# Who is gone"), "{listed}");
+        assert_eq!(listed.matches("['user']").count(), 1, "{listed}");
     }
 
     /// What a refusal asks the operator to add is what the role has.

@@ -32,10 +32,12 @@ const MAX_CHANNEL_NAME: usize = 80;
 /// A recipient as the operator or Teleport names it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Recipient {
-    /// A channel by id (`C…`, `G…`, `D…`).
+    /// A channel by id (`C…`, `G…`).
     ChannelId(String),
     /// A public channel by name, without `#`.
     ChannelName(String),
+    /// A person by the id of their direct message with the app (`D…`), which does not show who they are.
+    DirectMessage(String),
     /// A person by Slack id (`U…`, `W…`); gets a direct message.
     User(SlackUserId),
     /// A person by e-mail address, in lower case; gets a direct message.
@@ -151,8 +153,11 @@ impl Recipient {
         if text.contains(' ') {
             return Err(InvalidRecipient::Spaces);
         }
-        if is_slack_id(text, &['C', 'G', 'D']) {
+        if is_slack_id(text, &['C', 'G']) {
             return Ok(Self::ChannelId(text.to_owned()));
+        }
+        if is_direct_message(text) {
+            return Ok(Self::DirectMessage(text.to_owned()));
         }
         if is_slack_id(text, &['U', 'W']) {
             return Ok(Self::User(SlackUserId::new(text)));
@@ -195,7 +200,7 @@ impl Recipient {
     /// The recipient's name in the record.
     pub fn key(&self) -> RecipientKey {
         RecipientKey(match self {
-            Self::ChannelId(id) => id.clone(),
+            Self::ChannelId(id) | Self::DirectMessage(id) => id.clone(),
             Self::ChannelName(name) => format!("#{name}"),
             Self::User(id) => id.as_str().to_owned(),
             Self::Email(email) => email.clone(),
@@ -218,6 +223,11 @@ pub fn is_slack_id(text: &str, initials: &[char]) -> bool {
     text.len() >= 3
         && text.starts_with(initials)
         && text.bytes().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit())
+}
+
+/// Whether this is the id of a direct message, `D…`.
+pub fn is_direct_message(text: &str) -> bool {
+    is_slack_id(text, &['D'])
 }
 
 /// The operator's rules.
@@ -400,7 +410,7 @@ pub enum ResolvedTo {
     User(SlackUserId),
     /// The requester, who is never asked.
     Requester,
-    /// A channel: its id if known, else its name.
+    /// A channel: its id if known, else its name. Also a direct message of which Slack does not show whose it is.
     Channel(String),
 }
 

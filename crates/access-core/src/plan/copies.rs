@@ -2,7 +2,7 @@
 
 use super::PlanInput;
 use crate::domain::lifecycle::Phase;
-use crate::domain::recipients::{Recipient, RecipientKey};
+use crate::domain::recipients::{Destination, Recipient, RecipientKey, is_direct_message};
 use crate::domain::request::{AccessRequest, RequestKind};
 use crate::policy::{Mode, Rules, tally_votes};
 use crate::record::{Delivery, DisplayedState};
@@ -57,7 +57,8 @@ impl<'a> ReviewDisplay<'a> {
 pub enum Audience {
     /// The requester, in a direct message.
     Requester,
-    /// Perhaps the requester: a direct message of the Go plugin, which did not record its recipient.
+    /// Perhaps the requester: a direct message of the Go plugin, which did not record its recipient, or one of which Slack does not
+    /// show whose it is.
     Unknown,
     /// A channel, or any other user.
     Others,
@@ -112,10 +113,14 @@ impl Copies {
         self.of_audience(audience_of(delivery, &self.requester))
     }
 
-    /// What a new message to these recipients is to show.
-    pub(super) fn of_recipients(&self, keys: &[RecipientKey]) -> &Rendered {
-        let is_requester = keys.iter().any(|key| self.requester.contains(key));
-        self.of_audience(if is_requester { Audience::Requester } else { Audience::Others })
+    /// What a new message there is to show.
+    pub(super) fn of_destination(&self, to: &Destination) -> &Rendered {
+        let is_requester = to.recipient_keys.iter().any(|key| self.requester.contains(key));
+        self.of_audience(match is_requester {
+            true => Audience::Requester,
+            false if is_direct_message(&to.post_to) => Audience::Unknown,
+            false => Audience::Others,
+        })
     }
 
     fn of_audience(&self, audience: Audience) -> &Rendered {
@@ -157,6 +162,7 @@ fn requester_keys(input: &PlanInput<'_>, request: &AccessRequest) -> Vec<Recipie
 fn audience_of(delivery: &Delivery, requester: &[RecipientKey]) -> Audience {
     match &delivery.key {
         Some(key) if requester.contains(key) => Audience::Requester,
+        Some(key) if is_direct_message(key.as_str()) && delivery.user.is_none() => Audience::Unknown,
         None if delivery.channel.as_str().starts_with('D') => Audience::Unknown,
         Some(_) | None => Audience::Others,
     }

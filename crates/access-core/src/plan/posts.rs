@@ -81,8 +81,7 @@ pub(super) fn plan_posts(plan: &mut Plan, input: &PlanInput<'_>, copies: &Copies
             plan.skip(operation, SkipReason::WaitsForNames);
             continue;
         }
-        let Rendered { message, fallback, displayed } =
-            copies.of_recipients(&destination.recipient_keys).clone();
+        let Rendered { message, fallback, displayed } = copies.of_destination(destination).clone();
         let post_to = destination.post_to.clone();
         let post = Step::Post { key, post_to, message, fallback, displayed };
         plan.operations.push((operation, vec![post]));

@@ -12,10 +12,11 @@ use crate::domain::role_pattern::RolePattern;
 use crate::policy::voters::samples::voters;
 use crate::policy::{Approver, Mode, ReasonPolicy, Rule, Rules, VoteResult, add_vote};
 use crate::record::claim::{Claim, ClaimTimings, InDoubtPost};
-use crate::record::{DisplayedState, MAX_DELIVERIES, Outcome, RepliesPosted};
+use crate::record::{DisplayedState, MAX_DELIVERIES, Outcome, RepliesPosted, user_behind};
 use crate::render::Message;
 use crate::render::request_message::{MessageInput, request_message};
 
+mod direct;
 mod owed;
 mod skipped;
 
@@ -140,7 +141,8 @@ impl Fixture {
                 let (channel, ts) = (ChannelId::new(format!("C{post_to}")), new_ts);
                 self.slack.push((operation.clone(), channel.clone(), ts.clone(), None));
                 let line = format!("post to {post_to}: {:?}", shown.phase);
-                (line, vec![Outcome::Posted { key, channel, ts, displayed: Some(shown), user: None }])
+                let user = user_behind(&post_to, &key);
+                (line, vec![Outcome::Posted { key, channel, ts, displayed: Some(shown), user }])
             }
             (Step::Update { channel, ts, displayed, .. }, Operation::Update(..)) => (
                 format!("update {channel}: {:?}", displayed.phase),
@@ -778,8 +780,6 @@ fn event() -> impl Strategy<Value = Event> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(128))]
-
     #[test]
     fn an_applied_plan_leaves_nothing_to_do(events in proptest::collection::vec(event(), 0..12)) {
         let mut fixture = Fixture::new(&["team", "ops"]);

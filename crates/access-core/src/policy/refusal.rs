@@ -222,6 +222,12 @@ impl Refusal {
         )
     }
 
+    /// Whether it is about the moment of the click: the same click may count a little later.
+    pub fn is_of_the_moment(&self) -> bool {
+        self.is_indeterminate()
+            || matches!(self, Self::BeingDecided { .. } | Self::TooBusy | Self::Interrupted)
+    }
+
     /// The same, or [`Refusal::OtherCluster`] where the message is none of the request's and names another cluster.
     pub fn or_other_cluster(self, named: Option<&ShownCluster>, own: &ShownCluster) -> Self {
         match named {

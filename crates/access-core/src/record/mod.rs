@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use crate::domain::ids::{ChannelId, MessageTs};
-use crate::domain::recipients::{RecipientKey, UnnotifiedReviewers};
+use crate::domain::recipients::{RecipientKey, UnnotifiedReviewers, is_direct_message};
 use crate::domain::request::{AccessRequest, RequestState};
 use crate::record::claim::{Claim, InDoubtPost};
 use crate::record::votes::Votes;
@@ -104,7 +104,9 @@ impl Record {
     /// Slack placed there for a recipient elsewhere is none.
     pub(crate) fn has_posted_to(&self, destination: &str) -> bool {
         self.deliveries.iter().filter_map(|d| Some((d, d.key.as_ref()?))).any(|(delivery, key)| {
-            let is_there = delivery.channel.as_str() == destination && key.is_channel_name();
+            let is_one_person = is_direct_message(destination);
+            let is_there =
+                delivery.channel.as_str() == destination && (key.is_channel_name() || is_one_person);
             let is_theirs = delivery.user.as_ref().is_some_and(|user| user.as_str() == destination);
             is_there || is_theirs || key.as_str() == destination
         })

@@ -3,12 +3,9 @@
 //! It is sent as an ephemeral message. Which of them applies is decided in [`crate::policy`] and
 //! [`crate::policy::identity`], or by the caller of Slack and Teleport.
 
-use jiff::Timestamp;
-
 use super::blocks::Message;
 use super::mrkdwn::{ListLimits, Mrkdwn};
 use crate::domain::decision::Decision;
-use crate::domain::ids::RequestId;
 use crate::interaction::shown_cluster::MAX_CLUSTER;
 use crate::policy::Tally;
 use crate::policy::refusal::{AccountIneligible, Newer, Refusal};
@@ -17,7 +14,7 @@ const MAX_NAME: usize = 128;
 const MAX_REASON: usize = 500;
 /// Why a certificate that a person signed does not do, and what an administrator can do about it.
 const SECOND_FACTOR: &str = "Teleport asks me for a second factor (WebAuthn), which no program has; an administrator must have my certificate made by Machine ID (tbot) or signed on the auth server itself, ";
-const NAMES: ListLimits = ListLimits { separator: ", ", items: 10, each: MAX_NAME, total: 800 };
+pub(super) const NAMES: ListLimits = ListLimits { separator: ", ", items: 10, each: MAX_NAME, total: 800 };
 
 /// What became of a decision that counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,6 +39,19 @@ impl Accepted {
     /// Every word of [`Accepted::kind`].
     pub const KINDS: [&'static str; 7] =
         ["reviewed", "counted", "resolved", "pending", "not_applied", "lacks_second_factor", "unconfirmed"];
+
+    /// What the person decided.
+    pub fn decision(&self) -> Decision {
+        match self {
+            Self::Reviewed(decision)
+            | Self::Counted(decision, _)
+            | Self::Resolved(decision)
+            | Self::Pending(decision)
+            | Self::NotApplied(decision)
+            | Self::LacksSecondFactor(decision)
+            | Self::Unconfirmed(decision) => *decision,
+        }
+    }
 
     /// A word for logs and metrics, from a closed list.
     pub fn kind(&self) -> &'static str {
@@ -105,17 +115,6 @@ pub fn accepted(accepted: Accepted) -> Message {
 /// The sentence for a decision that changed nothing.
 pub fn refused(refusal: &Refusal) -> Message {
     Message::plain(refused_text(refusal))
-}
-
-/// An answer to a click that could not be given in time: which click it is about, and the answer.
-pub fn late(answer: &Message, request: Option<&RequestId>, at: Timestamp) -> Message {
-    let mut text = Mrkdwn::default();
-    text.trusted("About your click of ").date_in_full(at);
-    if let Some(request) = request {
-        text.trusted(" on request ").untrusted(request.as_str(), MAX_NAME);
-    }
-    text.trusted(", which I could not answer then: ").finished(answer.markup());
-    Message::plain(text)
 }
 
 pub(super) fn refused_text(refusal: &Refusal) -> Mrkdwn {
@@ -329,9 +328,9 @@ fn ineligible_text(ineligible: AccountIneligible) -> &'static str {
 }
 
 /// How sentences name a decision.
-struct Wording {
+pub(super) struct Wording {
     /// The request is …
-    done: &'static str,
+    pub(super) done: &'static str,
     /// At the start of a sentence.
     yours_first: &'static str,
     yours: &'static str,
@@ -339,7 +338,7 @@ struct Wording {
     many: &'static str,
 }
 
-fn wording(decision: Decision) -> Wording {
+pub(super) fn wording(decision: Decision) -> Wording {
     match decision {
         Decision::Approve => Wording {
             done: "approved",

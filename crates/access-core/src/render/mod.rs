@@ -7,6 +7,7 @@
 pub mod answers;
 mod disarm;
 pub mod ephemeral;
+pub mod late;
 pub mod request_message;
 pub mod samples;
 mod sanitize;

@@ -105,6 +105,11 @@ impl Mrkdwn {
         self.push_date(at, "{date_short} {time}")
     }
 
+    /// The same to the second.
+    pub fn date_to_the_second(&mut self, at: Timestamp) -> &mut Self {
+        self.push_date(at, "{date_short} {time_secs}")
+    }
+
     fn push_date(&mut self, at: Timestamp, format: &'static str) -> &mut Self {
         let utc = utc(at);
         let seconds = at.as_second();

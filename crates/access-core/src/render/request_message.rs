@@ -81,7 +81,8 @@ pub enum Controls<'a> {
 pub enum NoButtons<'a> {
     /// Its reader made the request.
     SelfReview,
-    /// Its reader may have made the request: another program sent the message and did not record its recipient.
+    /// Its reader may have made the request: another program sent the message and did not record its recipient, or Slack does not
+    /// show whose direct message it is.
     UnknownRecipient,
     /// No rule matches this role.
     NoMatchingRule {
@@ -355,7 +356,7 @@ fn no_buttons(view: &MessageInput<'_>, controls: Controls<'_>) -> Mrkdwn {
     match why {
         NoButtons::SelfReview => line.trusted("No buttons: this is your own request; somebody else must decide it."),
         NoButtons::UnknownRecipient => line.trusted(
-            "No buttons: the program that posted this did not note for whom; if you did not ask for it, decide it in Teleport.",
+            "No buttons: it is not known whose direct message this is; if you did not ask for it, decide it in Teleport.",
         ),
         NoButtons::NoMatchingRule { role } => {
             line.trusted("No buttons: no rule lets anybody decide on role “").untrusted(role, MAX_ROLE);

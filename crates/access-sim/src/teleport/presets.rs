@@ -167,8 +167,12 @@ impl Fixture {
                 user("carol@example.com", &["reviewer"]),
             ],
             roles: vec![
-                // Deciding in Slack takes one right more than the guide gives.
-                plugin("access-plugin", &[rule("access_request", &["update"])], Impersonate::default()),
+                // Deciding in Slack takes one right more than the guide gives, and one to see whether the users are there.
+                plugin(
+                    "access-plugin",
+                    &[rule("access_request", &["update"]), rule("user", &["read"])],
+                    Impersonate::default(),
+                ),
                 // Thresholds belong to a role's whole list of requestable roles, so two of them take two roles.
                 role("requester", may_request(&["dba"], Vec::new())),
                 role("requester-two-step", may_request(&["admin", "prod-db"], vec![counts(2, 1)])),

@@ -117,7 +117,6 @@ fn a_conversation_is_read_and_huge_text_is_dropped() {
         is_frozen: false,
         is_ext_shared: true,
         is_private: true,
-        is_im: false,
     };
     assert_eq!(conversation(&fields(answer)).unwrap(), expected);
 }

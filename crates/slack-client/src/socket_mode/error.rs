@@ -8,7 +8,8 @@ use access_core::domain::error_chain::chain;
 use client_base::forward_proxy::TunnelError;
 
 use crate::broken::{describe, log_libraries_words};
-use crate::error::{CHECK_ADDRESS, Remedy, Retry, Setting, SlackError, UNKNOWN_AUTHORITY, proxy_remedy};
+use crate::error::{CHECK_ADDRESS, Remedy, Retry, Setting, SlackError};
+use crate::remedy::{UNKNOWN_AUTHORITY, proxy_remedy};
 
 /// A connection that did not come about or ended.
 #[derive(Debug, thiserror::Error)]

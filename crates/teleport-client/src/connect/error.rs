@@ -105,6 +105,7 @@ impl ConnectError {
             | ConnectErrorKind::Closed
             | ConnectErrorKind::AuthServerDown
             | ConnectErrorKind::ProxyDown
+            | ConnectErrorKind::HeadersDropped
             | ConnectErrorKind::SilentProxy
             | ConnectErrorKind::Tls => ErrorKind::Retry,
             ConnectErrorKind::ClientCertificateRejected => ErrorKind::Unauthorized,
@@ -118,7 +119,6 @@ impl ConnectError {
             | ConnectErrorKind::NotRoutable
             | ConnectErrorKind::OtherCluster
             | ConnectErrorKind::OtherHost
-            | ConnectErrorKind::HeadersDropped
             | ConnectErrorKind::HostCaRotated => ErrorKind::Permanent,
         }
     }

@@ -6,15 +6,23 @@ use std::path::PathBuf;
 use jiff::Timestamp;
 
 use crate::pem::UnusableKey;
+use crate::resources::NAME;
+
+/// Of `tctl auth sign`: one file with key, certificate and CAs.
+pub(super) const FORMAT_FILE: &str = "file";
+/// Of `tctl auth sign`: three files.
+pub(super) const FORMAT_TLS: &str = "tls";
 
 /// Why an identity cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum IdentityError {
     /// The file cannot be read.
-    #[error("cannot read {}; name the file that `tctl auth sign` or tbot wrote, and let the daemon's user read it", .file.display())]
+    #[error("cannot read {}; {}", .file.display(), readable_remedy(.source, .format))]
     Unreadable {
         /// The path of the file.
         file: PathBuf,
+        /// The format of `tctl auth sign` that writes it.
+        format: &'static str,
         /// The system's reason.
         source: io::Error,
     },
@@ -184,6 +192,25 @@ pub enum IdentityError {
 /// The remedy for most of the above.
 pub const RENEW_REMEDY: &str = "sign a new one with `tctl auth sign --format=file --user=USER --out=auth_id` \
                          (or --format=tls for separate files), or let tbot renew it";
+
+/// What to do about a file that cannot be read.
+fn readable_remedy(source: &io::Error, format: &str) -> String {
+    match source.kind() {
+        io::ErrorKind::NotFound => {
+            let (out, written) = match format {
+                FORMAT_FILE => ("auth_id", "writes it, and so does tbot"),
+                _ => ("auth", "writes auth.key, auth.crt and auth.cas"),
+            };
+            format!(
+                "correct the path, or put the file there: `tctl auth sign --format={format} --user={NAME} --out={out} --ttl=8760h` {written}"
+            )
+        }
+        io::ErrorKind::PermissionDenied => "let the daemon's user read it".to_owned(),
+        _ => {
+            "name the file that `tctl auth sign` or tbot wrote, and let the daemon's user read it".to_owned()
+        }
+    }
+}
 
 fn describe_key(key: UnusableKey) -> &'static str {
     match key {

@@ -234,11 +234,13 @@ fn unreadable_and_huge_files() {
     let error = Identity::load(&missing, now()).unwrap_err();
     assert_eq!(
         error.to_string(),
-        "cannot read /does/not/exist; name the file that `tctl auth sign` or tbot wrote, and let the daemon's user read it"
+        "cannot read /does/not/exist; correct the path, or put the file there: `tctl auth sign --format=file --user=access-plugin \
+         --out=auth_id --ttl=8760h` writes it, and so does tbot"
     );
     let (dir, _) = identity_file(b"");
     let directory = Credentials::Identity(dir.path().to_path_buf());
-    assert!(matches!(Identity::load(&directory, now()).unwrap_err(), IdentityError::Unreadable { .. }));
+    let error = Identity::load(&directory, now()).unwrap_err();
+    assert!(error.to_string().ends_with("let the daemon's user read it"), "{error}");
     assert!(matches!(
         load_identity_file(vec![b'x'; 1024 * 1024 + 1]).unwrap_err(),
         IdentityError::TooLarge { .. }

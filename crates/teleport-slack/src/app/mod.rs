@@ -4,6 +4,7 @@
 //! The configuration was validated before any of it (`config`); the tasks are drawn in `controller`.
 
 pub mod identity_reloader;
+mod changed_parts;
 mod connections;
 mod installation;
 mod preflight;
@@ -11,6 +12,7 @@ mod reading;
 pub mod reload;
 mod review;
 mod running;
+mod slack_probe;
 mod startup;
 pub mod timings;
 pub(crate) mod token_reloader;
@@ -340,6 +342,9 @@ impl AppBuilder<'_> {
         let (updates_tx, updates) = mpsc::channel(UPDATES_CAPACITY);
         let watcher = Watcher::new(builder.teleport.clone(), timings.watcher);
         self.tasks.add(Task::endless("outages", &self.stop, metrics.outages().clone().remind()));
+        let (away, pauses) = (metrics.outages().slack_away(), timings.slack_probe);
+        let asking = slack_probe::ask_while_away(builder.slack.clone(), away, pauses);
+        self.tasks.add(Task::endless("slack probe", &self.stop, asking));
         self.tasks.start("watcher", watcher.run(updates_tx, self.stop.clone()));
         let (directory, rules) = (Directory::new(builder.slack.clone()), self.config().rules());
         let (review, handles) = review.unzip();

@@ -27,10 +27,11 @@ use crate::http::{self, ListenError};
 use crate::interactions::current_handler::CurrentHandler;
 use crate::interactions::facts::FactsLoader;
 use crate::interactions::handler::InteractionHandler;
-use crate::interactions::late_replies::{MAX_WAITING, send_late_replies};
+use crate::interactions::late_replies::give_late_replies;
 use crate::interactions::other_cluster::Clusters;
 use crate::interactions::receiver::InteractionReceiver;
 use crate::interactions::respond::Responder;
+use crate::interactions::waiting_replies::WaitingReplies;
 use crate::observe::metrics::Metrics;
 use crate::review::resolver::{InProgress, Resolver};
 use crate::review::review_support::ReviewSupport;
@@ -119,10 +120,14 @@ impl ReviewBuilder {
             check_same_app(&installation, app_token)?;
         }
         log_review_mode(config, &config.rules);
-        let (late, late_replies) = mpsc::channel(MAX_WAITING);
         let (author, waits) = (Arc::new(Author::from(&self.auth)), self.timings.interactions);
-        let settles = waits.late_reply_settles;
-        let responder = Responder { slack: self.slack.clone(), author: Arc::clone(&author), settles, late };
+        let waiting = Arc::new(WaitingReplies::new(self.slack.clone(), self.metrics.clone(), waits));
+        let responder = Responder {
+            slack: self.slack.clone(),
+            author,
+            settles: waits.late_reply_settles,
+            waiting: Arc::clone(&waiting),
+        };
         let in_progress = Arc::new(InProgress::default());
         let (handles, handler, mut tasks) = self.build(config, &installation, &responder, &in_progress).await;
         let (interactions_tx, interactions) = mpsc::channel(INTERACTIONS_CAPACITY);
@@ -145,9 +150,17 @@ impl ReviewBuilder {
         tasks.extend(receiving);
         let handler = latest::Sender::new(handler);
         let current = CurrentHandler(handler.subscribe());
+        let handled = CancellationToken::new();
+        let away = self.metrics.outages().slack_away();
+        let replying = give_late_replies(waiting, current.clone(), away, waits, handled.clone());
         let handling = run_jobs(interactions, self.stop.clone(), current, self.timings.shutdown);
+        // The last clicks may add replies.
+        let handled = handled.drop_guard();
+        let handling = async move {
+            let _handled = handled;
+            handling.await;
+        };
         tasks.push(Task::new("interactions", &self.stop, handling));
-        let replying = send_late_replies(late_replies, self.slack.clone(), author, waits, self.stop.clone());
         tasks.push(Task::new("late replies", &self.stop, replying));
         let transport = Some(transport);
         Ok((Review { installation, responder, receiver, in_progress, handler, transport }, handles, tasks))

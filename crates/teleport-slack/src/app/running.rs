@@ -8,6 +8,7 @@ use tokio::sync::watch;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tracing::warn;
 
+use super::changed_parts::changed_parts;
 use super::connections;
 use super::preflight::{self, During};
 use super::reading::Reading;
@@ -323,22 +324,6 @@ fn with_own_port(line: String, own: &[SocketAddr], config: &Config) -> String {
         }
         None => line,
     }
-}
-
-/// Which parts differ, by the names of their tables.
-fn changed_parts(old: &Config, new: &Config) -> Vec<&'static str> {
-    let parts = [
-        ("teleport", old.teleport != new.teleport),
-        ("slack.token", old.slack.token.expose() != new.slack.token.expose()),
-        ("slack.api_url", old.slack.api_url != new.slack.api_url),
-        ("slack.recipients", old.slack.recipients != new.slack.recipients),
-        ("role_to_recipients", old.role_to_recipients != new.role_to_recipients),
-        ("review", old.review != new.review),
-        ("diagnostics", old.diagnostics != new.diagnostics),
-        ("network", old.network != new.network),
-        ("log", old.log != new.log),
-    ];
-    parts.into_iter().filter(|(_, differs)| *differs).map(|(name, _)| name).collect()
 }
 
 /// The identity that the files hold. One that has expired or is not valid yet is waited for, as at the start: `None`.

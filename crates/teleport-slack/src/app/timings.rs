@@ -35,6 +35,8 @@ pub struct TimingValues {
     pub configuration: FileTimings,
     /// How soon to ask whether Slack takes a refused token again.
     pub token_probe: Backoff,
+    /// How soon to ask whether Slack, which is away, answers again.
+    pub slack_probe: Backoff,
     /// Deciding in Slack: how long reads count, and how often to look what Teleport allows.
     pub review: ReviewTimings,
     /// Interactions that wait for a worker.
@@ -69,6 +71,7 @@ impl Default for TimingValues {
             secret_files: FileTimings { poll: seconds(2), retry: seconds(60) },
             configuration: FileTimings { poll: seconds(2), retry: seconds(10) },
             token_probe: Backoff { first: seconds(5), cap: seconds(60) },
+            slack_probe: Backoff { first: seconds(1), cap: seconds(4) },
             review: ReviewTimings::default(),
             interactions: InteractionTimings::default(),
             http: HttpTimings::default(),
@@ -206,8 +209,9 @@ impl Timings {
         self.0.controller.drain.max(clicks + replies).max(receivers) + log
     }
 
-    fn backoffs(values: &TimingValues) -> [Backoff; 15] {
+    fn backoffs(values: &TimingValues) -> [Backoff; 17] {
         let TimingValues { controller, watcher, startup, token_probe, socket_mode, teleport, .. } = *values;
+        let TimingValues { slack_probe, interactions, .. } = *values;
         [
             controller.transient,
             controller.ambiguous,
@@ -221,6 +225,8 @@ impl Timings {
             watcher.backoff,
             startup,
             token_probe,
+            slack_probe,
+            interactions.late_reply,
             socket_mode.backoff,
             teleport.contended,
             teleport.list_retry,

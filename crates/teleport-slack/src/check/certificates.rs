@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use super::explained::Explained;
 use super::report::{Item, ItemId};
 use crate::causes::Exit;
-use crate::http::certificates::CertificateError;
+use crate::http::certificates::{CertificateError, PAIR_REMEDY};
 use crate::observe::expiry::{human_duration, notices_due};
 use access_core::domain::error_chain::chain;
 use client_base::certificate::CertificateFacts;
@@ -89,8 +89,7 @@ pub(crate) fn callback_items(
             return vec![Item::not_looked_at(ID, Exit::Credentials, cause, RENEW)];
         }
         Err(error) => {
-            let remedy = "put a key and its certificate, both PEM, into https_key_file and https_cert_file";
-            return vec![Item::failed(ID, Exit::Credentials, "cannot be used", chain(error), remedy)];
+            return vec![Item::failed(ID, Exit::Credentials, "cannot be used", chain(error), PAIR_REMEDY)];
         }
     };
     let CertificateFacts { not_before, not_after, dns_names, addresses, is_self_signed } = facts;

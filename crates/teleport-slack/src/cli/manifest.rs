@@ -64,11 +64,12 @@ fn features(config: &Config) -> Result<Features, ExitError> {
     let mut features = Features::default();
     for recipient in config.rules().named() {
         match recipient {
-            // A direct message has an id too.
-            Recipient::ChannelId(id) if id.starts_with('D') => {}
             Recipient::ChannelId(_) => (features.channels, features.channel_ids) = (true, true),
             Recipient::ChannelName(_) => features.channels = true,
-            Recipient::User(_) | Recipient::Email(_) | Recipient::Reviewer(_) => {}
+            Recipient::User(_)
+            | Recipient::Email(_)
+            | Recipient::DirectMessage(_)
+            | Recipient::Reviewer(_) => {}
         }
     }
     if let Some(review) = &config.review {

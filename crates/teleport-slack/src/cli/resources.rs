@@ -116,7 +116,9 @@ fn features_of_mode(mode: Mode, lists_users: bool) -> Features {
         Mode::Resolver => Some(Decisions::SetState),
         Mode::Reviewer => Some(Decisions::SubmitReviews(None)),
     };
-    Features { decisions, lists_users, names_users: false }
+    // The approvers of rules are users by name, unless all of them are groups of Slack.
+    let names_users = mode == Mode::Resolver;
+    Features { decisions, lists_users, names_users }
 }
 
 /// What this configuration uses of Teleport.

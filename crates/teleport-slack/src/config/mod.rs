@@ -45,7 +45,7 @@ pub use self::diagnostics::{DiagnosticsConfig, StatusAccess};
 pub use self::encoding::NotUtf8;
 pub use self::http::{HttpConfig, TlsFiles};
 pub use self::log::{LogConfig, LogFormat, LogOutput, Severity};
-pub(crate) use self::modes::{Sensitivity, open_to_others};
+pub(crate) use self::modes::{Sensitivity, open_to_others, warnings_of_folders};
 pub use self::network::Network;
 pub use self::outbound::NetworkConfig;
 pub(crate) use self::report::UNUSABLE_FILE;
@@ -58,6 +58,7 @@ pub use self::token::{TokenKind, reread};
 use access_core::domain::error_chain::chain;
 use access_core::domain::secret::Secret;
 use client_base::files;
+use client_base::folders::open_folders;
 use client_base::forward_proxy::{Proxies, Target, Way};
 use client_base::outbound::Outbound;
 use teleport_client::Destination;
@@ -340,6 +341,7 @@ fn examine_file(path: &Path, without_secrets: bool) -> Result<Examined, ConfigEr
         read_certificates: &source::read_certificates,
         environment: &source::environment,
         look_at: &source::look_at,
+        look_at_folders: &open_folders,
     };
     Ok(validate::examine(&text, &source))
 }
@@ -365,6 +367,7 @@ fn parse_with(
         read_certificates: &|path| read(path).map(|file| file.text.expose().as_bytes().to_vec()),
         environment,
         look_at: &|_| None,
+        look_at_folders: &|_, _| Vec::new(),
     };
     validate::examine(text, &source).into_loaded(path)
 }

@@ -98,8 +98,7 @@ fn configured_proxy(entry: &Entry<String>, source: &Source<'_>, report: &mut Rep
         return match Proxy::parse(&entry.value, KEY) {
             Ok(proxy) => {
                 if proxy.has_credentials() {
-                    let permissions = source.permissions.as_ref();
-                    modes::warn_if_open(Sensitivity::Secret, source.path, permissions, entry, report);
+                    report.note_secret(&entry.key);
                 }
                 Some(proxy)
             }
@@ -124,7 +123,8 @@ fn configured_proxy(entry: &Entry<String>, source: &Source<'_>, report: &mut Rep
         }
         Err(error) => {
             let cause = format!("cannot read the file {shown}: {error}");
-            report.file_error(line, &entry.key, cause, unreadable_remedy(error.kind()));
+            let want = "the proxy's address: http://host:port, or http://user:password@host:port";
+            report.file_error(line, &entry.key, cause, unreadable_remedy(error.kind(), want));
             None
         }
     }
@@ -156,14 +156,18 @@ fn authorities(
             Err(reason) => {
                 let remedy =
                     "name a PEM file with the certificates of the authorities to trust, and nothing else";
-                (format!("the file {shown} {reason}"), remedy)
+                (format!("the file {shown} {reason}"), remedy.to_owned())
             }
         },
         Err(error) => {
             let remedy = match error.kind() {
-                std::io::ErrorKind::NotFound => "correct the path, or create the file",
-                std::io::ErrorKind::FileTooLarge => "name a PEM file of less than 1 MiB",
-                kind => unreadable_remedy(kind),
+                std::io::ErrorKind::NotFound => {
+                    "correct the path, or put the file there: PEM, with the certificates of the authorities to trust beside the \
+                     usual ones; who runs your proxy or firewall has them"
+                        .to_owned()
+                }
+                std::io::ErrorKind::FileTooLarge => "name a PEM file of less than 1 MiB".to_owned(),
+                kind => unreadable_remedy(kind, ""),
             };
             (format!("cannot read the file {shown}: {error}"), remedy)
         }

@@ -38,17 +38,12 @@ pub(super) fn warn_of_mistaken(
             let name = quote(&text.to_lowercase());
             Some(("is taken for a Slack id".to_owned(), format!("if it is a channel's name, write {name}")))
         }
-        Recipient::ChannelId(id) if is_slack_id(id, &['D']) => Some((
-            "is a conversation with one person, and Slack does not say whose: it may be the requester, who is not to be asked, \
-             or a person who is notified under another name, too"
-                .to_owned(),
-            "write the person's Slack id (U…) or e-mail address instead".to_owned(),
-        )),
         Recipient::ChannelName(name) if name == text && upper.get(1..2) == Some("0") => {
             let name = format!("if it is a channel's name, write {}", quote(&format!("#{text}")));
             let written = || format!("write {}", quote(&upper));
             let found = match Recipient::parse(&upper) {
                 Ok(Recipient::ChannelId(_)) => Some(("a channel", written())),
+                Ok(Recipient::DirectMessage(_)) => Some(("a direct message", written())),
                 Ok(Recipient::User(_)) => Some(("a person", written())),
                 Err(InvalidRecipient::Group) => Some(("a user group", ONE_BY_ONE.to_owned())),
                 _ => foreign_id(&upper).map(|kind| (kind, WRITE_ANOTHER.to_owned())),
@@ -127,6 +122,7 @@ fn if_an_id(id: &str) -> String {
             "if it is an id, copy all of it, as in C012AB3CD".to_owned()
         }
         Ok(Recipient::ChannelId(_)) => format!("if it is a channel's id, write {}", quote(id)),
+        Ok(Recipient::DirectMessage(_)) => format!("if it is a direct message's id, write {}", quote(id)),
         Ok(Recipient::User(_)) => format!("if it is a person's Slack id, write {}", quote(id)),
         Err(InvalidRecipient::Group) => format!("if it is a user group, {ONE_BY_ONE}"),
         _ => return String::new(),
@@ -175,7 +171,7 @@ fn intended_recipient(text: &str) -> Option<String> {
 /// It was read as an id, but has no digit in it as every id has: most likely a name in capitals.
 fn looks_like_channel_name(recipient: &Recipient) -> bool {
     match recipient {
-        Recipient::ChannelId(_) | Recipient::User(_) => {
+        Recipient::ChannelId(_) | Recipient::DirectMessage(_) | Recipient::User(_) => {
             !recipient.key().as_str().bytes().any(|byte| byte.is_ascii_digit())
         }
         Recipient::Email(_) | Recipient::Reviewer(_) | Recipient::ChannelName(_) => false,

@@ -3,7 +3,7 @@
 //! Nothing here knows the keys; see `schema.rs` for those and `validate.rs` for the rules.
 
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::secret_shape::may_be_shown;
 use access_core::domain::text;
@@ -20,7 +20,8 @@ const MAX_PATH: usize = 4096;
 pub struct Diagnostic {
     /// The line in the file, from 1; `None` if it concerns something that is not there.
     pub line: Option<usize>,
-    /// The key, with its table: `slack.token`. Empty for a mistake in the TOML itself.
+    /// The key, with its table: `slack.token`. Empty for a mistake in the TOML itself, and for what is about the whole file. The
+    /// path of a folder, if the warning is about that.
     pub key: String,
     /// What is wrong, in words without the key and the place.
     pub cause: String,
@@ -112,9 +113,33 @@ impl Diagnostics {
 pub(super) struct Report {
     errors: Vec<Diagnostic>,
     warnings: Vec<Diagnostic>,
+    /// Keys whose secret stands in the configuration itself.
+    secrets: Vec<String>,
+    /// Files that the configuration names, with their keys.
+    files: Vec<(PathBuf, String)>,
 }
 
 impl Report {
+    /// This key's secret stands in the configuration itself.
+    pub(super) fn note_secret(&mut self, key: &str) {
+        self.secrets.push(key.to_owned());
+    }
+
+    /// The keys of which that was noted.
+    pub(super) fn noted_secrets(&self) -> &[String] {
+        &self.secrets
+    }
+
+    /// This key names a file.
+    pub(super) fn note_file(&mut self, path: &Path, key: &str) {
+        self.files.push((path.to_owned(), key.to_owned()));
+    }
+
+    /// The files of which that was noted, with their keys.
+    pub(super) fn noted_files(&self) -> &[(PathBuf, String)] {
+        &self.files
+    }
+
     pub(super) fn error(
         &mut self,
         line: Option<usize>,

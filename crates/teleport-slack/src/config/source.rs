@@ -9,6 +9,7 @@ use super::raw::{Entry, Field, TableReader};
 use super::report::{Report, quote};
 use access_core::domain::secret::Secret;
 use client_base::files::{self, Permissions};
+use client_base::folders::{OpenFolder, Trust};
 
 /// No token or secret is anywhere near this long, in bytes; it bounds what is read from a token file.
 const MAX_TOKEN_FILE: u64 = 16 * 1024;
@@ -31,6 +32,9 @@ pub(super) struct NamedFile {
     /// It holds a certificate and no private key, whatever the configuration says of it.
     pub(super) is_certificate: bool,
 }
+
+/// How the folders above a file are looked at: on the disk in `load`, not at all in tests.
+pub(super) type LookAtFolders<'a> = &'a dyn Fn(&Path, Trust) -> Vec<OpenFolder>;
 
 /// Looks at a file on the disk.
 pub(super) fn look_at(path: &Path) -> Option<NamedFile> {
@@ -60,6 +64,8 @@ pub(super) struct Source<'a> {
     pub(super) environment: &'a dyn Fn(&str) -> Option<String>,
     /// What is known of other files, if they are there.
     pub(super) look_at: &'a dyn Fn(&Path) -> Option<NamedFile>,
+    /// Which folders above a file are open to others.
+    pub(super) look_at_folders: LookAtFolders<'a>,
 }
 
 /// Reads a file of certificates from the disk.

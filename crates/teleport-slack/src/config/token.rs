@@ -76,12 +76,12 @@ pub(super) fn resolve(
             }
             Err(error) => {
                 let cause = format!("cannot read the file {shown}: {error}");
-                report.file_error(line, &entry.key, cause, unreadable_remedy(error.kind()));
+                report.file_error(line, &entry.key, cause, unreadable_remedy(error.kind(), want(kind)));
                 return None;
             }
         }
     } else {
-        modes::warn_if_open(Sensitivity::Secret, source.path, source.permissions.as_ref(), entry, report);
+        report.note_secret(&entry.key);
         (entry.value.trim().to_owned(), String::new())
     };
     if place.is_empty()
@@ -108,15 +108,18 @@ pub(super) fn resolve(
     }
 }
 
-/// What to do about a file that cannot be read.
-pub(super) fn unreadable_remedy(kind: io::ErrorKind) -> &'static str {
-    match kind {
-        io::ErrorKind::NotFound => "create the file, or write the value itself here",
+/// What to do about a file that cannot be read and should hold `want`.
+pub(super) fn unreadable_remedy(kind: io::ErrorKind, want: &str) -> String {
+    let remedy = match kind {
+        io::ErrorKind::NotFound => {
+            return format!("create the file with nothing in it but {want}; or write that itself here");
+        }
         io::ErrorKind::PermissionDenied => "let the user that runs teleport-slack read it",
         io::ErrorKind::InvalidData => "it must hold one line of text: the value and nothing else",
         io::ErrorKind::IsADirectory | io::ErrorKind::InvalidInput => "name a regular file",
         _ => "check the path",
-    }
+    };
+    remedy.to_owned()
 }
 
 /// What a file holds, without the white space around it and without the mark that some editors put at the start of UTF-8 text.
@@ -149,6 +152,16 @@ const MIN_DIAGNOSTICS_TOKEN: usize = 20;
 
 const WANT_DIAGNOSTICS: &str = "a long random text, such as `openssl rand -hex 32` prints";
 
+/// What the key wants, and where it is shown.
+fn want(kind: TokenKind) -> &'static str {
+    match kind {
+        TokenKind::Bot => WANT_BOT,
+        TokenKind::App => WANT_APP,
+        TokenKind::Signing => WANT_SIGNING,
+        TokenKind::Diagnostics => WANT_DIAGNOSTICS,
+    }
+}
+
 const COPY_AGAIN: &str = "copy it again; it is a single line of letters, digits and hyphens";
 
 /// Completes "this …" or "the file … …" with what is wrong, and says the remedy. Of a text in a file it says where to write
@@ -170,12 +183,7 @@ fn is_of_another_kind(text: &str) -> bool {
 
 /// The same of a text that is all visible.
 fn check_kind(kind: TokenKind, text: &str, is_in_file: bool) -> Result<(), (&'static str, String)> {
-    let want = match kind {
-        TokenKind::Bot => WANT_BOT,
-        TokenKind::App => WANT_APP,
-        TokenKind::Signing => WANT_SIGNING,
-        TokenKind::Diagnostics => WANT_DIAGNOSTICS,
-    };
+    let want = want(kind);
     let want = if is_in_file { format!("write {want} into this file") } else { format!("use {want}") };
     let or_file = if is_in_file { "" } else { ", or the absolute path of a file that holds it" };
     if text.is_empty() {

@@ -10,7 +10,7 @@ use teleport_client::{Credentials, TeleportAddr};
 use super::address::{ApiUrl, check_host};
 use super::diagnostics::diagnostics;
 use super::log::{LogConfig, LogFormat, LogOutput, Severity};
-use super::modes::{Sensitivity, checked_path, warn_if_config_open};
+use super::modes::{self, Sensitivity, checked_path};
 use super::outbound::network;
 use super::raw::{Document, Entry, Field, TableReader};
 use super::recipient::{cause, remedy, warn_of_mistaken};
@@ -28,10 +28,11 @@ use access_core::domain::secret::Secret;
 pub(super) fn examine(text: &str, source: &Source<'_>) -> Examined {
     let mut report = Report::default();
     let parts = Document::parse(text, &mut report).map_or_else(Parts::default, |document| {
-        warn_if_config_open(source, &mut report);
         let mut root = document.root(&mut report);
         build(&mut root, source)
     });
+    let log = parts.log.as_ref().map(|log| &log.output);
+    modes::warn_of_the_whole(source, log, &mut report);
     let (errors, warnings) = report.finish();
     Examined { parts, errors, warnings }
 }

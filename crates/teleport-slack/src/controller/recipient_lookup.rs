@@ -196,6 +196,14 @@ impl RecipientLookup {
             }
             Recipient::User(id) => self.directory.by_id(id, priority).await.map_err(LookupErrorKind::Slack),
             Recipient::Reviewer(name) => self.resolve_reviewer(name, &priority).await,
+            Recipient::DirectMessage(id) => match self.person_behind(&ChannelId::new(id), &priority).await {
+                Ok(None) => {
+                    let channel = ResolvedTo::Channel(id.clone());
+                    return Ok((recipient, channel));
+                }
+                Ok(found) => Ok(found),
+                Err(error) => Err(LookupErrorKind::Slack(error)),
+            },
             Recipient::ChannelId(channel) | Recipient::ChannelName(channel) => {
                 let channel = channel.clone();
                 return match self.learn_names(&recipient).await {
@@ -227,12 +235,34 @@ impl RecipientLookup {
         }
     }
 
+    /// The person of a direct message; `None` if Slack does not show who it is, and the message goes there all the same. Only a
+    /// failure that ends is an error.
+    async fn person_behind(
+        &self,
+        channel: &ChannelId,
+        priority: &Priority,
+    ) -> Result<Option<Arc<SlackProfile>>, SlackError> {
+        let found = async {
+            match self.directory.person_of_direct_message(channel, priority.clone()).await? {
+                Some(person) => self.directory.by_id(&person, priority.clone()).await,
+                None => Ok(None),
+            }
+        };
+        found.await.or_else(|error| match error.retry() {
+            Retry::After(_) | Retry::Backoff => Err(error),
+            Retry::Never | Retry::NeedsOperator => Ok(None),
+        })
+    }
+
     /// Lets the directory learn a channel's name, or its id.
     async fn learn_names(&self, channel: &Recipient) -> Result<(), SlackError> {
         match channel {
             Recipient::ChannelId(id) => self.directory.conversation(&ChannelId::new(id)).await.map(|_| ()),
             Recipient::ChannelName(name) => self.directory.channel_by_name(name).await.map(|_| ()),
-            Recipient::User(_) | Recipient::Email(_) | Recipient::Reviewer(_) => Ok(()),
+            Recipient::User(_)
+            | Recipient::Email(_)
+            | Recipient::DirectMessage(_)
+            | Recipient::Reviewer(_) => Ok(()),
         }
     }
 

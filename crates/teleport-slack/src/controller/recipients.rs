@@ -71,6 +71,10 @@ impl RequestRecipients {
                     let name = directory.cached_channel_name(&ChannelId::new(id));
                     name.inspect(|name| ids.insert(Recipient::ChannelName(name.clone()).key(), id));
                 }
+                Recipient::DirectMessage(id) => {
+                    let user = directory.cached_person_of_direct_message(&ChannelId::new(id));
+                    user.inspect(|user| ids.insert(recipient.key(), user.as_str()));
+                }
                 Recipient::Email(email) => {
                     let user = directory.cached_by_email(email);
                     user.inspect(|user| ids.insert(recipient.key(), user.id.as_str()));
@@ -94,7 +98,7 @@ impl RequestRecipients {
         due: impl Fn(&Operation) -> bool,
     ) -> Vec<(Recipient, bool)> {
         let is_user = |r: &&Recipient| {
-            let is_user = matches!(r, Recipient::Email(_) | Recipient::User(_) | Recipient::Reviewer(_));
+            let is_user = !matches!(r, Recipient::ChannelId(_) | Recipient::ChannelName(_));
             (is_user || self.to_identify.contains(r)) && !retry_state.requester_keys.contains(&r.key())
         };
         if !self.undelivered.iter().filter(is_user).any(|r| due(&Operation::Post(r.key()))) {
@@ -141,7 +145,10 @@ impl RequestRecipients {
                 let known = directory.cached_channel_id(name).map(|id| id.to_string());
                 Some(ResolvedTo::Channel(known.unwrap_or_else(|| name.clone())))
             }
-            Recipient::Email(_) | Recipient::User(_) | Recipient::Reviewer(_) => {
+            Recipient::Email(_)
+            | Recipient::User(_)
+            | Recipient::DirectMessage(_)
+            | Recipient::Reviewer(_) => {
                 users.iter().find(|(r, _)| r == recipient).map(|(_, found)| found.clone())
             }
         };

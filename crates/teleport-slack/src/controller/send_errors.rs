@@ -126,7 +126,8 @@ impl SlackSender {
         delay: Duration,
     ) {
         let retry_in_s = seconds(delay);
-        let text = error.with_remedy(slack_setting);
+        let about = error.about(destination);
+        let text = about.with_remedy(slack_setting);
         let news = error
             .refuses_app()
             .then(|| self.app_refusals().on_refused(error.method(), &error.class(), destination));
@@ -162,7 +163,7 @@ impl SlackSender {
         } else if !is_deleted
             && self.log_once.should_log(&log_scope(error.method(), destination), &error.to_string())
         {
-            error!(request = %id, %destination, %ts, "Cannot update the message any more: {}", error.with_remedy(slack_setting));
+            error!(request = %id, %destination, %ts, "Cannot update the message any more: {}", error.about(destination).with_remedy(slack_setting));
         } else {
             debug!(request = %id, %destination, %ts, "Cannot update the message any more: {error}");
         }

@@ -23,13 +23,13 @@ pub(super) fn deciding(facts: &Facts, current: Phase) -> DecidingPart {
     };
     let (tally, votes) = vote_statuses(&review.rules, request, &facts.view.record.votes, &review.voters);
     let by_rules = review.mode == Some(Mode::Resolver);
-    // Of a request that is decided nothing is missing.
-    let is_counted = by_rules && ended(current).is_none();
+    let is_open = current == Phase::Pending && facts.view.listed.is_some();
+    let why_not = no_buttons(review, request).filter(|_| is_open);
+    // Of a request that is decided nothing is missing, and the rules do not count what is left to Teleport.
+    let is_counted = by_rules && ended(current).is_none() && why_not.is_none();
     let count = |counted: usize, needed: usize| {
         is_counted.then(|| CountPart { counted, needed, missing: needed.saturating_sub(counted) })
     };
-    let is_open = current == Phase::Pending && facts.view.listed.is_some();
-    let why_not = no_buttons(review, request).filter(|_| is_open);
     let may_decide = match is_open && by_rules && why_not.is_none() {
         true => candidates(&review.rules, request, &facts.view.record.votes),
         false => Vec::new(),

@@ -174,21 +174,26 @@ async fn read_slack(slack: &Slack, found: &View) -> SlackFacts {
         .buffer_unordered(MAX_CONCURRENT_LOOKUPS);
     let people =
         stream::iter(people).map(|user| person(slack, user)).buffer_unordered(MAX_CONCURRENT_LOOKUPS);
+    let direct = stream::iter(direct_messages(found))
+        .map(|channel| person_of(slack, channel))
+        .buffer_unordered(MAX_CONCURRENT_LOOKUPS);
     let links =
         stream::iter(deliveries.iter().map(|delivery| (delivery.channel.clone(), delivery.ts.clone())))
             .map(|(channel, ts)| link(slack, channel, ts))
             .buffer_unordered(MAX_CONCURRENT_LOOKUPS);
-    let (channels, people, links, obstacles): (BTreeMap<_, _>, Vec<_>, _, _) = tokio::join!(
+    let (channels, people, direct, links, obstacles): (BTreeMap<_, _>, Vec<_>, Vec<_>, _, _) = tokio::join!(
         within_limit(channels.filter_map(async |found| found).collect()),
         within_limit(people.filter_map(async |found| found).collect()),
+        within_limit(direct.filter_map(async |found| found).collect()),
         within_limit(links.filter_map(async |found| found).collect()),
         within_limit(obstacles(slack, auth, found)),
     );
     let mut names = channels;
     let mut emails = BTreeMap::new();
-    for (id, profile) in people {
-        names.extend(profile.name.clone().map(|name| (id.to_string(), name)));
-        emails.extend(profile.email.clone().map(|email| (RecipientKey::new(id.as_str()), email)));
+    let people = people.into_iter().map(|(id, profile)| (id.to_string(), profile));
+    for (id, profile) in people.chain(direct) {
+        names.extend(profile.name.clone().map(|name| (id.clone(), name)));
+        emails.extend(profile.email.clone().map(|email| (RecipientKey::new(id), email)));
     }
     SlackFacts { failure: None, names, emails, unasked, links, obstacles }
 }
@@ -207,12 +212,28 @@ async fn person(slack: &Slack, user: SlackUserId) -> Option<(SlackUserId, Arc<Sl
     Some((user, found))
 }
 
+/// The person of a direct message, by its id.
+async fn person_of(slack: &Slack, channel: ChannelId) -> Option<(String, Arc<SlackProfile>)> {
+    let user = slack.directory.person_of_direct_message(&channel, Priority::Operator).await.ok()??;
+    Some((channel.to_string(), person(slack, user).await?.1))
+}
+
+/// The recipients that the configuration names by their direct messages. The planner looked up those who have no message.
+fn direct_messages(found: &View) -> Vec<ChannelId> {
+    let recipients = found.recipients.recipients.iter().filter_map(|recipient| match recipient {
+        Recipient::DirectMessage(id) => Some(ChannelId::new(id)),
+        _ => None,
+    });
+    recipients.take(MAX_NAMES).collect()
+}
+
 /// The channels and the people whose ids an explanation shows, and how many of these are not asked for: those with a message
 /// come first, then who voted, then who has no message.
 pub(super) fn ids(found: &View) -> (Vec<ChannelId>, Vec<SlackUserId>, usize) {
     let View { record, plan, .. } = found;
     let posted = record.deliveries.iter().flat_map(|delivery| {
-        [Some(delivery.channel.as_str()), delivery.key.as_ref().map(RecipientKey::as_str)]
+        let user = delivery.user.as_ref().map(SlackUserId::as_str);
+        [Some(delivery.channel.as_str()), delivery.key.as_ref().map(RecipientKey::as_str), user]
             .into_iter()
             .flatten()
     });

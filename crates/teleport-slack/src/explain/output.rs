@@ -157,18 +157,20 @@ fn operation(part: &OperationPart) -> String {
 }
 
 fn decide(part: &DecidingPart) -> impl Iterator<Item = String> {
-    let DecidingPart { sentence, rules, approvals, denials, votes, reviews, may_decide, .. } = part;
+    let DecidingPart { mode, sentence, rules, approvals, denials, votes, reviews, may_decide } = part;
     let mut lines = vec![sentence.clone()];
     for rule in rules {
-        let only = if rule.teleport_only { ", in Teleport only" } else { "" };
-        lines.push(format!(
-            "rule {} (roles {}): {}; approvals {}, denials {}{only}",
-            rule.number,
-            rule.roles.join(", "),
-            rule.approvers.join(", "),
-            rule.approvals,
-            rule.denials
-        ));
+        let terms = match (rule.teleport_only, mode) {
+            (true, _) => "leaves it to Teleport".to_owned(),
+            (false, Some("reviewer")) => {
+                "its approvers and counts have no effect, because Teleport judges".to_owned()
+            }
+            (false, _) => {
+                let approvers = rule.approvers.join(", ");
+                format!("{approvers}; approvals {}, denials {}", rule.approvals, rule.denials)
+            }
+        };
+        lines.push(format!("rule {} (roles {}): {terms}", rule.number, rule.roles.join(", ")));
     }
     let count = |count: &CountPart, what: &str| {
         format!("{what}: {} of {}, missing: {}", count.counted, count.needed, count.missing)

@@ -493,6 +493,28 @@ fn messages_of_the_go_plugin_and_duplicates_are_shown_as_such() {
     assert_eq!(said.messages[0].state, "unreachable");
 }
 
+/// What has no effect is not shown as if it had.
+#[test]
+fn a_rule_is_shown_by_what_the_mode_makes_of_it() {
+    let said = |mode, teleport_only| {
+        let mut case = Case::new(Some(request(RequestState::Pending)), Record::default());
+        let rules = policy::Rules(vec![rule_for_dba(teleport_only)]);
+        case.review = Some(ReviewFacts { mode: Some(mode), rules, voters: Voters::default(), unread: None });
+        let explanation = case.explanation();
+        let text = output::text(&explanation, Style { color: false, unicode: true });
+        let rule = text.lines().find(|line| line.contains("rule 1")).unwrap().trim().to_owned();
+        (rule, explanation.deciding.approvals.is_some())
+    };
+    let own = "rule 1 (roles dba): bob@example.com; approvals 1, denials 1";
+    assert_eq!(said(Mode::Resolver, false), (own.to_owned(), true));
+    let left = "rule 1 (roles dba): leaves it to Teleport";
+    for mode in [Mode::Resolver, Mode::Reviewer] {
+        assert_eq!(said(mode, true), (left.to_owned(), false), "{mode:?}");
+    }
+    let idle = "rule 1 (roles dba): its approvers and counts have no effect, because Teleport judges";
+    assert_eq!(said(Mode::Reviewer, false), (idle.to_owned(), false));
+}
+
 #[test]
 fn why_no_user_can_decide_is_shown() {
     let sentence = |mode, rules, request: AccessRequest| {

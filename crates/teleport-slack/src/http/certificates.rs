@@ -24,6 +24,10 @@ use client_base::{files, tls};
 /// The largest key or certificate file read; a chain has some ten kilobytes.
 const MAX_FILE_BYTES: u64 = 1024 * 1024;
 
+/// What to do about files that cannot be used.
+pub(crate) const PAIR_REMEDY: &str = "put a private key into https_key_file, and its certificate with the chain of authorities into \
+                                      https_cert_file, both PEM: of certbot privkey.pem and fullchain.pem";
+
 /// Why a key and certificate cannot be used. Nothing of the files' content is part of it.
 #[derive(Debug, thiserror::Error)]
 pub enum CertificateError {
@@ -107,7 +111,7 @@ impl Certificates {
             }
             Err(error) if change == FileChange::New => error!(
                 "The callback listener keeps its old certificate, because the new files cannot be used: {}; \
-                 remedy: put a key and its certificate there (https_key_file, https_cert_file)",
+                 remedy: {PAIR_REMEDY}",
                 chain(&error)
             ),
             // The log says so.

@@ -7,6 +7,7 @@ use access_core::interaction::shown_cluster::ShownCluster;
 use access_core::interaction::{Interaction, Origin, Sender};
 
 /// One decision, by a button or a modal.
+#[derive(Clone, Debug)]
 pub(crate) struct DecisionCommand {
     pub(crate) interaction: Interaction,
     pub(crate) origin: Origin,

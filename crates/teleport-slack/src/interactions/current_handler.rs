@@ -17,7 +17,7 @@ use crate::supervise::job_queue::JobHandler;
 pub struct CurrentHandler(pub watch::Receiver<Arc<InteractionHandler>>);
 
 impl CurrentHandler {
-    fn get(&self) -> Arc<InteractionHandler> {
+    pub(super) fn get(&self) -> Arc<InteractionHandler> {
         Arc::clone(&self.0.borrow())
     }
 }

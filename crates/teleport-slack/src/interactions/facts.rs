@@ -10,7 +10,9 @@ use access_core::domain::request::AccessRequest;
 use access_core::interaction::{AppInstallation, OriginMismatch, check_message};
 use access_core::policy::identity::Reviewer;
 use access_core::policy::refusal::Refusal;
+use access_core::policy::{CurrentState, current_state};
 use access_core::record::Record;
+use jiff::Timestamp;
 use tokio::time::Instant;
 use tracing::warn;
 
@@ -61,6 +63,23 @@ impl FactsLoader {
         let since = Instant::now();
         let reviewer = self.resolver.voters.reviewer(&command.user).await?;
         Ok(DecisionFacts { current: listed, record, reviewer, groups: None, read_at: since })
+    }
+
+    /// How the request stands by now, for the late reply to this click. Asks Teleport only: people who wait for a reply need
+    /// what Slack's limits allow.
+    pub(crate) async fn current_state(&self, command: &DecisionCommand) -> CurrentState {
+        let reading = async {
+            let failed = |error: TeleportError| teleport_refusal(&error);
+            let current = self.teleport.get_request(&command.request).await.map_err(failed)?;
+            Ok((current, self.load_matching_record(command).await.map_err(failed)?))
+        };
+        match self.resolver.voters.in_time(reading).await {
+            Ok((current, Ok(record))) => {
+                current_state(current.as_ref(), &record, &command.user, Timestamp::now())
+            }
+            Ok((_, Err(mismatch))) => CurrentState::Closed(mismatch),
+            Err(_) => CurrentState::Unknown,
+        }
     }
 
     /// The request's record, which must list the message. A message that was just posted may not be recorded yet, so this

@@ -15,7 +15,8 @@ use access_core::policy::{
     CanSubmitForUsers, Facts, Groups, Mode, ModeSetting, Reason, Rules, Verdict, Voter, check_modal_age,
     decide, mode,
 };
-use access_core::render::ephemeral::{Accepted, accepted, refused};
+use access_core::render::ephemeral::Accepted;
+use access_core::render::late::Answer;
 use access_core::render::modal::reason_modal;
 use jiff::Timestamp;
 use tokio::time::Instant;
@@ -110,12 +111,12 @@ impl InteractionHandler {
             took_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX),
             "Handled an interaction"
         );
-        let answer = match &outcome {
-            Outcome::Accepted(what) => accepted(*what),
-            Outcome::Refused(refusal) => refused(refusal),
+        let answer = match outcome {
+            Outcome::Accepted(what) => Answer::Accepted(what),
+            Outcome::Refused(refusal) => Answer::Refused(refusal),
             Outcome::ReasonRequested => return,
         };
-        self.responder.respond(&command.sender(), &answer).await;
+        self.responder.respond(&command.sender(), answer, Some(command)).await;
     }
 
     /// Reads the facts, takes the verdict and applies it. The second value is the Teleport user, if known.

@@ -1,104 +1,99 @@
-//! Replies that could not be given in time, because Slack did not answer: the user gets each in a direct message as soon as it
-//! does, once.
-//!
-//! A reply is forgotten with the process, and after [`InteractionTimings::late_reply_until`]; the log then names the user.
+//! Gives the replies that could not be given in time, because Slack did not answer: the user gets each in a direct message as
+//! soon as it does, once. `waiting_replies` holds them.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Duration;
 
-use access_core::render::ephemeral::late;
-use tokio::sync::mpsc;
+use access_core::policy::CurrentState;
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
-use tracing::debug;
 
-use super::replies::{DirectReply, ReplyResult};
+use super::current_handler::CurrentHandler;
+use super::replies::{Reply, ReplyResult};
 use super::timings::InteractionTimings;
-use slack_client::error::SlackError;
-use slack_client::history::Author;
+use super::waiting_replies::{Tried, WaitingReplies};
 
-/// Replies that wait at a time; the users of further ones get none, and the log says so.
-pub(crate) const MAX_WAITING: usize = 100;
+/// Replies that are tried at once, so that one whose call hangs holds up no other. Few, because they must not delay messages.
+const MAX_TRIED: usize = 4;
 
-/// Sends replies as soon as Slack answers, until the stop.
-pub(crate) async fn send_late_replies(
-    mut incoming: mpsc::Receiver<(DirectReply, SlackError)>,
-    slack: slack_client::Client,
-    author: Arc<Author>,
+/// While Slack is away, one reply is tried in this time, so that the failure of other calls alone does not hold all up. Not
+/// more often: Slack may show what it did not confirm, so the next try must wait until that is final.
+const PAUSE_WHILE_AWAY: Duration = Duration::from_secs(60);
+
+/// Tries what waits until `end`. `is_away`: whether Slack is.
+pub(crate) async fn give_late_replies(
+    waiting: Arc<WaitingReplies>,
+    handler: CurrentHandler,
+    mut is_away: watch::Receiver<bool>,
     timings: InteractionTimings,
-    stop: CancellationToken,
+    end: CancellationToken,
 ) {
-    let mut waiting = VecDeque::new();
-    let (mut failures, mut next) = (0, Instant::now());
+    let slack = handler.get().slack.clone();
+    let mut token = slack.token_status();
+    let mut tried = FuturesUnordered::new();
+    let (mut was_away, mut last_try) = (false, Instant::now());
     loop {
+        waiting.expire();
+        let is_refused = token.borrow_and_update().rejection.is_some();
+        let before = std::mem::replace(&mut was_away, *is_away.borrow_and_update() || is_refused);
+        match (before, was_away) {
+            (false, true) => last_try = Instant::now(),
+            (true, false) => waiting.slack_is_back(),
+            _ => {}
+        }
+        let paused = was_away.then(|| last_try + PAUSE_WHILE_AWAY);
+        let room = if was_away { 1 } else { MAX_TRIED };
+        while tried.len() < room
+            && paused.is_none_or(|until| until <= Instant::now())
+            && let Some(reply) = waiting.start_ready()
+        {
+            last_try = Instant::now();
+            tried.push(try_to_give(reply, handler.clone(), Arc::clone(&waiting), timings, was_away));
+        }
+        let due = waiting.next_due().filter(|_| tried.len() < room);
+        // Not later than the cap, to give up in time what waits for too long.
+        let look = Instant::now() + timings.late_reply.cap;
+        let due = due.map(|due| paused.map_or(due, |until| until.max(due)).min(look));
         tokio::select! {
             biased;
-            () = stop.cancelled() => break,
-            Some((mut reply, error)) = incoming.recv(), if waiting.len() < MAX_WAITING => {
-                debug!(slack_user = %reply.sender.user, "The reply waits for Slack: {error}");
-                reply.message = late(&reply.message, reply.sender.request.as_ref(), reply.began.0);
-                if waiting.is_empty() {
-                    (failures, next) = (1, Instant::now() + timings.late_reply.delay(1, fastrand::u64(..)));
-                }
-                waiting.push_back((reply, error));
-            }
-            () = sleep_until(next), if !waiting.is_empty() => {
-                let sending = send_waiting(&mut waiting, &slack, &author, &timings);
-                stop.run_until_cancelled(sending).await;
-                failures += 1;
-                next = Instant::now() + timings.late_reply.delay(failures, fastrand::u64(..));
-            }
+            () = end.cancelled() => break,
+            Some(tried) = tried.next() => waiting.tried(tried),
+            () = waiting.added.notified() => {}
+            Ok(()) = is_away.changed() => {}
+            Ok(()) = token.changed() => {}
+            () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {}
         }
     }
-    incoming.close();
-    waiting.extend(std::iter::from_fn(|| incoming.try_recv().ok()));
-    waiting.iter().for_each(|(reply, _)| reply.log_failed(&slack, None));
+    waiting.close();
 }
 
-/// Sends what waits, in order, until Slack does not answer again. What is left after its time is logged.
-async fn send_waiting(
-    waiting: &mut VecDeque<(DirectReply, SlackError)>,
-    slack: &slack_client::Client,
-    author: &Author,
-    timings: &InteractionTimings,
-) {
-    let (mut at, mut is_away) = (0, false);
-    while let Some((reply, last_error)) = waiting.get_mut(at) {
-        let is_settling = reply.in_doubt.is_some_and(|settled_at| settled_at > Instant::now());
-        let result = match is_away || is_settling {
-            true => ReplyResult::Deferred(last_error.clone()),
-            false => reply.send(slack, author, timings.late_reply_settles).await,
-        };
-        let is_over = match result {
-            ReplyResult::Sent => {
-                reply.log_sent();
-                true
-            }
-            ReplyResult::Deferred(error) => {
-                is_away |= !is_settling && error.is_unavailable();
-                let is_over = reply.began.1.elapsed() >= timings.late_reply_until;
-                if is_over {
-                    reply.log_failed(slack, Some(&error));
-                }
-                *last_error = error;
-                is_over
-            }
-            // Not in doubt, so it is nowhere.
-            ReplyResult::Failed(_)
-                if reply.in_doubt.is_none() && reply.is_shown_beside_message(slack).await =>
-            {
-                reply.log_sent();
-                true
-            }
-            ReplyResult::Failed(error) => {
-                reply.log_failed(slack, Some(&error));
-                true
-            }
-        };
-        if is_over {
-            waiting.remove(at);
-        } else {
-            at += 1;
-        }
+async fn try_to_give(
+    mut reply: Reply,
+    handler: CurrentHandler,
+    waiting: Arc<WaitingReplies>,
+    timings: InteractionTimings,
+    was_away: bool,
+) -> Tried {
+    let handler = handler.get();
+    let state = match &reply.command {
+        Some(command) if reply.answer.may_be_outdated() => handler.facts.current_state(command).await,
+        Some(_) | None => CurrentState::Open,
+    };
+    let (slack, author) = (&handler.slack, &handler.responder.author);
+    if !waiting.has(&reply) {
+        return Tried { reply, result: None, was_away };
     }
+    let result = match reply.send(slack, author, timings.late_reply_settles, Some(&state)).await {
+        // Not in doubt, so it is nowhere.
+        ReplyResult::Failed(_)
+            if reply.in_doubt.is_none() && reply.show_beside_message(slack, Some(&state)).await =>
+        {
+            ReplyResult::Sent
+        }
+        result => result,
+    };
+    Tried { reply, result: Some(result), was_away }
 }

@@ -10,6 +10,7 @@ pub mod handler;
 pub mod other_cluster;
 pub mod receiver;
 pub mod late_replies;
+pub(crate) mod waiting_replies;
 mod replies;
 mod refusals;
 mod timings;

@@ -11,6 +11,7 @@ use access_core::interaction::{
     AppInstallation, Ignored, Interaction, InteractionKey, InvalidPayload, Sender, check_origin,
 };
 use access_core::policy::refusal::Refusal;
+use access_core::render::late::Answer;
 use access_core::render::modal::{keep_open, notice, reason_missing};
 use jiff::Timestamp;
 use parking_lot::Mutex;
@@ -20,6 +21,7 @@ use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
+use super::command::decision_command;
 use super::respond::Responder;
 use super::timings::InteractionTimings;
 use crate::http::interactivity::{CallbackResponse, SignatureHeaders};
@@ -204,7 +206,11 @@ impl InteractionReceiver {
             return Some(keep_open(&Refusal::TooBusy));
         }
         if let Some(sender) = incoming.sender() {
-            self.responder.refuse(&sender, &Refusal::TooBusy).await;
+            let command = match incoming {
+                Received::Interaction(interaction) => decision_command(*interaction),
+                Received::Unrecognized(_) => None,
+            };
+            self.responder.respond(&sender, Answer::Refused(Refusal::TooBusy), command).await;
         }
         None
     }
@@ -310,6 +316,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::interactions::waiting_replies::WaitingReplies;
     use slack_client::history::Author;
     use slack_client::objects::AuthTest;
     use slack_client::{Client, ClientOptions};
@@ -350,9 +357,9 @@ mod tests {
         let (interactions, incoming) = mpsc::channel(room);
         let (metrics, timings) = (Metrics::new(), InteractionTimings::default());
         let auth = AuthTest::bare("T0US", SlackUserId::new("U0BOT"));
-        let (author, (late, _)) = (Arc::new(Author::from(&auth)), mpsc::channel(1));
-        let settles = timings.late_reply_settles;
-        let responder = Responder { slack: Client::new(options).unwrap(), author, settles, late };
+        let (slack, author) = (Client::new(options).unwrap(), Arc::new(Author::from(&auth)));
+        let waiting = Arc::new(WaitingReplies::new(slack.clone(), metrics.clone(), timings));
+        let responder = Responder { slack, author, settles: timings.late_reply_settles, waiting };
         let receiver =
             InteractionReceiver::new(interactions, installation, responder, metrics, timings, stop.clone());
         (receiver, incoming, sim)

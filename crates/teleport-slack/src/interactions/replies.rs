@@ -1,15 +1,19 @@
-//! The ways to reply to one user: at the response URL, in the channel, in a direct message.
+//! A reply to one user, and the ways to give it: at the response URL, in the channel, in a direct message.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use access_core::domain::ids::RequestId;
 use access_core::interaction::Sender;
+use access_core::policy::CurrentState;
 use access_core::render::Message;
+use access_core::render::late::{Answer, Click};
 use jiff::Timestamp;
 use tokio::time::Instant;
 use tracing::{debug, info, warn};
 
+use super::command::DecisionCommand;
 use crate::config::slack_setting;
 use slack_client::error::{Retry, SlackError};
 use slack_client::history::{Author, MessageTag, Window};
@@ -19,16 +23,20 @@ use slack_client::{Metadata, PostMessage};
 const EVENT_TYPE: &str = "teleport_access_reply";
 const CLICK: &str = "click";
 
-/// A reply in a direct message.
-#[derive(Debug)]
-pub(crate) struct DirectReply {
+/// A reply to a click.
+#[derive(Clone, Debug)]
+pub(crate) struct Reply {
     pub(super) sender: Sender,
-    pub(super) message: Message,
+    pub(super) answer: Answer,
+    /// What the user asked for, if that was read.
+    pub(super) command: Option<Arc<DecisionCommand>>,
     /// Distinguishes it from the other replies to this user.
-    click: String,
+    pub(super) click: String,
     pub(super) began: (Timestamp, Instant),
-    /// Slack may have shown it although it did not say so: from when on that is final.
+    /// Slack may have shown it in the direct messages although it did not say so: from when on that is final.
     pub(super) in_doubt: Option<Instant>,
+    /// Slack may have shown it beside the message, where nothing can be looked for.
+    may_be_shown: bool,
 }
 
 /// What became of a reply.
@@ -40,19 +48,69 @@ pub(crate) enum ReplyResult {
     Failed(SlackError),
 }
 
-impl DirectReply {
-    pub(crate) fn new(sender: &Sender, message: &Message) -> Self {
-        let click = format!("{:016x}", fastrand::u64(..));
-        let began = (Timestamp::now(), Instant::now());
-        Self { sender: sender.clone(), message: message.clone(), click, began, in_doubt: None }
+impl Reply {
+    pub(crate) fn new(sender: &Sender, answer: Answer, command: Option<DecisionCommand>) -> Self {
+        Self {
+            sender: sender.clone(),
+            answer,
+            command: command.map(Arc::new),
+            click: format!("{:016x}", fastrand::u64(..)),
+            began: (Timestamp::now(), Instant::now()),
+            in_doubt: None,
+            may_be_shown: false,
+        }
     }
 
-    /// Posts it, unless it is there already.
+    /// Whether it is to the same user, about the same request.
+    pub(super) fn is_beside(&self, other: &Self) -> bool {
+        (&self.sender.user, &self.sender.request) == (&other.sender.user, &other.sender.request)
+    }
+
+    /// What it says. `state`: how the request stands by now, if the reply is late.
+    fn message(&self, state: Option<&CurrentState>) -> Message {
+        let (request, may_be_answered) = (self.sender.request.as_ref(), self.may_be_shown);
+        let click = Click { request, at: self.began.0, may_be_answered };
+        match state {
+            // The user must be able to distinguish it from an answer to another click.
+            None if self.may_be_shown => self.answer.message_later(click, &CurrentState::Open),
+            None => self.answer.message(),
+            Some(state) => self.answer.message_later(click, state),
+        }
+    }
+
+    /// Gives it at the response URL, else in the channel. Returns whether one of them works.
+    pub(super) async fn show_beside_message(
+        &mut self,
+        slack: &slack_client::Client,
+        state: Option<&CurrentState>,
+    ) -> bool {
+        if let Some(url) = self.sender.response_url.clone() {
+            match slack.respond(&url, &self.message(state)).await {
+                Ok(()) => return true,
+                Err(error) => self.note_failed(&error),
+            }
+        }
+        if let Some(channel) = self.sender.channel.clone() {
+            match slack.post_ephemeral(&channel, &self.sender.user, &self.message(state)).await {
+                Ok(()) => return true,
+                Err(error) => self.note_failed(&error),
+            }
+        }
+        false
+    }
+
+    fn note_failed(&mut self, error: &SlackError) {
+        self.may_be_shown |= error.is_ambiguous();
+        debug!(slack_user = %self.sender.user, "Replying in another way: {error}");
+    }
+
+    /// Gives it in a direct message, unless it is there already.
     pub(crate) async fn send(
         &mut self,
         slack: &slack_client::Client,
         author: &Author,
         settles: Duration,
+        state: Option<&CurrentState>,
     ) -> ReplyResult {
         if self.in_doubt.is_some() {
             match self.is_there(slack, author).await {
@@ -67,7 +125,7 @@ impl DirectReply {
             event_type: EVENT_TYPE.to_owned(),
             payload: BTreeMap::from([(CLICK.to_owned(), self.click.clone())]),
         };
-        let (channel, message) = (self.sender.user.as_str(), &self.message);
+        let (channel, message) = (self.sender.user.as_str(), &self.message(state));
         let post = PostMessage { channel, message, thread_ts: None, metadata: Some(metadata) };
         match slack.post_message(post).await {
             Ok(_) => ReplyResult::Sent,
@@ -94,12 +152,7 @@ impl DirectReply {
         }))
     }
 
-    /// Replies in another way. Returns whether that works.
-    pub(super) async fn is_shown_beside_message(&self, slack: &slack_client::Client) -> bool {
-        reply_beside_message(slack, &self.sender, &self.message).await
-    }
-
-    fn request(&self) -> &str {
+    pub(super) fn request(&self) -> &str {
         self.sender.request.as_ref().map_or("", RequestId::as_str)
     }
 
@@ -108,47 +161,24 @@ impl DirectReply {
         info!(%slack_user, request = self.request(), "The Slack user has the reply, which waited {waited} s for Slack");
     }
 
-    /// Logs that the user gets no reply.
-    pub(crate) fn log_failed(&self, slack: &slack_client::Client, error: Option<&SlackError>) {
+    /// Logs that the user gets no reply, because of this error.
+    pub(crate) fn log_failed(&self, slack: &slack_client::Client, error: &SlackError) {
+        self.log_given_up(slack, &format!(": {}", error.with_remedy(slack_setting)));
+    }
+
+    /// Logs that the user gets no reply. `why` follows the words at once.
+    pub(super) fn log_given_up(&self, slack: &slack_client::Client, why: &str) {
         let (slack_user, request) = (&self.sender.user, self.request());
         let name = slack.known_name(slack_user);
-        let again =
-            if self.in_doubt.is_some() { "; Slack may have shown the reply all the same" } else { "" };
-        match error {
-            Some(error) => {
-                let cause = error.with_remedy(slack_setting);
-                warn!(%slack_user, name, request, "Cannot reply to the Slack user: {cause}{again}");
-            }
-            None => {
-                warn!(%slack_user, name, request, "Cannot reply to the Slack user before the stop{again}")
-            }
-        }
+        let again = match self.in_doubt.is_some() || self.may_be_shown {
+            true => "; Slack may have shown the reply all the same",
+            false => "",
+        };
+        warn!(%slack_user, name, request, "Cannot reply to the Slack user{why}{again}");
     }
 }
 
 /// Whether the same call may succeed within minutes.
 fn is_passing(error: &SlackError) -> bool {
     error.refuses_token() || matches!(error.retry(), Retry::Backoff | Retry::After(_))
-}
-
-/// Replies at the response URL, else in the channel. Returns whether one of them works.
-pub(super) async fn reply_beside_message(
-    slack: &slack_client::Client,
-    sender: &Sender,
-    message: &Message,
-) -> bool {
-    let user = &sender.user;
-    if let Some(url) = &sender.response_url {
-        match slack.respond(url, message).await {
-            Ok(()) => return true,
-            Err(error) => debug!(slack_user = %user, "Replying in another way: {error}"),
-        }
-    }
-    if let Some(channel) = &sender.channel {
-        match slack.post_ephemeral(channel, user, message).await {
-            Ok(()) => return true,
-            Err(error) => debug!(slack_user = %user, "Replying in another way: {error}"),
-        }
-    }
-    false
 }

@@ -6,12 +6,11 @@ use std::time::Duration;
 
 use access_core::interaction::Sender;
 use access_core::policy::refusal::Refusal;
-use access_core::render::Message;
-use access_core::render::ephemeral::refused;
-use tokio::sync::mpsc;
+use access_core::render::late::Answer;
 
-use super::replies::{DirectReply, ReplyResult, reply_beside_message};
-use slack_client::error::SlackError;
+use super::command::DecisionCommand;
+use super::replies::{Reply, ReplyResult};
+use super::waiting_replies::WaitingReplies;
 use slack_client::history::Author;
 
 /// Sends replies to users.
@@ -23,32 +22,29 @@ pub struct Responder {
     pub author: Arc<Author>,
     /// A reply that Slack did not confirm is shown within this time, or never.
     pub settles: Duration,
-    /// Replies that wait for Slack, and why.
-    pub(crate) late: mpsc::Sender<(DirectReply, SlackError)>,
+    /// Replies that wait for Slack.
+    pub(crate) waiting: Arc<WaitingReplies>,
 }
 
 impl Responder {
     /// Replies with the reason why nothing was decided.
     pub(crate) async fn refuse(&self, sender: &Sender, refusal: &Refusal) {
-        self.respond(sender, &refused(refusal)).await;
+        self.respond(sender, Answer::Refused(refusal.clone()), None).await;
     }
 
     /// Replies once, in the first way that works. If none does because Slack does not answer, the reply waits for it.
-    pub(crate) async fn respond(&self, sender: &Sender, message: &Message) {
-        if reply_beside_message(&self.slack, sender, message).await {
-            return;
-        }
+    /// `command`: what the user asked for, if that was read.
+    pub(crate) async fn respond(&self, sender: &Sender, answer: Answer, command: Option<DecisionCommand>) {
+        let mut reply = Reply::new(sender, answer, command);
         // A reader of a public channel who is no member sees nothing there; the app's direct message remains.
-        let mut reply = DirectReply::new(sender, message);
-        match reply.send(&self.slack, &self.author, self.settles).await {
-            ReplyResult::Sent => {}
-            ReplyResult::Deferred(error) => {
-                if let Err(refused) = self.late.try_send((reply, error)) {
-                    let (reply, error) = refused.into_inner();
-                    reply.log_failed(&self.slack, Some(&error));
-                }
-            }
-            ReplyResult::Failed(error) => reply.log_failed(&self.slack, Some(&error)),
+        let result = match reply.show_beside_message(&self.slack, None).await {
+            true => ReplyResult::Sent,
+            false => reply.send(&self.slack, &self.author, self.settles, None).await,
+        };
+        match result {
+            ReplyResult::Sent => self.waiting.replied(&reply),
+            ReplyResult::Deferred(error) => self.waiting.add(reply, error),
+            ReplyResult::Failed(error) => reply.log_failed(&self.slack, &error),
         }
     }
 }

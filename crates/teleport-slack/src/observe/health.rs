@@ -6,6 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use access_core::domain::ids::{RequestId, SlackUserId};
 use jiff::{SignedDuration, Timestamp};
 use parking_lot::{Mutex, MutexGuard};
 use tokio::time::Instant;
@@ -87,6 +88,21 @@ pub(crate) struct State {
     pub(crate) sockets: Option<Sockets>,
     /// What became of the last reload.
     pub(crate) reload: ReloadState,
+    /// The replies to clicks that wait for Slack, the oldest first.
+    pub(crate) waiting_replies: Arc<[WaitingReply]>,
+}
+
+/// A reply to a click that waits for Slack.
+#[derive(Clone, Debug)]
+pub(crate) struct WaitingReply {
+    pub(crate) slack_user: SlackUserId,
+    /// The request that was clicked on, if that was read.
+    pub(crate) request: Option<RequestId>,
+    pub(crate) since: Instant,
+    /// When it is tried again; `None` while it is being tried.
+    pub(crate) retry_at: Option<Instant>,
+    /// How often that failed.
+    pub(crate) attempts: u32,
 }
 
 /// The connections of Socket Mode.

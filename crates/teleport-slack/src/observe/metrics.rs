@@ -19,7 +19,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 use tokio::time::Instant;
 
-use super::health::{DEFAULT_UNREADY_AFTER, Health, Sockets, Stage, StreamState};
+use super::health::{DEFAULT_UNREADY_AFTER, Health, Sockets, Stage, StreamState, WaitingReply};
 use super::outages::Outages;
 use super::skew::Side;
 use crate::config::{Config, slack_setting};
@@ -190,6 +190,11 @@ impl Metrics {
     /// How many operations wait.
     pub(crate) fn pending_operations(&self) -> i64 {
         self.counters.pending_operations.get()
+    }
+
+    /// These replies to clicks wait for Slack, the oldest first.
+    pub(crate) fn replies_wait(&self, waiting: Arc<[WaitingReply]>) {
+        self.health.update(|state| state.waiting_replies = waiting);
     }
 
     /// This many requests wait for a decision.

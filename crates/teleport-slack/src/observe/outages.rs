@@ -11,6 +11,7 @@ use std::time::Duration;
 use access_core::domain::ids::RequestId;
 use access_core::domain::outage::{Outage, OutageTimings};
 use parking_lot::Mutex;
+use tokio::sync::watch;
 use tokio::time::Instant;
 use tracing::{error, info, warn};
 
@@ -29,6 +30,7 @@ struct Shared {
     timings: OutageTimings,
     teleport: Mutex<Away>,
     slack: Mutex<Away>,
+    is_slack_away: watch::Sender<bool>,
 }
 
 #[derive(Debug)]
@@ -82,7 +84,13 @@ impl Away {
 impl Outages {
     pub(crate) fn new(timings: OutageTimings) -> Self {
         let (teleport, slack) = (Mutex::new(Away::new(timings)), Mutex::new(Away::new(timings)));
-        Self(Arc::new(Shared { began: Instant::now(), timings, teleport, slack }))
+        let is_slack_away = watch::Sender::new(false);
+        Self(Arc::new(Shared { began: Instant::now(), timings, teleport, slack, is_slack_away }))
+    }
+
+    /// Whether Slack is away, for those who wait for it.
+    pub(crate) fn slack_away(&self) -> watch::Receiver<bool> {
+        self.0.is_slack_away.subscribe()
     }
 
     /// A call to Slack had no answer and took so long; `cause` says why, and what helps. If Slack answered another call
@@ -95,6 +103,7 @@ impl Outages {
         slack.cause = cause;
         let was_away = slack.outage.is_away();
         let begins = slack.outage.fails(now);
+        self.0.is_slack_away.send_if_modified(|is_away| !std::mem::replace(is_away, true));
         slack.is_unspoken |= !was_away;
         if begins {
             slack.is_unspoken = false;
@@ -116,6 +125,7 @@ impl Outages {
         let (mut slack, now) = (self.0.slack.lock(), self.now());
         slack.answered_at = Some(now);
         let Some(over) = slack.outage.works(now) else { return };
+        self.0.is_slack_away.send_replace(false);
         let waited = slack.waiting();
         slack.waiting.clear();
         if over.is_logged {

@@ -62,7 +62,9 @@ pub(super) fn gather(
         slack: slack(config, &state, of_slack, connected, moment),
         interactions: interactions(config, &state, moment),
         requests: controller.as_ref().map(|controller| requests::open(controller, moment)),
-        waiting: controller.as_ref().map(|controller| requests::waiting(controller, moment)),
+        waiting: controller
+            .as_ref()
+            .map(|controller| requests::waiting(controller, &state.waiting_replies, moment)),
         circuits: controller.as_ref().map(|controller| circuits(&controller.circuits, moment)),
         last_errors: shared.parts.log.last_errors().into_iter().map(logged).collect(),
         configuration: configuration(&shared.parts.path, &reload, moment),

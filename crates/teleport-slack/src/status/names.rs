@@ -25,7 +25,7 @@ pub(super) fn name_of<'a>(text: &str, names: &'a BTreeMap<String, String>) -> Op
     names.get(last_word(text)).map(String::as_str)
 }
 
-fn last_word(text: &str) -> &str {
+pub(super) fn last_word(text: &str) -> &str {
     text.rsplit(' ').next().unwrap_or(text)
 }
 

@@ -232,11 +232,12 @@ fn waiting(all: &Listed<Waiting>, names: &Names, now: Timestamp) -> Markup {
         let what = match waiting.operation {
             "decision" => "decide in Teleport",
             "record" => "read and write Teleport's record",
+            "answer" => "answer a click of",
             operation => operation,
         };
         vec![
             html! { (what) @if let Some(destination) = &waiting.destination { " " (named(destination, names)) } },
-            html! { span.id { (shown(&waiting.request)) } },
+            html! { @if let Some(request) = &waiting.request { span.id { (shown(request)) } } },
             ago(waiting.since, now),
             waiting.retry_at.map(|at| ahead(at, now)).unwrap_or_else(|| html! { "at its turn" }),
             html! { (waiting.attempts) },
@@ -293,12 +294,20 @@ fn deciding(review: &Review) -> Markup {
         review.allow_email_username_match.then(|| html! { "the e-mail address" }),
         (review.users > 0).then(|| html! { "[review.users] (" (review.users) ")" }),
     ];
+    // Teleport counts by thresholds of its own.
+    let by_teleport = review.mode_in_effect == Some("reviewer");
     let row = |(number, rule): (usize, &super::view::Rule)| {
-        let needs = html! {
-            @if rule.teleport_only { "Teleport only" } @else { (rule.approvals) " to approve, " (rule.denials) " to deny" }
-            @if rule.confirm { ", asks again" }
+        let (who, needs, reason) = if rule.teleport_only {
+            (html! { "only Teleport: no buttons here" }, html! { "–" }, html! { "–" })
+        } else {
+            let count = html! { (rule.approvals) " to approve, " (rule.denials) " to deny" };
+            let (who, count) = match by_teleport {
+                true => (html! { "users that Teleport allows" }, html! { "what Teleport asks for" }),
+                false => (list(&rule.approvers), count),
+            };
+            (who, html! { (count) @if rule.confirm { ", asks again" } }, html! { (rule.reason) })
         };
-        vec![html! { (number) }, list(&rule.roles), list(&rule.approvers), needs, html! { (rule.reason) }]
+        vec![html! { (number) }, list(&rule.roles), who, needs, reason]
     };
     html! {
         dl.facts {
@@ -311,7 +320,10 @@ fn deciding(review: &Review) -> Markup {
             }))
         }
         @if review.rules.items.is_empty() {
-            p { "No rule: the reviewers that a request suggests decide." }
+            p {
+                "No rule: "
+                @if by_teleport { "who may decide, Teleport judges." } @else { "the reviewers that a request suggests decide." }
+            }
         } @else {
             (table(&["Rule", "Roles", "Who decides", "Needs", "Reason"], (1..).zip(&review.rules.items).map(row)))
         }

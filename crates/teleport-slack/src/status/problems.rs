@@ -1,8 +1,10 @@
 //! What needs a person, the worst first, each with its remedy.
 
 use super::moment::Moment;
-use super::names::name_of;
+use super::names::{last_word, name_of};
 use super::view::{Problem, SideState, View, sentence};
+use access_core::domain::recipients::is_slack_id;
+
 use crate::observe::expiry::{human_duration, notices_due};
 use crate::observe::health::Health;
 
@@ -66,7 +68,11 @@ pub(super) fn problems(
             let name = name_of(channel, &view.names).map(|name| format!(" ({name})")).unwrap_or_default();
             let what =
                 format!("Slack refuses messages for {channel}{name}: {} times in a row", circuit.failures);
-            let remedy = "invite the bot there, unarchive the channel, or allow the app to post in it: the last errors give Slack's reason; the next request for it is tried at once";
+            let remedy = if is_slack_id(last_word(channel), &['D', 'U', 'W']) {
+                "correct the person's Slack id or name another person; a person may have blocked the app: the last errors give Slack's reason; the next request for it is tried at once"
+            } else {
+                "invite the bot there, unarchive the channel, or allow the app to post in it: the last errors give Slack's reason; the next request for it is tried at once"
+            };
             add(what, remedy.to_owned());
         }
     }

@@ -4,7 +4,8 @@ use access_core::record::{Delivery, Operation};
 
 use super::moment::{Moment, rounded};
 use super::view::{Copy, CopyState, Listed, Request, Waiting, text};
-use crate::controller::status::{self, ControllerStatus, OpenRequest, WaitingOperation};
+use crate::controller::status::{self, ControllerStatus, MAX_LISTED, OpenRequest, WaitingOperation};
+use crate::observe::health::WaitingReply;
 
 /// Roles that are listed of each request.
 const MAX_ROLES: usize = 20;
@@ -66,9 +67,30 @@ fn copy(delivery: &Delivery, waiting: &[Operation]) -> Copy {
     }
 }
 
-pub(super) fn waiting(controller: &ControllerStatus, moment: Moment) -> Listed<Waiting> {
-    let items = controller.waiting.iter().map(|waiting| operation(waiting, moment)).collect();
-    Listed::of(controller.waiting_total, items)
+/// What waits: the controller's operations, and replies to clicks.
+pub(super) fn waiting(
+    controller: &ControllerStatus,
+    replies: &[WaitingReply],
+    moment: Moment,
+) -> Listed<Waiting> {
+    let operations = controller.waiting.iter().map(|waiting| operation(waiting, moment));
+    let mut items: Vec<_> = operations.chain(replies.iter().map(|waiting| reply(waiting, moment))).collect();
+    items.sort_by_key(|waiting| waiting.since);
+    items.truncate(MAX_LISTED);
+    Listed::of(controller.waiting_total + replies.len(), items)
+}
+
+fn reply(waiting: &WaitingReply, moment: Moment) -> Waiting {
+    let WaitingReply { slack_user, request, since, retry_at, attempts } = waiting;
+    Waiting {
+        request: request.as_ref().map(|id| text(id.as_str())),
+        operation: "answer",
+        destination: Some(text(slack_user.as_str())),
+        since: moment.at(*since),
+        waits_s: moment.seconds_since(*since),
+        retry_at: retry_at.filter(|at| *at > moment.now).map(|at| moment.at(at)),
+        attempts: *attempts,
+    }
 }
 
 fn operation(waiting: &WaitingOperation, moment: Moment) -> Waiting {
@@ -81,7 +103,7 @@ fn operation(waiting: &WaitingOperation, moment: Moment) -> Waiting {
         status::Waiting::Record => ("record", None),
     };
     Waiting {
-        request: text(id.as_str()),
+        request: Some(text(id.as_str())),
         operation,
         destination: destination.map(text),
         since: moment.at(*since),

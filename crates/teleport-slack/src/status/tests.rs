@@ -109,7 +109,7 @@ fn full(hostile: &str) -> View {
             ]),
         }])),
         waiting: Some(list(vec![Waiting {
-            request: h(),
+            request: Some(h()),
             operation: "post",
             destination: Some(h()),
             since: at(-61),
@@ -287,6 +287,37 @@ fn everything_that_can_go_wrong() {
     insta::assert_snapshot!(page(&full(&long), false));
 }
 
+/// What has no effect is not shown as if it had.
+#[test]
+fn the_page_shows_of_a_rule_what_the_mode_makes_of_it() {
+    let row = |mode, teleport_only| {
+        let mut view = full("x");
+        let review = view.rules.review.as_mut().unwrap();
+        review.mode_in_effect = mode;
+        review.rules.items[0].teleport_only = teleport_only;
+        let drawn = page(&view, false);
+        let row =
+            drawn.split("data-label=\"Who decides\">").nth(1).unwrap().split("</table>").next().unwrap();
+        let cells = row.split("</td>").map(|cell| cell.rsplit_once("\">").map_or(cell, |(_, cell)| cell));
+        let cells: Vec<_> =
+            cells.take(3).map(|cell| cell.replace("<bdi>", "").replace("</bdi>", "")).collect();
+        cells.join(" | ")
+    };
+    assert_eq!(row(Some("resolver"), false), "x and 3 more | 2 to approve, 1 to deny, asks again | required");
+    assert_eq!(
+        row(Some("reviewer"), false),
+        "users that Teleport allows | what Teleport asks for, asks again | required"
+    );
+    for mode in [Some("resolver"), Some("reviewer"), None] {
+        assert_eq!(row(mode, true), "only Teleport: no buttons here | – | –", "{mode:?}");
+    }
+    let mut view = full("x");
+    view.rules.review.as_mut().unwrap().rules = Listed::first(std::iter::empty(), 1);
+    assert!(page(&view, false).contains("No rule: who may decide, Teleport judges."));
+    view.rules.review.as_mut().unwrap().mode_in_effect = Some("resolver");
+    assert!(page(&view, false).contains("No rule: the reviewers that a request suggests decide."));
+}
+
 #[test]
 fn a_moment_of_another_day_has_its_date() {
     let now: Timestamp = "2026-11-27T03:04:00Z".parse().unwrap();
@@ -310,6 +341,22 @@ fn a_circuit_names_its_channel_as_everything_else_does() {
     };
     let scopes = ["sec-ops", "edits in sec-ops", "C0TEAM", "edits in C0TEAM", "D0BOB"];
     assert_eq!(scopes.map(shown), ["#sec-ops", "edits in #sec-ops", "C0TEAM", "edits in C0TEAM", "D0BOB"]);
+}
+
+#[test]
+fn of_a_direct_message_that_slack_refuses_no_invitation_is_advised() {
+    let health = Metrics::new().health().clone();
+    let moment = Moment { now: Instant::now(), time: Timestamp::now() };
+    for (channel, is_direct) in
+        [("U0BOB", true), ("edits in D0BOB", true), ("C0TEAM", false), ("#team", false)]
+    {
+        let mut view = full("x");
+        view.circuits.as_mut().unwrap().items[0].channel = channel.to_owned();
+        let found = problems(&view, &health, false, moment);
+        let circuit = found.iter().find(|problem| problem.what.starts_with("Slack refuses")).unwrap();
+        assert_eq!(circuit.remedy.contains("invite the bot"), !is_direct, "{circuit:?}");
+        assert_eq!(circuit.remedy.contains("a person may have blocked the app"), is_direct, "{circuit:?}");
+    }
 }
 
 #[test]

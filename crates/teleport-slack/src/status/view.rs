@@ -197,7 +197,8 @@ pub(crate) enum CopyState {
 /// Something that waits to be tried again, or for its turn.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Waiting {
-    pub(crate) request: String,
+    /// `None` of a reply to a click that named none.
+    pub(crate) request: Option<String>,
     pub(crate) operation: &'static str,
     pub(crate) destination: Option<String>,
     pub(crate) since: Timestamp,

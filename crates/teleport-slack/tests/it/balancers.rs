@@ -1,6 +1,6 @@
 //! Real nginx and HAProxy before the simulated Teleport proxy: passing TLS through, and ending it.
 //!
-//! `.ci/balancers` unpacks both and prints their folder, which `BALANCERS` names. Without it there is nothing to run here.
+//! `.ci/balancers` unpacks both and prints their folder, which `BALANCERS` names. Without it each test here says that it is skipped.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -13,9 +13,9 @@ use crate::harness::*;
 use crate::reach::{TEAM, one_request_through, trusting};
 
 /// A running balancer. It ends with its test.
-struct Balancer {
+pub(crate) struct Balancer {
     process: Child,
-    addr: SocketAddr,
+    pub(crate) addr: SocketAddr,
     /// Keeps the port for it.
     _port: TcpProxy,
 }
@@ -29,17 +29,25 @@ impl Drop for Balancer {
 }
 
 /// A proxy with a bought certificate, and the files of a balancer before it.
-struct Setup {
+pub(crate) struct Setup {
     balancers: PathBuf,
-    bed: TestBed,
-    proxy: ProxySim,
+    pub(crate) bed: TestBed,
+    pub(crate) proxy: ProxySim,
 }
 
 impl Setup {
-    /// Nothing where the balancers are not.
+    /// Nothing where the balancers are not, and the test is skipped.
     async fn new() -> Option<Self> {
+        let setup = Self::between(TestBed::new().await).await;
+        if setup.is_none() {
+            skip_test("needs nginx and HAProxy (.ci/balancers)");
+        }
+        setup
+    }
+
+    /// The same with this bed, and without a word where the balancers are not.
+    pub(crate) async fn between(bed: TestBed) -> Option<Self> {
         let balancers = PathBuf::from(std::env::var_os("BALANCERS")?);
-        let bed = TestBed::new().await;
         let options = ProxyOptions { certificate: WebCertificate::Bought, ..ProxyOptions::default() };
         let proxy = ProxySim::start(&bed.teleport, options).await.unwrap();
         let (certificate, key) = proxy.bought(&["127.0.0.1"]).unwrap();
@@ -48,7 +56,7 @@ impl Setup {
     }
 
     /// Starts one with this configuration, in which `LISTEN`, `PROXY`, `DIR` and `MODULES` stand for what they say.
-    async fn start(&self, name: &str, config: &str) -> Balancer {
+    pub(crate) async fn start(&self, name: &str, config: &str) -> Balancer {
         let port = TcpProxy::start(self.proxy.web_addr()).await.unwrap();
         let addr = port.addr();
         port.cut().await;
@@ -82,6 +90,15 @@ impl Setup {
 
     fn log(&self, name: &str) -> String {
         std::fs::read_to_string(self.bed.dir.path().join(format!("{name}.log"))).unwrap_or_default()
+    }
+
+    /// What `check` prints, which ends with 1.
+    fn checked(&self, balancer: &Balancer) -> String {
+        self.bed.write_config(&self.bed.config_at(balancer.addr, TEAM));
+        let out = trusting(&self.bed, &self.proxy, "check").output().unwrap();
+        let text = String::from_utf8([out.stdout, out.stderr].concat()).unwrap();
+        assert_eq!(out.status.code(), Some(1), "{text}");
+        text
     }
 
     fn launch(&self, balancer: &Balancer) -> Daemon {
@@ -124,17 +141,34 @@ const NGINX_UPGRADE: &str =
     "proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection \"Upgrade\";";
 const HAPROXY: &str = "defaults\n  timeout connect 5s\n  timeout client 60s\n  timeout server 60s\n";
 
-#[test]
-fn nginx_passes_tls_on_by_the_first_protocol_of_the_list() {
-    run_test(async {
-        let Some(setup) = Setup::new().await else { return };
-        let config = format!(
+/// The configuration with which nginx or HAProxy passes TLS on, nginx by the protocols that are offered.
+pub(crate) fn passes_tls_on(name: &str) -> String {
+    match name {
+        "nginx" => format!(
             "{NGINX}stream {{
   map $ssl_preread_alpn_protocols $to {{ ~(^|,)teleport-auth@ PROXY; default 127.0.0.1:1; }}
   server {{ listen LISTEN reuseport; ssl_preread on; proxy_pass $to; }}
 }}"
-        );
-        setup.works_through("nginx", &config, false).await;
+        ),
+        _ => format!("{HAPROXY}listen teleport\n  mode tcp\n  bind LISTEN\n  server proxy PROXY\n"),
+    }
+}
+
+/// The configuration with which it ends TLS, and opens it again to the proxy.
+pub(crate) fn ends_tls(name: &str) -> String {
+    match name {
+        "nginx" => format!("{NGINX}{}", NGINX_WEB.replace("HTTP2", "").replace("UPGRADE", NGINX_UPGRADE)),
+        _ => format!(
+            "{HAPROXY}listen teleport\n  mode http\n  bind LISTEN ssl crt DIR/web.pem\n  server proxy PROXY ssl verify none\n"
+        ),
+    }
+}
+
+#[test]
+fn nginx_passes_tls_on_by_the_first_protocol_of_the_list() {
+    run_test(async {
+        let Some(setup) = Setup::new().await else { return };
+        setup.works_through("nginx", &passes_tls_on("nginx"), false).await;
     });
 }
 
@@ -153,13 +187,12 @@ fn nginx_ends_tls_with_and_without_http2() {
 fn haproxy_passes_tls_on_and_ends_it_in_both_of_its_modes() {
     run_test(async {
         let Some(setup) = Setup::new().await else { return };
-        let through = "listen teleport\n  mode tcp\n  bind LISTEN\n  server proxy PROXY\n";
-        setup.works_through("haproxy", &format!("{HAPROXY}{through}"), false).await;
-        for mode in ["tcp", "http"] {
-            let ends = format!(
-                "listen teleport\n  mode {mode}\n  bind LISTEN ssl crt DIR/web.pem\n  server proxy PROXY ssl verify none\n"
-            );
-            setup.works_through("haproxy", &format!("{HAPROXY}{ends}"), true).await;
+        setup.works_through("haproxy", &passes_tls_on("haproxy"), false).await;
+        let http = ends_tls("haproxy");
+        let tcp = http.replace("mode http", "mode tcp");
+        assert_ne!(tcp, http);
+        for ends in [tcp, http] {
+            setup.works_through("haproxy", &ends, true).await;
         }
     });
 }
@@ -168,9 +201,7 @@ fn haproxy_passes_tls_on_and_ends_it_in_both_of_its_modes() {
 fn an_idle_time_out_of_haproxy_is_named_the_third_time() {
     run_test(async {
         let Some(setup) = Setup::new().await else { return };
-        let short = HAPROXY.replace("60s", "4s");
-        let through = "listen teleport\n  mode tcp\n  bind LISTEN\n  server proxy PROXY\n";
-        let balancer = setup.start("haproxy", &format!("{short}{through}")).await;
+        let balancer = setup.start("haproxy", &passes_tls_on("haproxy").replace("60s", "4s")).await;
         let daemon = setup.launch(&balancer);
         let line = setup.bed.until_logged(&daemon, "The watch was cut 3 times in a row").await;
         assert!(
@@ -186,13 +217,15 @@ fn an_idle_time_out_of_haproxy_is_named_the_third_time() {
 fn a_balancer_without_its_proxy_is_waited_for() {
     run_test(async {
         let Some(setup) = Setup::new().await else { return };
-        let web = NGINX_WEB.replace("HTTP2", "").replace("UPGRADE", NGINX_UPGRADE);
         let line = TcpProxy::start(setup.proxy.web_addr()).await.unwrap();
         line.cut().await;
-        let web = web.replace("PROXY", &line.addr().to_string());
-        let balancer = setup.start("nginx", &format!("{NGINX}{web}")).await;
+        let web = ends_tls("nginx").replace("PROXY", &line.addr().to_string());
+        let balancer = setup.start("nginx", &web).await;
+        let words = "the balancer there does not reach the Teleport proxy";
+        let text = setup.checked(&balancer);
+        assert!(text.contains(words), "{text}");
         let daemon = setup.launch(&balancer);
-        setup.bed.until_logged(&daemon, "the balancer there does not reach the Teleport proxy").await;
+        setup.bed.until_logged(&daemon, words).await;
         line.restore().await.unwrap();
         setup.bed.until_logged(&daemon, "Ready").await;
         daemon.stop().await;
@@ -205,9 +238,14 @@ fn an_nginx_that_drops_the_headers_of_an_upgrade_is_named() {
         let Some(setup) = Setup::new().await else { return };
         let web = NGINX_WEB.replace("HTTP2", "").replace("UPGRADE", "");
         let balancer = setup.start("nginx", &format!("{NGINX}{web}")).await;
-        let daemon = setup.launch(&balancer);
         let words =
             "a balancer before the Teleport proxy drops the headers that ask for a connection upgrade";
+        let text = setup.checked(&balancer);
+        assert!(
+            text.contains(words) && text.contains("remedy: let it pass Upgrade and Connection on"),
+            "{text}"
+        );
+        let daemon = setup.launch(&balancer);
         setup.bed.until_warned(&daemon, words).await;
         assert_eq!(daemon.exit_status(), None);
         daemon.stop().await;

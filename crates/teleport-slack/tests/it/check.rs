@@ -49,6 +49,28 @@ fn offline_it_calls_neither_side_and_needs_no_environment() {
     });
 }
 
+/// A list of authorities that leads nowhere is no reason to trust others.
+#[test]
+fn without_trusted_certificates_slack_is_not_asked() {
+    run_test(async {
+        let bed = TestBed::new().await;
+        let config = bed.config(r#"recipients = ["C0TEAM"]"#);
+        let config = bed.write_config(&config.replace(&bed.slack.api_url(), "https://127.0.0.1:1/api/"));
+        let mut command = Command::new(program());
+        command.arg("check").arg("-c").arg(&config).env_clear().env("SSL_CERT_FILE", "/nowhere/roots.pem");
+        let out = command.output().unwrap();
+        let text = String::from_utf8(out.stdout).unwrap();
+        let line = "✗ slack-bot-token: not asked\n    \
+                    cause: SSL_CERT_FILE or SSL_CERT_DIR is set and leads to no trusted certificate: ";
+        assert!(text.contains(line), "{text}");
+        let remedy = "\n    remedy: name a PEM file of them, or unset it to use those of this machine\n";
+        assert!(text.split(line).nth(1).unwrap().contains(remedy), "{text}");
+        assert!(text.contains("Slack cannot be called"), "{text}");
+        assert_eq!(out.status.code(), Some(1), "{text}");
+        assert_eq!(bed.slack.calls().len(), 0);
+    });
+}
+
 #[test]
 fn json_says_the_same_to_programs() {
     run_test(async {
@@ -208,7 +230,11 @@ fn test_messages_are_marked_posted_once_and_removed() {
         bed.slack.faults().add(FaultRule::new("chat.delete", refused).times(1));
         let (status, text) = check(&config, &["--send-test"]);
         assert_ne!(status, Some(0), "{text}");
-        assert!(text.contains("✗ slack-test-messages: C0TEAM: failed"), "{text}");
+        assert!(
+            text.contains("✗ slack-test-messages: C0TEAM: a message arrived and is still there\n"),
+            "{text}"
+        );
+        assert!(text.contains("\n    remedy: delete it in Slack by hand\n"), "{text}");
         assert!(
             text.contains("cant_delete_message") && text.contains("✓ slack-test-messages: bob@"),
             "{text}"

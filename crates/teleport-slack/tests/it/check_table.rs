@@ -27,6 +27,8 @@ enum Kind {
     Powerless,
     /// The same cluster, and a plugin user who may set states and read users, which have traits.
     Reader,
+    /// As [`Kind::Online`], with `--send-test`.
+    Sending,
 }
 
 type Break = fn(&TestBed, String) -> String;
@@ -51,6 +53,15 @@ fn write(bed: &TestBed, name: &str, bytes: impl AsRef<[u8]>) -> String {
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
     path.display().to_string()
 }
+
+/// Gives a file or folder this mode.
+fn set_mode(path: &Path, mode: u32) {
+    use std::os::unix::fs::PermissionsExt;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+}
+
+/// A line that has the configuration opened to all.
+const OPEN: &str = "# mode 666\n";
 
 /// A set-up without a fault.
 fn sound(bed: &TestBed) -> String {
@@ -95,7 +106,7 @@ fn sign_until(bed: &TestBed, end: Timestamp) {
     bed.sign(CertOptions { not_before: Some(begin), not_after: Some(end), ..CertOptions::default() });
 }
 
-use Kind::{Offline, Online, Powerless, Reader};
+use Kind::{Offline, Online, Powerless, Reader, Sending};
 
 const CASES: &[Case] = &[
     case("the file is a directory", Offline, "config-file", |bed, config| {
@@ -122,15 +133,36 @@ const CASES: &[Case] = &[
     case("a token's file that is not there", Offline, "secret-files", |bed, config| {
         config.replace(&bed.slack.token(), "/nowhere/token")
     }),
+    case("an app-level token's file that is not there", Offline, "secret-files", |bed, config| {
+        with_review(bed, config, "").replace(&bed.slack.app().app_token, "/nowhere/app_token")
+    }),
+    case("a file of further authorities that is not there", Offline, "secret-files", |_, config| {
+        config + "[network]\nca_file = \"/nowhere/cas.pem\"\n"
+    }),
     case("a token's file as for a shell", Offline, "secret-files", |bed, config| {
         let path = write(bed, "token", format!("SLACK_TOKEN=\"{}\"\n", bed.slack.token()));
         config.replace(&bed.slack.token(), &path)
     }),
     case("a token's file that others can read", Offline, "file-access", |bed, config| {
-        use std::os::unix::fs::PermissionsExt;
         let path = write(bed, "token", bed.slack.token());
-        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).unwrap();
+        set_mode(Path::new(&path), 0o644);
         config.replace(&bed.slack.token(), &path)
+    }),
+    case("a configuration with tokens that others can change", Offline, "file-access", |bed, config| {
+        with_review(bed, config, OPEN)
+    }),
+    case("a folder in which others can replace the private key", Offline, "file-access", |bed, config| {
+        let keys = bed.dir.path().join("keys");
+        std::fs::create_dir(&keys).unwrap();
+        for name in ["auth.key", "auth.crt", "auth.cas"] {
+            std::fs::rename(bed.dir.path().join(name), keys.join(name)).unwrap();
+        }
+        set_mode(&keys, 0o777);
+        config.replace("\"auth.", "\"keys/auth.")
+    }),
+    case("a log that others can change", Offline, "file-access", |bed, config| {
+        set_mode(Path::new(&write(bed, "slack.log", "")), 0o666);
+        config + "[log]\noutput = \"./slack.log\"\n"
     }),
     case("the example's address", Offline, "placeholders", |bed, config| {
         config.replace(&bed.teleport.addr().to_string(), "auth.example.com:3025")
@@ -147,6 +179,10 @@ const CASES: &[Case] = &[
     case("a private key that is not there", Offline, "identity", |bed, config| {
         std::fs::remove_file(bed.dir.path().join("auth.key")).unwrap();
         config
+    }),
+    case("an identity file that is not there", Offline, "identity", |_, config| {
+        let files = "client_key = \"auth.key\"\nclient_crt = \"auth.crt\"\nroot_cas = \"auth.cas\"";
+        config.replace(files, "identity = \"/nowhere/auth_id\"")
     }),
     case("key and certificate exchanged", Offline, "identity", |_, config| {
         config.replace("auth.key", "auth.x").replace("auth.crt", "auth.key").replace("auth.x", "auth.crt")
@@ -171,6 +207,9 @@ const CASES: &[Case] = &[
         config
     }),
     case("callbacks without TLS", Offline, "callback-tls", |_, config| with_callbacks(config, "")),
+    case("no callback key where https_key_file says", Offline, "callback-tls", |_, config| {
+        with_callbacks(config, "https_key_file = \"/nowhere/key\"\nhttps_cert_file = \"auth.crt\"\n")
+    }),
     case("https_key_file and https_cert_file exchanged", Offline, "callback-tls", |_, config| {
         with_callbacks(config, "https_key_file = \"auth.crt\"\nhttps_cert_file = \"auth.key\"\n")
     }),
@@ -281,6 +320,16 @@ const CASES: &[Case] = &[
         bed.slack.remove_scope("groups:read");
         recipient(config, "C0HIDDEN")
     }),
+    case("a channel in which only some may post", Sending, "slack-test-messages", |bed, config| {
+        let refused = Fault::Error("restricted_action".to_owned());
+        bed.slack.faults().add(FaultRule::new("chat.postMessage", refused));
+        config
+    }),
+    case("a test message that cannot be removed", Sending, "slack-test-messages", |bed, config| {
+        let refused = Fault::Error("cant_delete_message".to_owned());
+        bed.slack.faults().add(FaultRule::new("chat.delete", refused));
+        config
+    }),
     case("nothing at public_addr", Online, "callback-address", |bed, config| {
         let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
         write(bed, "own.crt", made.cert.pem());
@@ -308,7 +357,7 @@ const CASES: &[Case] = &[
 async fn bed_of(kind: Kind) -> TestBed {
     let workspace: Workspace = workspace().with_socket_mode();
     match kind {
-        Offline | Online => TestBed::with_options(Options::golden(), workspace).await,
+        Offline | Online | Sending => TestBed::with_options(Options::golden(), workspace).await,
         Powerless | Reader => {
             let fixture = Fixture::golden_15("local-site", true);
             let bed = TestBed::with_options(Options::new(ServerVersion::V15, fixture), workspace).await;
@@ -319,11 +368,15 @@ async fn bed_of(kind: Kind) -> TestBed {
 }
 
 pub(crate) async fn check(path: &Path, offline: bool) -> Report {
+    check_with(path, offline, online::Options::default()).await
+}
+
+async fn check_with(path: &Path, offline: bool, options: online::Options) -> Report {
     let now = Timestamp::now();
     let facts = Facts::gather(path, false, now);
     let mut items = facts.items(now);
     if let Some(config) = facts.config().filter(|_| !offline) {
-        items.extend(online::items(&config, online::Options::default()).await);
+        items.extend(online::items(&config, options).await);
     }
     Report { items }
 }
@@ -338,7 +391,11 @@ async fn report(case: &Case) -> (TestBed, Report) {
         let bytes: Vec<u8> = bytes.into_iter().map(|byte| if byte == 1 { 0xff } else { byte }).collect();
         write(&bed, "slack.toml", bytes);
     }
-    let report = check(&path, case.kind == Offline).await;
+    if config.contains(OPEN) {
+        set_mode(&path, 0o666);
+    }
+    let options = online::Options { send_test: case.kind == Sending };
+    let report = check_with(&path, case.kind == Offline, options).await;
     (bed, report)
 }
 

@@ -91,6 +91,20 @@ fn plugin_data_page_lists_exactly_the_json_fields_of_the_code() {
     }
 }
 
+/// systemd copies credentials once, at the start (systemd.exec(5)).
+#[test]
+fn operators_read_that_credentials_of_systemd_do_not_change_while_a_unit_runs() {
+    let text = std::fs::read_to_string(repository_root().join("docs/operations.md")).unwrap();
+    let paragraphs: Vec<_> = text.split("\n\n").filter(|part| part.contains("`LoadCredential=`")).collect();
+    let [one] = paragraphs.as_slice() else { panic!("{paragraphs:?}") };
+    let one = one.replace('\n', " ");
+    for words in ["never change under a running unit", "restart"] {
+        assert!(one.contains(words), "{words}: {one}");
+    }
+    let row = text.lines().find(|line| line.starts_with('|') && line.contains("`LoadCredential=NAME:PATH`"));
+    assert!(row.unwrap().contains("stay as they were at the start"), "{row:?}");
+}
+
 /// The lines, counted from 1, where a table begins whose second row is not the delimiter row of as many cells. Without
 /// one, GitHub draws the source text.
 fn undrawn_tables(text: &str) -> Vec<usize> {

@@ -188,6 +188,28 @@ fn it_gives_the_reasons_that_the_daemon_logs() {
 }
 
 #[test]
+fn of_a_direct_message_by_its_id_it_says_whose_it_is() {
+    run_test(async {
+        let bed = TestBed::new().await;
+        for user in ["U0BOB", "U0CAROL"] {
+            bed.post_as_bot(&serde_json::json!({ "channel": user, "text": "hello" })).await;
+        }
+        let refusal = FaultRule::new("chat.postMessage", Fault::Error("channel_not_found".into()));
+        bed.slack.faults().add(refusal.in_channel("D0CAROL"));
+        let recipients = "recipients = [\"D0BOB\", \"D0CAROL\"]";
+        let path = bed.write_config(&bed.config(recipients));
+        let daemon = bed.start(recipients).await;
+        let id = bed.create_request();
+        bed.until_status(&daemon, "U0BOB", &id, "⏳ PENDING").await;
+        bed.until_recorded(&daemon, &id, |record| field(record, "messages").contains("D0BOB")).await;
+        daemon.stop().await;
+        let text = explain(&path, &id);
+        assert!(text.contains("\n  D0BOB (bob, bob@example.com), posted"), "{text}");
+        assert!(text.contains("\n  D0CAROL (carol): the message is still to be posted"), "{text}");
+    });
+}
+
+#[test]
 fn of_a_reviewer_who_cannot_be_notified_it_says_who_and_what_helps() {
     run_test(async {
         let bed = TestBed::new().await;

@@ -69,7 +69,10 @@ fn an_unusable_token_file_ends_the_start_with_77_until_it_is_fixed() {
             let _ = fs::remove_dir(path);
         };
         let cases: [(Break<'_>, &str); 6] = [
-            (&|_| {}, "create the file, or write the value itself here"),
+            (
+                &|_| {},
+                "create the file with nothing in it but the \"Bot User OAuth Token\" (xoxb-…) from \"OAuth & Permissions\"",
+            ),
             (&|path| fs::create_dir(path).unwrap(), "name a regular file"),
             (&|path| make_fifo(path), "name a regular file"),
             (&|path| fs::write(path, "").unwrap(), "write the \"Bot User OAuth Token\" (xoxb-…)"),

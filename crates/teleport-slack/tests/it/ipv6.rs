@@ -10,7 +10,7 @@ use crate::harness::*;
 use crate::reach::TEAM;
 
 /// Both sides at `::1` and nowhere else.
-async fn bed_without_ipv4() -> TestBed {
+pub(crate) async fn bed_without_ipv4() -> TestBed {
     let listen = (Ipv6Addr::LOCALHOST, 0).into();
     let cluster = teleport::Options { listen, ..teleport::Options::golden() };
     let slack = slack::Options { rate_limits: None, listen, ..slack::Options::new(full_workspace()) };

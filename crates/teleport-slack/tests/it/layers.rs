@@ -73,7 +73,7 @@ const LAYERS: &[(&str, &[&[&str]])] = &[
     (
         "client-base",
         &[
-            &["outbound"],
+            &["folders", "outbound"],
             &["certificate", "files", "forward_proxy", "tls"],
             &["broken"],
             &["tcp"],

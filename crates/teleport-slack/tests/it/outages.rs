@@ -194,3 +194,20 @@ fn a_second_short_loss_of_the_watch_has_no_line() {
         }
     });
 }
+
+#[test]
+fn the_end_of_an_outage_is_noticed_although_nothing_waits() {
+    run_in_process(async {
+        let bed = TestBed::new().await;
+        let daemon = bed.start(TEAM).await;
+        bed.slack.stop().await;
+        // A look that is not repeated.
+        bed.write_config(&bed.config(r#"recipients = ["C0DBA"]"#));
+        daemon.signal("HUP");
+        bed.until_warned(&daemon, "Slack does not answer").await;
+        bed.until_logged(&daemon, "The new configuration is in use").await;
+        bed.slack.restart().await.unwrap();
+        bed.until_logged(&daemon, "Slack answers again: away for ").await;
+        daemon.stop().await;
+    });
+}

@@ -7,6 +7,7 @@ use access_sim::slack::rate::RateLimits;
 use access_sim::slack::workspace::{SlackUser, SlackUserKind};
 use access_sim::teleport::Options;
 use access_sim::teleport::request::NewRequest;
+use serde_json::json;
 
 use crate::harness::*;
 
@@ -237,5 +238,54 @@ fn a_person_who_has_a_message_by_address_gets_no_second_one_by_id() {
             daemon.stop().await;
             assert_eq!(bed.messages_about("U0BOB", &id).len(), 1, "{recipients}");
         }
+    });
+}
+
+#[test]
+fn the_id_of_a_direct_message_stands_for_its_person() {
+    run_in_process(async {
+        let bed = TestBed::new().await;
+        for user in ["U0ALICE", "U0BOB", "U0CAROL"] {
+            bed.post_as_bot(&json!({ "channel": user, "text": "hello" })).await;
+        }
+        let recipients = r#"recipients = ["C0TEAM", "D0ALICE", "U0BOB", "D0BOB", "D0CAROL", "U0CAROL"]"#;
+        let daemon = bed.start(recipients).await;
+        let id = bed.create_request();
+        for destination in ["C0TEAM", "U0BOB", "U0CAROL"] {
+            bed.until_status(&daemon, destination, &id, "⏳ PENDING").await;
+        }
+        bed.until_recorded(&daemon, &id, |record| field(record, "messages").split(',').count() == 3).await;
+        let log = daemon.stop().await;
+        let is_warning = |line: &str| line.contains(" WARN ") && !line.contains("Configuration:");
+        assert!(!log.lines().any(is_warning), "{log}");
+        // Named otherwise since, while Slack does not show whose it is.
+        bed.slack.remove_scope("im:write");
+        bed.slack.remove_scope("mpim:write");
+        let daemon = bed.start(r#"recipients = ["C0DBA", "D0BOB", "carol@example.com"]"#).await;
+        bed.until_status(&daemon, "C0DBA", &id, "⏳ PENDING").await;
+        bed.until_recorded(&daemon, &id, |record| field(record, "messages").contains("C0DBA")).await;
+        daemon.stop().await;
+        for user in ["U0BOB", "U0CAROL"] {
+            assert_eq!(bed.messages_about(user, &id).len(), 1, "{user}");
+        }
+        assert!(bed.messages_about("U0ALICE", &id).is_empty(), "the requester is not asked");
+    });
+}
+
+#[test]
+fn a_direct_message_gets_its_message_also_where_slack_does_not_show_whose_it_is() {
+    run_in_process(async {
+        let bed = TestBed::with_options(Options::golden(), workspace().with_scopes(&MINIMAL_SCOPES)).await;
+        bed.post_as_bot(&json!({ "channel": "U0BOB", "text": "hello" })).await;
+        let refusal = FaultRule::new(POST, Fault::Error("channel_not_found".into()));
+        bed.slack.faults().add(refusal.in_channel("D0BOB").times(1));
+        let daemon = bed.start(r#"recipients = ["D0BOB"]"#).await;
+        let words =
+            "This recipient cannot be looked at when starting: the Slack token lacks a scope (im:write)";
+        bed.until_warned(&daemon, words).await;
+        let id = bed.create_request();
+        bed.until_status(&daemon, "D0BOB", &id, "⏳ PENDING").await;
+        let log = daemon.stop().await;
+        assert!(log.contains("a person may have blocked the app") && !log.contains("/invite"), "{log}");
     });
 }

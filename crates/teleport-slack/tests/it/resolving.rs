@@ -14,8 +14,6 @@ use access_sim::tls_front::TlsFront;
 use crate::harness::*;
 use crate::reach::{TEAM, one_request_through};
 
-const SKIPPED: &str = "SKIPPED resolving::…: needs root and unshare";
-
 const TELEPORT: &str = "teleport.test";
 const SLACK: &str = "slack.test";
 const V4: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
@@ -35,7 +33,7 @@ struct NamedBed {
 }
 
 impl NamedBed {
-    /// `None` without the rights that it needs: a port below 1024, and a mount namespace.
+    /// `None` without the rights that it needs: a port below 1024, and a mount namespace. The test is skipped then.
     async fn new() -> Option<Self> {
         let names = NameTable::default();
         // An address of the loopback for each test of each process.
@@ -45,6 +43,7 @@ impl NamedBed {
         let server = NameServer::start(addr, names.clone()).await;
         let can = Command::new("unshare").args(["-m", "true"]).output();
         let (Ok(server), true) = (server, can.is_ok_and(|tried| tried.status.success())) else {
+            skip_test("needs root and unshare");
             return None;
         };
         let bed = TestBed::new().await;
@@ -121,7 +120,7 @@ async fn until_unresolved(bed: &TestBed, daemon: &Daemon, words: &str, more: usi
 #[test]
 fn a_name_server_that_falls_silent_fails_and_moves_the_names_needs_no_restart() {
     run_test(async {
-        let Some(named) = NamedBed::new().await else { return println!("{SKIPPED}") };
+        let Some(named) = NamedBed::new().await else { return };
         let bed = &named.bed;
         // Silent when the daemon starts.
         named.answer(Answer::Silence);
@@ -173,7 +172,7 @@ fn a_name_server_that_falls_silent_fails_and_moves_the_names_needs_no_restart() 
 #[test]
 fn commands_do_not_wait_for_a_silent_name_server_when_they_have_given_up() {
     run_test(async {
-        let Some(named) = NamedBed::new().await else { return println!("{SKIPPED}") };
+        let Some(named) = NamedBed::new().await else { return };
         named.answer(Answer::Silence);
         let mut check = named.program("check");
         let started = Instant::now();

@@ -265,10 +265,7 @@ fn process_1_of_a_container_obeys_the_same_signals() {
         const CONTAINER: [&str; 3] = ["--fork", "--pid", "--mount-proc"];
         let can = Command::new("unshare").args(CONTAINER).arg("true").output();
         if !can.is_ok_and(|tried| tried.status.success()) {
-            println!(
-                "SKIPPED shutdown::process_1_of_a_container_obeys_the_same_signals: needs unshare and root"
-            );
-            return;
+            return skip_test("needs unshare and root");
         }
         let bed = TestBed::new().await;
         let config = bed.write_config(&bed.config(TEAM));

@@ -68,10 +68,12 @@ fn unreadable_files_are_named() {
     run_in_process(async {
         let bed = TestBed::new().await;
         for name in ["auth.key", "auth.crt", "auth.cas"] {
-            let remedy =
-                "name the file that `tctl auth sign` or tbot wrote, and let the daemon's user read it";
+            let remedy = "put the file there: `tctl auth sign --format=tls --user=access-plugin --out=auth \
+                          --ttl=8760h` writes auth.key, auth.crt and auth.cas";
             let gone = |path: &Path| std::fs::remove_file(path).unwrap();
             assert_file_rejected(&bed, name, gone, &["cannot read", remedy, "No such file"]).await;
+            let remedy =
+                "name the file that `tctl auth sign` or tbot wrote, and let the daemon's user read it";
             let folder = |path: &Path| {
                 std::fs::remove_file(path).unwrap();
                 std::fs::create_dir(path).unwrap();

@@ -25,6 +25,7 @@ fn assert_recipients(request: &AccessRequest, rules: &Rules, expected: &[&str]) 
 fn every_form_of_recipient_is_recognized() {
     assert_eq!(parse("C0TEAM"), Recipient::ChannelId("C0TEAM".into()));
     assert_eq!(parse("G012AB"), Recipient::ChannelId("G012AB".into()));
+    assert_eq!(parse("D012AB"), Recipient::DirectMessage("D012AB".into()));
     assert_eq!(parse("W012AB"), Recipient::User(SlackUserId::new("W012AB")));
     assert_eq!(parse("Bob.Ö@Example.com"), Recipient::Email("bob.ö@example.com".into()));
     assert_eq!(parse("#dba-approvers"), Recipient::ChannelName("dba-approvers".into()));

@@ -59,7 +59,12 @@ fn a_recipient_is_owed_a_message_under_any_name_that_leads_there() {
     let id = ("U0CAROL", Some("U0CAROL"));
     let address = ("carol@example.com", Some("U0CAROL"));
     let not_found = ("carol@example.com", None);
-    let table: [(Place, Ids, Place, Ids); 9] = [
+    const DIRECT: Ids = &[("D0CAROL", "U0CAROL")];
+    let direct = ("D0CAROL", Some("U0CAROL"));
+    let table: [(Place, Ids, Place, Ids); 12] = [
+        (direct, &[], address, &[]),
+        (id, &[], direct, &[]),
+        (("D0CAROL", Some("D0CAROL")), &[], id, DIRECT),
         (id, &[], address, &[]),
         (address, &[], id, &[]),
         (not_found, &[], id, CAROL),

@@ -358,7 +358,7 @@ fn a_message_without_buttons_says_why_and_names_no_user() {
     ];
     insta::assert_snapshot!(all.map(said).join("\n"), @r"
     No buttons: this is your own request; somebody else must decide it.
-    No buttons: the program that posted this did not note for whom; if you did not ask for it, decide it in Teleport.
+    No buttons: it is not known whose direct message this is; if you did not ask for it, decide it in Teleport.
     No buttons: no rule lets anybody decide on role “prod-∗” in Slack; decide it in Teleport.
     No buttons: the request names no role, so no rule applies to it; decide it in Teleport.
     No buttons: only suggested reviewers may decide in Slack, and this request has none; decide it in Teleport.

@@ -284,8 +284,6 @@ fn notes(validated: &Validated) -> Vec<&str> {
 
 proptest! {
     // Each case fills every field of a request with up to eight hostile pieces.
-    #![proptest_config(ProptestConfig::with_cases(128))]
-
     #[test]
     fn any_message_is_within_the_rules(
         request in request(),

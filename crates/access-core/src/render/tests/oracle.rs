@@ -274,7 +274,8 @@ fn validate_markup(open: char, inner: &str) {
         let (token, fallback) = date.split_once('|').unwrap();
         let (seconds, format) = token.split_once('^').unwrap();
         seconds.parse::<u32>().unwrap();
-        assert!(["{date_short_pretty} {time}", "{date_short} {time}"].contains(&format), "{format}");
+        let formats = ["{date_short_pretty} {time}", "{date_short} {time}", "{date_short} {time_secs}"];
+        assert!(formats.contains(&format), "{format}");
         assert!(fallback.ends_with(" UTC") && fallback.is_ascii(), "{fallback}");
     } else {
         assert!(inner.starts_with("https://") || inner.starts_with("http://"), "not our markup: {inner}");

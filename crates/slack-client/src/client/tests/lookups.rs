@@ -116,6 +116,40 @@ async fn a_direct_message_is_looked_for_and_not_opened() {
 }
 
 #[tokio::test]
+async fn the_person_of_a_direct_message_is_found_by_its_id() {
+    let (sim, client) = start(Workspace::demo()).await;
+    let directory = crate::directory::Directory::new(client.clone());
+    let direct = client.open_direct_message(&SlackUserId::new("U0BOB")).await.unwrap();
+    let look = async |id: &str| {
+        directory.person_of_direct_message(&ChannelId::new(id), crate::directory::Priority::Operator).await
+    };
+    assert_eq!(directory.cached_person_of_direct_message(&direct), None);
+    let bob = Some(SlackUserId::new("U0BOB"));
+    assert_eq!(look(direct.as_str()).await.unwrap(), bob);
+    assert_eq!(look("D0NOWHERE").await.unwrap(), None);
+    sim.remove_scope("im:write");
+    sim.remove_scope("mpim:write");
+    // Remembered, and no failure is.
+    assert_eq!(look(direct.as_str()).await.unwrap(), bob);
+    assert_eq!(directory.cached_person_of_direct_message(&direct), bob);
+    assert!(look("D0OTHER").await.unwrap_err().code() == Some("missing_scope"));
+
+    // An answer that does not say who it is, or not with a person's id.
+    let answers = [
+        json!({"ok": true, "channel": {"id": "D1"}}),
+        json!({"ok": true, "channel": {"id": "D1", "user": "B0BOT"}}),
+        json!({"ok": true}),
+    ];
+    let server = Server::start(answers.iter().map(Reply::json)).await;
+    let client = self::client(&server);
+    for _ in 0..3 {
+        assert_eq!(client.person_of_direct_message(&ChannelId::new("D1")).await.unwrap(), None);
+    }
+    let sent = json!({"channel": "D1", "return_im": true, "prevent_creation": true});
+    assert_eq!(server.received()[0].json(), sent);
+}
+
+#[tokio::test]
 async fn names_are_known_by_the_answers_of_before() {
     let (sim, client) = start(Workspace::demo()).await;
     let (bob, channel) = (SlackUserId::new("U0BOB"), ChannelId::new("C0REQUESTS"));

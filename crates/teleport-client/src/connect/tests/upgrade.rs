@@ -271,7 +271,7 @@ async fn what_a_balancer_does_to_the_request_is_named() {
     let down = b"HTTP/1.1 502 Bad Gateway\r\nconnection: close\r\n\r\n<html>";
     let moved = b"HTTP/1.1 302 Found\r\nlocation: https://www.example.com/\r\nconnection: close\r\n\r\n";
     for (answer, kind, can_wait) in [
-        (&dropped[..], ConnectErrorKind::HeadersDropped, ErrorKind::Permanent),
+        (&dropped[..], ConnectErrorKind::HeadersDropped, ErrorKind::Retry),
         (down, ConnectErrorKind::ProxyDown, ErrorKind::Retry),
         (moved, ConnectErrorKind::UnknownIssuer, ErrorKind::Permanent),
     ] {

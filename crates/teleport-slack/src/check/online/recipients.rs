@@ -72,6 +72,8 @@ pub(crate) async fn resolve(
                     // It was waited for already.
                     Err(error) => break RecipientState::Failed(error.clone()),
                 },
+                Recipient::DirectMessage(_) if !has("im:write") => missing(&["im:write"]),
+                Recipient::DirectMessage(id) => direct_message(slack, &ChannelId::new(id)).await,
                 Recipient::User(id) => person(slack.user_info(id).await),
                 Recipient::Email(email) => person(slack.lookup_by_email(email).await),
                 // Only requests suggest reviewers; the configuration names none.
@@ -116,6 +118,14 @@ async fn channels_by_name(
             Err(error) if wait_if_asked(&error, &mut waits).await => {}
             answer => return answer,
         }
+    }
+}
+
+/// The person of a direct message.
+async fn direct_message(slack: &slack_client::Client, id: &ChannelId) -> RecipientState {
+    match from_option(slack.person_of_direct_message(id).await) {
+        Ok(user) => person(slack.user_info(&user).await),
+        Err(finding) => finding,
     }
 }
 
@@ -178,9 +188,9 @@ pub(crate) fn obstacle_of(resolved: &Resolved, invitation: &str) -> Option<Obsta
                 ),
             ),
             // The bot cannot be invited into one.
-            Recipient::ChannelId(id) if id.starts_with('D') => obstacle(
+            Recipient::DirectMessage(_) => obstacle(
                 Exit::Configuration,
-                "Slack shows the bot no such conversation with a person",
+                "Slack shows no direct message of the bot with this id",
                 "write the person's Slack id (U…) or e-mail address instead",
             ),
             Recipient::ChannelId(_) => obstacle(
@@ -237,9 +247,6 @@ pub(super) fn item(resolved: &Resolved, invitation: &str) -> Item {
         RecipientState::Channel(channel) if channel.is_member == Some(true) => {
             Item::ok(id, format!("the channel {}, and the bot is in it", channel.id.as_str()))
         }
-        RecipientState::Channel(channel) if channel.is_im => {
-            Item::ok(id, format!("the bot's conversation {} with one person", channel.id.as_str()))
-        }
         RecipientState::Channel(channel) => {
             let cause =
                 format!("Slack does not say whether the bot is in the channel {}", channel.id.as_str());
@@ -284,7 +291,6 @@ mod tests {
             is_frozen: false,
             is_ext_shared: false,
             is_private: false,
-            is_im: false,
         }
     }
 
@@ -308,7 +314,6 @@ mod tests {
             of(|channel| channel.is_member = None),
             of(|channel| channel.is_ext_shared = true),
             shown(RecipientState::Absent),
-            of(|channel| (channel.is_im, channel.is_member) = (true, None)),
             shown(RecipientState::MissingScope(vec!["channels:read".to_owned()])),
             shown(RecipientState::Failed(SlackError::status(Method::ConversationsInfo, 503))),
         ];
@@ -320,7 +325,6 @@ mod tests {
             "Warning not looked at | 77 Slack does not say whether the bot is in the channel C0TEAM | if it is not, invite it there (type /invite @teleport in the channel)",
             "Warning  | 78 the channel is shared with another company, whose people will see the access requests | name a channel that is not shared, unless that is meant",
             "Failed  | 78 Slack knows no public channel of this name | correct it, or name a private channel by its id (C...) and invite the bot there (type /invite @teleport in the channel)",
-            "Ok the bot's conversation C0TEAM with one person",
             "Warning not looked at | 77 the token lacks a scope that would show it: channels:read | add it under OAuth & Permissions of the Slack app and install the app again",
             "Warning not looked at | 1 Slack's conversations.info failed: HTTP status 503 Service Unavailable | check again in a minute; https://slack-status.com says whether Slack has an outage",
         ]

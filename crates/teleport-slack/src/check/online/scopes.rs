@@ -50,8 +50,9 @@ pub(crate) fn for_review(rules: &policy::Rules) -> Vec<Need> {
 /// What helps besides: with it less is left open after a crash, and more can be looked at.
 fn helpful(rules: &recipients::Rules, review: Option<&ReviewConfig>) -> Vec<Need> {
     // A channel's name does not say that it is private, so the manifest asks for these scopes only beside an id.
-    let names_ids = rules.named().any(|r| matches!(r, Recipient::ChannelId(id) if !id.starts_with('D')));
+    let names_ids = rules.named().any(|r| matches!(r, Recipient::ChannelId(_)));
     let names_channels = names_ids || rules.named().any(|r| matches!(r, Recipient::ChannelName(_)));
+    let names_direct = rules.named().any(|r| matches!(r, Recipient::DirectMessage(_)));
     let matches_email = review.is_some_and(|review| review.allow_email_username_match);
     let again = "a message in a public channel whose outcome is not known is posted once more";
     let again_privately = "a message in a private channel whose outcome is not known is posted once more";
@@ -67,7 +68,13 @@ fn helpful(rules: &recipients::Rules, review: Option<&ReviewConfig>) -> Vec<Need
         (names_channels, "channels:history", again),
         (names_ids, "groups:history", again_privately),
         (true, "im:history", again_direct),
-        (true, "im:write", again_direct),
+        (!names_direct, "im:write", again_direct),
+        (
+            names_direct,
+            "im:write",
+            "it is not known whose direct messages (D…) are, so messages there have no buttons, and a person who is a recipient \
+             under another name, too, gets two",
+        ),
     ]
     .into_iter()
     .filter(|(is_needed, ..)| *is_needed)

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use access_core::domain::error_chain::chain;
 use access_core::domain::skew::Offset;
 use access_core::interaction::AppInstallation;
 use access_core::interaction::signature::REPLAY_WINDOW;
@@ -16,6 +15,7 @@ use slack_client::observer::ClockObserver;
 use super::failure::slack_failure;
 use super::{Options, layouts, recipients, scopes, test_messages};
 use crate::causes::Exit;
+use crate::check::explained::{Explained, split_remedy};
 use crate::check::report::{Item, ItemId, REMEDY_ABOVE, Status};
 use crate::config::{Config, ReviewConfig, ReviewTransport, slack_setting};
 use crate::observe::skew::{self, Side};
@@ -46,9 +46,9 @@ pub(super) async fn ask(config: &Config, options: Options) -> Answers {
     let slack = match slack {
         Ok(slack) => slack,
         Err(error) => {
-            let remedy = "name trusted certificates as this says, or in network.ca_file";
+            let Explained { cause, remedy } = split_remedy(&error);
             let id = ItemId::SlackBotToken;
-            let mut items = vec![Item::failed(id, Exit::Failed, "not asked", chain(&error), remedy)];
+            let mut items = vec![Item::failed(id, Exit::Failed, "not asked", cause, remedy)];
             items.extend(unasked(config, options, "Slack cannot be called", Exit::Failed));
             return items.into();
         }

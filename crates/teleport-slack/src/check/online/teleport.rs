@@ -367,8 +367,8 @@ fn users_unreadable(kind: ErrorKind, error: &TeleportError) -> Item {
             let cause = "the plugin's role has no right to read users, so it is not known whether Teleport has those that rules and \
                          [review.users] name";
             let remedy = format!(
-                "{COMPARE}, capitals included; or add {{resources: ['user'], verbs: ['read']}} to allow.rules of the role, where \
-                 `teleport-slack resources` has it as a comment: then this check looks for them, and the daemon refuses users who are gone or whose login has expired"
+                "{COMPARE}, capitals included; or add {{resources: ['user'], verbs: ['read']}} to allow.rules of the role, as \
+                 `teleport-slack resources` prints it: then this check looks for them, and the daemon refuses users who are gone or whose login has expired"
             );
             Item::not_looked_at(id, Exit::Credentials, cause, remedy)
         }
@@ -456,7 +456,7 @@ mod tests {
         let error =
             TeleportError::Deadline { call: Call::GetUser, limit: std::time::Duration::from_secs(15) };
         let status = |kind| users_unreadable(kind, &error).status;
-        insta::assert_snapshot!(line(&users_unreadable(ErrorKind::Unauthorized, &error)), @"Warning not looked at | 77 the plugin's role has no right to read users, so it is not known whether Teleport has those that rules and [review.users] name | compare the names in rules and [review.users] with `tctl users ls`, capitals included; or add {resources: ['user'], verbs: ['read']} to allow.rules of the role, where `teleport-slack resources` has it as a comment: then this check looks for them, and the daemon refuses users who are gone or whose login has expired");
+        insta::assert_snapshot!(line(&users_unreadable(ErrorKind::Unauthorized, &error)), @"Warning not looked at | 77 the plugin's role has no right to read users, so it is not known whether Teleport has those that rules and [review.users] name | compare the names in rules and [review.users] with `tctl users ls`, capitals included; or add {resources: ['user'], verbs: ['read']} to allow.rules of the role, as `teleport-slack resources` prints it: then this check looks for them, and the daemon refuses users who are gone or whose login has expired");
         assert_eq!(status(ErrorKind::Retry), Status::Warning);
         assert_eq!(status(ErrorKind::Permanent), Status::Warning);
     }

@@ -22,18 +22,23 @@ pub(super) async fn items(slack: &slack_client::Client, recipients: &[Resolved])
             RecipientState::Absent | RecipientState::MissingScope(_) | RecipientState::Failed(_) => continue,
         };
         let post = PostMessage { channel: &destination, message: &message, thread_ts: None, metadata: None };
-        let outcome = match slack.post_message(post).await {
-            Ok(posted) => slack.delete_message(&posted.channel, &posted.ts).await,
-            Err(error) => Err(error),
+        let item = match slack.post_message(post).await {
+            Ok(posted) => removed_item(slack.delete_message(&posted.channel, &posted.ts).await),
+            Err(error) => slack_failure(ItemId::SlackTestMessages, &error, true),
         };
-        items.push(item(outcome).of(resolved.recipient.to_string()));
+        items.push(item.of(resolved.recipient.to_string()));
     }
     items
 }
 
-fn item(outcome: Result<(), SlackError>) -> Item {
-    match outcome {
-        Ok(()) => Item::ok(ItemId::SlackTestMessages, "a message arrived and was removed"),
-        Err(error) => slack_failure(ItemId::SlackTestMessages, &error, true),
+fn removed_item(outcome: Result<(), SlackError>) -> Item {
+    const ID: ItemId = ItemId::SlackTestMessages;
+    let Err(error) = outcome else { return Item::ok(ID, "a message arrived and was removed") };
+    let mut item = slack_failure(ID, &error, true);
+    item.summary = "a message arrived and is still there".to_owned();
+    if let Some(problem) = &mut item.problem {
+        // The daemon itself deletes nothing, so that nothing else is to be done.
+        "delete it in Slack by hand".clone_into(&mut problem.remedy);
     }
+    item
 }

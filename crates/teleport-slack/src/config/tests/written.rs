@@ -190,6 +190,7 @@ fn a_mistake_in_the_recipients_is_not_called_a_lack_of_them() {
             read: &token_files,
             without_secrets: false,
             look_at: &|_| None,
+            look_at_folders: &|_, _| Vec::new(),
         };
         validate::examine(text, &source)
     };

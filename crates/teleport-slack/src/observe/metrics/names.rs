@@ -185,6 +185,11 @@ impl Counters {
             self.pending_operations.clone(),
         );
         to.register(
+            "pending_replies",
+            "Replies to clicks that wait for Slack",
+            computed(|state| Some(u32::try_from(state.waiting_replies.len()).unwrap_or(u32::MAX).into())),
+        );
+        to.register(
             "possible_duplicates",
             "Messages posted although they may have been there already",
             self.possible_duplicates.clone(),

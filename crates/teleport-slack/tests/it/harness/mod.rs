@@ -395,6 +395,20 @@ fn run_boxed(test: Pin<Box<dyn Future<Output = ()> + '_>>) {
     runtime.block_on(test);
 }
 
+/// Says that the test of this thread cannot run here, and why. What it prints is not held back as the output of a test that
+/// passes is, so people see it, and the gate counts it.
+pub(crate) fn skip_test(why: &str) {
+    // The test runner names each thread after its test.
+    let thread = std::thread::current();
+    skip(thread.name().unwrap_or("?"), why);
+}
+
+/// The same of a part of the test.
+pub(crate) fn skip(name: &str, why: &str) {
+    let line = format!("SKIPPED {name}: {why}\n");
+    std::io::stderr().write_all(line.as_bytes()).unwrap();
+}
+
 /// Appends how long the test took to the file that `TEST_TIMES` names, if it does: the gate prints the slowest.
 struct Stopwatch(Instant);
 
