@@ -179,6 +179,18 @@ mod tests {
     }
 
     #[test]
+    fn a_side_is_away_from_its_first_failure_to_its_next_answer() {
+        let second = Duration::from_secs;
+        let mut outage = Outage::new(OutageTimings::default());
+        assert_eq!((outage.is_away(), outage.away_since()), (false, None));
+        outage.fails(second(10));
+        outage.fails(second(20));
+        assert_eq!((outage.is_away(), outage.away_since()), (true, Some(second(10))));
+        outage.works(second(30));
+        assert_eq!((outage.is_away(), outage.away_since()), (false, None));
+    }
+
+    #[test]
     fn an_outage_is_logged_at_once_reminded_of_and_ended() {
         for (events, expected) in [
             // Works all the time.

@@ -287,8 +287,8 @@ fn the_recipients_who_are_owed_a_message_are_kept_while_the_request_is_decided()
     assert_eq!((data["x_complete"].as_str(), data.contains_key("x_owed")), ("1", false));
     record.update_known(&sample());
     assert_eq!(record.owed, None);
-    // A requester who suggests many reviewers does not fill the record.
-    let many: Vec<_> = (0..95).map(|n| RecipientKey::new(format!("{n:0>250}@x.y"))).collect();
+    // A requester who suggests many reviewers does not fill the record: 16 names of 256 bytes have 4,096.
+    let many: Vec<_> = (0..95).map(|n| RecipientKey::new(format!("{n:0>252}@x.y"))).collect();
     record.update_known(&decided);
     record.apply(&Outcome::Owed(many.clone()));
     assert_eq!(record.owed, Some(many[..16].to_vec()));

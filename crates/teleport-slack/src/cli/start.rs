@@ -207,7 +207,7 @@ fn watchdog() -> Option<Duration> {
 }
 
 fn create_pid_file(path: &Path) -> Result<PidFile, ExitError> {
-    PidFile::create(path).map_err(|error| {
+    let file = PidFile::create(path).map_err(|error| {
         let cause = match &error {
             PidFileError::InUse { .. } => Cause::Environment,
             PidFileError::NotPidFile { .. } | PidFileError::Link { .. } | PidFileError::Unwritable { .. } => {
@@ -215,7 +215,11 @@ fn create_pid_file(path: &Path) -> Result<PidFile, ExitError> {
             }
         };
         ExitError::from_cause(cause, error)
-    })
+    })?;
+    for warning in config::warnings_of_folders(path, "the PID file") {
+        warn!(file = %path.display(), "--pid-file: {warning}");
+    }
+    Ok(file)
 }
 
 /// What a signal that only reopens the log does beside that.

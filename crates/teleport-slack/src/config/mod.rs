@@ -47,7 +47,7 @@ pub use self::encoding::NotUtf8;
 pub(crate) use self::file_id::FileId;
 pub use self::http::{HttpConfig, TlsFiles};
 pub use self::log::{LogConfig, LogFormat, LogOutput, Severity};
-pub(crate) use self::modes::{Sensitivity, open_to_others};
+pub(crate) use self::modes::{Sensitivity, open_to_others, warnings_of_folders};
 pub use self::network::Network;
 pub use self::outbound::NetworkConfig;
 pub(crate) use self::report::UNUSABLE_FILE;

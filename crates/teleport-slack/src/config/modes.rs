@@ -2,14 +2,14 @@
 //! others could replace them.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::log::LogOutput;
 use super::raw::Entry;
 use super::report::{Report, quote_for_shell};
 use super::source::{Source, path_of};
 use client_base::files::Permissions;
-use client_base::folders::{OpenFolder, Trust};
+use client_base::folders::{OpenFolder, Trust, open_folders};
 
 /// What a file holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,29 +56,44 @@ pub(super) fn warn_of_the_whole(source: &Source<'_>, log: Option<&LogOutput>, re
 }
 
 fn warn_of_folders(source: &Source<'_>, log: Option<&LogOutput>, report: &mut Report) {
-    let mut open: BTreeMap<OpenFolder, Vec<String>> = BTreeMap::new();
+    // What closes the folder of a log alone may be less, so logs come last.
+    let mut open: BTreeMap<PathBuf, (OpenFolder, Vec<String>)> = BTreeMap::new();
     let mut look = |path: &Path, trust, name: &str| {
         for folder in (source.look_at_folders)(path, trust) {
-            let names = open.entry(folder).or_default();
+            let (_, names) = open.entry(folder.path.clone()).or_insert((folder, Vec::new()));
             if !names.iter().any(|known| known == name) {
                 names.push(name.to_owned());
             }
         }
     };
-    look(source.path, Trust::Owners, "this file");
+    look(source.path, Trust::Owners, "the configuration");
     for (path, key) in report.noted_files() {
         look(path, Trust::Owners, key);
     }
     if let Some(LogOutput::File(path)) = log {
         look(path, Trust::Groups, "log.output");
     }
-    for (OpenFolder { path, commands }, names) in open {
-        let cause = format!("others can replace what stands in this folder: {}", join(&names));
-        let shown = quote_for_shell(&path);
-        let commands: Vec<_> = commands.iter().map(|command| format!("{command} {shown}")).collect();
-        let key = path.display().to_string();
-        report.access_warn(None, &key, cause, format!("run {}", commands.join(" && ")));
+    for (folder, names) in open.into_values() {
+        let (cause, remedy) = open_folder(&folder, &join(&names));
+        report.access_warn(None, &folder.path.display().to_string(), cause, remedy);
     }
+}
+
+/// Warnings of the folders in which others can replace this file, which is no part of the configuration; each on one line.
+pub(crate) fn warnings_of_folders(path: &Path, name: &str) -> Vec<String> {
+    let warning = |folder: OpenFolder| {
+        let (cause, remedy) = open_folder(&folder, name);
+        format!("{}: {cause}; {remedy}", folder.path.display())
+    };
+    open_folders(path, Trust::Owners).into_iter().map(warning).collect()
+}
+
+/// The cause and the remedy.
+fn open_folder(OpenFolder { path, commands }: &OpenFolder, names: &str) -> (String, String) {
+    let shown = quote_for_shell(path);
+    let commands: Vec<_> = commands.iter().map(|command| format!("{command} {shown}")).collect();
+    let cause = format!("others can replace what stands in this folder: {names}");
+    (cause, format!("run {}", commands.join(" && ")))
 }
 
 fn join(names: &[String]) -> String {

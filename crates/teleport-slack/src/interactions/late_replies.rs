@@ -2,6 +2,7 @@
 //! soon as it does, once. `waiting_replies` holds them.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use access_core::policy::CurrentState;
 use futures_util::StreamExt;
@@ -18,8 +19,11 @@ use super::waiting_replies::{Tried, WaitingReplies};
 /// Replies that are tried at once, so that one whose call hangs holds up no other. Few, because they must not delay messages.
 const MAX_TRIED: usize = 4;
 
-/// Tries what waits until `end`. `is_away`: whether Slack is. While it is, one reply is tried now and then, so that no outage
-/// of another call holds them up.
+/// While Slack is away, one reply is tried in this time, so that the failure of other calls alone does not hold all up. Not
+/// more often: Slack may show what it did not confirm, so the next try must wait until that is final.
+const PAUSE_WHILE_AWAY: Duration = Duration::from_secs(60);
+
+/// Tries what waits until `end`. `is_away`: whether Slack is.
 pub(crate) async fn give_late_replies(
     waiting: Arc<WaitingReplies>,
     handler: CurrentHandler,
@@ -30,25 +34,29 @@ pub(crate) async fn give_late_replies(
     let slack = handler.get().slack.clone();
     let mut token = slack.token_status();
     let mut tried = FuturesUnordered::new();
-    let (mut started, mut was_away) = (None, false);
+    let (mut was_away, mut last_try) = (false, Instant::now());
     loop {
         waiting.expire();
         let is_refused = token.borrow_and_update().rejection.is_some();
         let before = std::mem::replace(&mut was_away, *is_away.borrow_and_update() || is_refused);
-        if before && !was_away {
-            waiting.slack_is_back();
+        match (before, was_away) {
+            (false, true) => last_try = Instant::now(),
+            (true, false) => waiting.slack_is_back(),
+            _ => {}
         }
-        let paused = started.filter(|_| was_away).map(|started: Instant| started + timings.late_reply.first);
+        let paused = was_away.then(|| last_try + PAUSE_WHILE_AWAY);
         let room = if was_away { 1 } else { MAX_TRIED };
         while tried.len() < room
             && paused.is_none_or(|until| until <= Instant::now())
             && let Some(reply) = waiting.start_ready()
         {
-            started = Some(Instant::now());
+            last_try = Instant::now();
             tried.push(try_to_give(reply, handler.clone(), Arc::clone(&waiting), timings, was_away));
         }
         let due = waiting.next_due().filter(|_| tried.len() < room);
-        let due = due.map(|due| paused.map_or(due, |until| until.max(due)));
+        // Not later than the cap, to give up in time what waits for too long.
+        let look = Instant::now() + timings.late_reply.cap;
+        let due = due.map(|due| paused.map_or(due, |until| until.max(due)).min(look));
         tokio::select! {
             biased;
             () = end.cancelled() => break,

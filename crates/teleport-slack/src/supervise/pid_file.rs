@@ -8,7 +8,6 @@ use std::io::{self, Read, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use client_base::folders::{Trust, open_folders};
 use rustix::fs::OFlags;
 use tracing::{debug, warn};
 
@@ -76,10 +75,6 @@ impl PidFile {
         }
         done?;
         debug!(file = %path.display(), "The PID file is written");
-        for folder in open_folders(path, Trust::Owners) {
-            let (at, commands) = (folder.path.display(), folder.commands.join(" and "));
-            warn!(file = %path.display(), "Others can replace the PID file in its folder {at}; run {commands} on the folder");
-        }
         Ok(Self { path: path.to_owned(), file })
     }
 

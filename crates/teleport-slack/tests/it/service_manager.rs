@@ -167,6 +167,27 @@ fn the_pid_file_is_there_while_the_daemon_runs() {
 }
 
 #[test]
+fn a_folder_in_which_others_can_replace_the_pid_file_is_warned_of() {
+    run_test(async {
+        use std::os::unix::fs::PermissionsExt;
+        let bed = TestBed::new().await;
+        let config = bed.write_config(&bed.config(TEAM));
+        let folder = bed.dir.path().join("run");
+        std::fs::create_dir(&folder).unwrap();
+        std::fs::set_permissions(&folder, std::fs::Permissions::from_mode(0o757)).unwrap();
+        let mut command = start(&config);
+        let daemon = Daemon::run(command.arg("--pid-file").arg(folder.join("slack.pid")), &bed.slack.token());
+        let shown = folder.display();
+        let words = format!(
+            "WARN  --pid-file: {shown}: others can replace what stands in this folder: the PID file; run chmod o-w \"{shown}\""
+        );
+        bed.until_logged(&daemon, &words).await;
+        bed.until_logged(&daemon, "Ready").await;
+        daemon.stop().await;
+    });
+}
+
+#[test]
 fn a_pid_file_that_cannot_be_written_ends_the_start_with_the_remedy() {
     run_test(async {
         let bed = TestBed::new().await;

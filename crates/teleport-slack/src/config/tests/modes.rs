@@ -5,7 +5,10 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::process::Command;
 
+use client_base::folders::{OpenFolder, Trust};
+
 use super::*;
+use crate::config::source::Source;
 
 /// Longer than what a message quotes of a value, as the paths of secrets in a pod are.
 const LONG: &str = "volumes/kubernetes.io~secret/teleport-slack/..2026_11_28_02_14_09.1234567890/access-requests-in-the-production-cluster/\
@@ -228,7 +231,7 @@ fn a_folder_in_which_others_replace_files_is_warned_of_once() {
     let logs = dir.path().join("logs");
     std::fs::create_dir(&logs).unwrap();
     let above_token = dir.path().join("volumes");
-    let keys = "this file, teleport.client_key, teleport.client_crt, teleport.root_cas, slack.token, http.https_key_file, \
+    let keys = "the configuration, teleport.client_key, teleport.client_crt, teleport.root_cas, slack.token, http.https_key_file, \
                 http.https_cert_file, review.signing_secret and log.output";
     for (path, named) in [(dir.path(), keys), (&above_token, "slack.token"), (&logs, "log.output")] {
         set(path, 0o755);
@@ -250,6 +253,29 @@ fn a_folder_in_which_others_replace_files_is_warned_of_once() {
         assert!(Command::new("sh").args(["-c", command]).status().unwrap().success());
         assert_eq!((warned(&config), mode(path)), (vec![], 0o755));
     }
+}
+
+#[test]
+fn of_a_folder_with_the_log_and_more_the_stricter_command_is_said() {
+    let text = with("[log]\noutput = \"/a/slack.log\"");
+    let source = Source {
+        path: Path::new("/a/c.toml"),
+        permissions: None,
+        read: &|_| Err(std::io::ErrorKind::NotFound.into()),
+        without_secrets: false,
+        read_certificates: &|_| Err(std::io::ErrorKind::NotFound.into()),
+        environment: &|_| None,
+        look_at: &|_| None,
+        look_at_folders: &|_, trust| {
+            let command = if trust == Trust::Owners { "chmod g-w,o-w" } else { "chmod o-w" };
+            vec![OpenFolder { path: "/a".into(), commands: vec![command.to_owned()] }]
+        },
+    };
+    let found = validate::examine(&text, &source).warnings;
+    let of_access: Vec<_> = found.iter().filter(|finding| finding.topic == Topic::Access).collect();
+    let [one] = of_access.as_slice() else { panic!("{found:?}") };
+    assert_eq!(one.remedy, "run chmod g-w,o-w \"/a\"");
+    assert!(one.cause.ends_with(" and log.output"), "{one}");
 }
 
 #[test]
