@@ -5,8 +5,8 @@
 # Guessed:  JavaScript's stop() closes at once, and ack() then fails in the listener; Python's close() waits for the running listener,
 #           and its ack() is lost without a word.
 # Seen:     JavaScript as guessed. In Python close() waits only until the listener has called ack(), and the connection is closed before:
-#           ack() returns as if it had been sent, the log tells otherwise, and the listener goes on after close() has returned.
-#           So a decision may be carried out though Slack shows that the click failed: take no more, let those at work end, then close.
+#           ack() returns as if it had been sent, the log says otherwise, and the listener goes on after close() has returned.
+#           So a decision may be applied though Slack shows that the click failed: take no more, let those at work end, then close.
 set -euo pipefail
 folder=$(mktemp -d)
 trap 'kill $(jobs -p) 2>/dev/null || true; rm -rf "$folder"' EXIT

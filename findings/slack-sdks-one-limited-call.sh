@@ -15,7 +15,7 @@ npm install --silent --no-audit --no-fund @slack/web-api@8.2.0 >/dev/null
 python3 -m venv env
 env/bin/pip -q install --disable-pip-version-check slack_sdk==3.48.0 aiohttp==3.12.15
 cat >slack.py <<'PY'
-"""Limits the first chat.postMessage of each client for 4 s, and tells when and in which order the calls of that client came."""
+"""Limits the first chat.postMessage of each client for 4 s, and says when and in which order the calls of that client came."""
 import http.server, os, time
 
 calls = {}

@@ -6,7 +6,7 @@
 #           tries again each ten seconds.
 # Seen:     only Go's ends, at the first answer. JavaScript's goes on trying, with growing waits; its program hears `reconnecting` each time,
 #           but neither `error` nor `disconnected`. Python's goes on too, and its waits do not grow; its listeners hear one close, no error.
-#           So a process that lives and logs may be deaf for good: tell a dead token from a bad moment, and report it as not ready.
+#           So a process that lives and logs may be deaf for good: distinguish a dead token from a bad moment, and report it as not ready.
 set -euo pipefail
 folder=$(mktemp -d)
 trap 'kill $(jobs -p) 2>/dev/null || true; chmod -R u+w "$folder"; rm -rf "$folder"' EXIT

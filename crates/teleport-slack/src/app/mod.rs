@@ -342,8 +342,8 @@ impl AppBuilder<'_> {
         let (updates_tx, updates) = mpsc::channel(UPDATES_CAPACITY);
         let watcher = Watcher::new(builder.teleport.clone(), timings.watcher);
         self.tasks.add(Task::endless("outages", &self.stop, metrics.outages().clone().remind()));
-        let (away, pauses) = (metrics.outages().slack_away(), timings.slack_probe);
-        let asking = slack_probe::ask_while_away(builder.slack.clone(), away, pauses);
+        let (away, limit) = (metrics.outages().slack_away(), timings.slack_probe_limit);
+        let asking = slack_probe::ask_while_away(builder.slack.clone(), away, timings.slack_probe, limit);
         self.tasks.add(Task::endless("slack probe", &self.stop, asking));
         self.tasks.start("watcher", watcher.run(updates_tx, self.stop.clone()));
         let (directory, rules) = (Directory::new(builder.slack.clone()), self.config().rules());

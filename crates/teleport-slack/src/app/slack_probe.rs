@@ -7,14 +7,13 @@ use access_core::domain::backoff::Backoff;
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
-/// A call that began while nothing got through may hang although Slack is back.
-const PATIENCE: Duration = Duration::from_secs(3);
-
-/// Asks, again and again, while `is_away`. The client's observer notices the answer. Does not end.
+/// Asks, again and again, while `is_away`, and waits for each answer up to `limit`. The client's observer notices the answer.
+/// Does not end.
 pub(super) async fn ask_while_away(
     slack: slack_client::Client,
     mut is_away: watch::Receiver<bool>,
     pauses: Backoff,
+    limit: Duration,
 ) {
     let mut failures = 0;
     loop {
@@ -29,7 +28,7 @@ pub(super) async fn ask_while_away(
         tokio::select! {
             () = sleep(pauses.delay(failures, fastrand::u64(..))) => {
                 // The result itself does not matter here.
-                drop(timeout(PATIENCE, slack.auth_test()).await);
+                drop(timeout(limit, slack.auth_test()).await);
             }
             _ = is_away.changed() => {}
         }

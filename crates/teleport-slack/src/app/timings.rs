@@ -37,6 +37,8 @@ pub struct TimingValues {
     pub token_probe: Backoff,
     /// How soon to ask whether Slack, which is away, answers again.
     pub slack_probe: Backoff,
+    /// A question that was asked while nothing got through may hang although Slack is back: it is given up after this.
+    pub slack_probe_limit: Duration,
     /// Deciding in Slack: how long reads count, and how often to look what Teleport allows.
     pub review: ReviewTimings,
     /// Interactions that wait for a worker.
@@ -72,6 +74,7 @@ impl Default for TimingValues {
             configuration: FileTimings { poll: seconds(2), retry: seconds(10) },
             token_probe: Backoff { first: seconds(5), cap: seconds(60) },
             slack_probe: Backoff { first: seconds(1), cap: seconds(4) },
+            slack_probe_limit: seconds(3),
             review: ReviewTimings::default(),
             interactions: InteractionTimings::default(),
             http: HttpTimings::default(),

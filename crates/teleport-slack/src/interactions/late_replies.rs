@@ -2,7 +2,6 @@
 //! soon as it does, once. `waiting_replies` holds them.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use access_core::policy::CurrentState;
 use futures_util::StreamExt;
@@ -18,10 +17,6 @@ use super::waiting_replies::{Tried, WaitingReplies};
 
 /// Replies that are tried at once, so that one whose call hangs holds up no other. Few, because they must not delay messages.
 const MAX_TRIED: usize = 4;
-
-/// While Slack is away, one reply is tried in this time, so that the failure of other calls alone does not hold all up. Not
-/// more often: Slack may show what it did not confirm, so the next try must wait until that is final.
-const PAUSE_WHILE_AWAY: Duration = Duration::from_secs(60);
 
 /// Tries what waits until `end`. `is_away`: whether Slack is.
 pub(crate) async fn give_late_replies(
@@ -44,7 +39,7 @@ pub(crate) async fn give_late_replies(
             (true, false) => waiting.slack_is_back(),
             _ => {}
         }
-        let paused = was_away.then(|| last_try + PAUSE_WHILE_AWAY);
+        let paused = was_away.then(|| last_try + timings.late_reply_while_away);
         let room = if was_away { 1 } else { MAX_TRIED };
         while tried.len() < room
             && paused.is_none_or(|until| until <= Instant::now())

@@ -19,6 +19,11 @@ pub struct InteractionTimings {
     pub late_reply_until: Duration,
     /// A reply that Slack did not confirm is shown within this time, or never.
     pub late_reply_settles: Duration,
+    /// While Slack is away, one such reply is tried in this time, so that the failure of other calls alone does not hold all
+    /// up. Not more often: Slack may show what it did not confirm, so the next try must wait until that is final.
+    pub late_reply_while_away: Duration,
+    /// Replies for which there is no room have one line in this time.
+    pub late_replies_rejected: Duration,
 }
 
 impl Default for InteractionTimings {
@@ -30,6 +35,8 @@ impl Default for InteractionTimings {
             late_reply: Backoff { first: Duration::from_secs(2), cap: Duration::from_secs(15) },
             late_reply_until: Duration::from_mins(10),
             late_reply_settles: Duration::from_secs(9),
+            late_reply_while_away: Duration::from_mins(1),
+            late_replies_rejected: Duration::from_mins(1),
         }
     }
 }

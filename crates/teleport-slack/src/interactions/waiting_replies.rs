@@ -21,8 +21,6 @@ use slack_client::error::{Retry, SlackError};
 const MAX_WAITING: usize = 100;
 /// Replies that one line of the log names.
 const MAX_NAMED: usize = 20;
-/// Replies for which there is no room have one line in this time.
-const REJECTED_INTERVAL: Duration = Duration::from_secs(60);
 const BEFORE_STOP: &str = " before the stop";
 
 /// The replies that wait.
@@ -201,7 +199,7 @@ impl WaitingReplies {
     /// Gives up what has waited for too long, and what there is no room for.
     pub(super) fn expire(&self) {
         let mut table = self.table.lock();
-        if table.rejected_logged.is_none_or(|logged| logged.elapsed() >= REJECTED_INTERVAL) {
+        if table.rejected_logged.is_none_or(|logged| logged.elapsed() >= self.timings.late_replies_rejected) {
             self.log_rejected(&mut table);
         }
         let is_over = |entry: &mut Entry| {

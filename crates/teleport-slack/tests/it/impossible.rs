@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use access_sim::slack::faults as slack;
 use access_sim::teleport::call_log::Method;
 use access_sim::teleport::certs::{CertOptions, Signer};
 use access_sim::teleport::faults::{Fault, Repeat};
@@ -258,7 +259,10 @@ fn no_reason_is_asked_for_where_no_user_can_decide() {
         let review = with_reason_policy("required");
         let (daemon, id, message) = bed.start_with_buttons(Transport::Http, &review).await;
         daemon.stop().await;
-        // Under the rules a press would open the form for the reason; in this mode Teleport 6.2.1 takes no reviews.
+        // Under the rules a press would open the form for the reason; in this mode Teleport 6.2.1 takes no reviews. The message
+        // cannot be changed, so its buttons stay.
+        let outage = slack::Fault::Status { status: 503, body: String::new() };
+        bed.slack.faults().add(slack::FaultRule::new("chat.update", outage));
         let daemon = bed.start_with_review(Transport::Http, &review.replace("resolver", "reviewer")).await;
         let pressed = bed.press("U0BOB", &message, "approve").await;
         let text = reply_text(&daemon, &pressed).await;

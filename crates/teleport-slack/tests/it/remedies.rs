@@ -38,7 +38,8 @@ fn an_identity_that_cannot_be_used_is_replaced_or_named_as_its_remedy_says() {
             (
                 "auth.key",
                 &|path| fs::remove_file(path).unwrap(),
-                "name the file that `tctl auth sign` or tbot wrote, and let the daemon's user read it",
+                "put the file there: `tctl auth sign --format=tls --user=access-plugin --out=auth --ttl=8760h` writes \
+                 auth.key, auth.crt and auth.cas",
             ),
             ("auth.crt", &|path| fs::write(path, "").unwrap(), SIGN),
             ("auth.cas", &|path| fs::write(path, "").unwrap(), SIGN),
