@@ -13,6 +13,7 @@ use crate::domain::lifecycle::Phase;
 use crate::domain::request::{Resource, Review, sample};
 use crate::record::Operation;
 
+mod addresses;
 mod captured;
 mod reading;
 
