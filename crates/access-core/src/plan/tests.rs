@@ -17,6 +17,7 @@ use crate::render::Message;
 use crate::render::request_message::{MessageInput, request_message};
 
 mod direct;
+mod names;
 mod owed;
 mod skipped;
 
