@@ -22,8 +22,11 @@ pub(super) fn plan_updates(plan: &mut Plan, input: &PlanInput<'_>, copies: &Copi
             (Operation::Update(channel.clone(), ts.clone()), Operation::Reply(channel.clone(), ts.clone()));
         let mut steps = update_step(delivery, current, copies.of_delivery(delivery));
         let replies = reply_steps(delivery, current, record);
-        // Two daemons that could not see each other may have notified the same recipient: the first message stays.
-        let is_notified = |first: &Delivery| first.key == *key && !first.is_unreachable;
+        // Two daemons that could not see each other may have notified the same recipient, or the configuration named a channel by its
+        // id and then by a name that Slack does not look up: the first message stays.
+        let is_notified = |first: &Delivery| {
+            !first.is_unreachable && (first.key == *key || first.is_in_channel_of(delivery))
+        };
         let is_duplicate = key.is_some() && record.deliveries[..n].iter().any(is_notified);
         let is_verified = record.is_in_doubt(&reply) || *is_unreachable && record.is_to_retry(&reply);
         if *is_unreachable {

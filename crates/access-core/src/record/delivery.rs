@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::ids::{ChannelId, MessageTs, SlackUserId};
 use crate::domain::lifecycle::Phase;
-use crate::domain::recipients::RecipientKey;
+use crate::domain::recipients::{RecipientKey, is_slack_id};
 
 /// One message's share of the work; its name while it waits to be tried again.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -91,6 +91,17 @@ pub(super) struct DeliveryJson {
 impl Delivery {
     pub(crate) fn is_at(&self, channel: &ChannelId, ts: &MessageTs) -> bool {
         self.channel == *channel && self.ts == *ts
+    }
+
+    /// Whether both are for one channel, which was named by its id or by a name. A message that Slack placed there for a
+    /// recipient elsewhere is not.
+    pub(crate) fn is_in_channel_of(&self, other: &Self) -> bool {
+        let is_for_it = |delivery: &Self| {
+            let key = delivery.key.as_ref();
+            key.is_some_and(|key| key.is_channel_name() || key.as_str() == delivery.channel.as_str())
+        };
+        let is_channel = is_slack_id(self.channel.as_str(), &['C', 'G']);
+        is_channel && self.channel == other.channel && is_for_it(self) && is_for_it(other)
     }
 }
 

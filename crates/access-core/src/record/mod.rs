@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use crate::domain::ids::{ChannelId, MessageTs};
-use crate::domain::recipients::{RecipientKey, UnnotifiedReviewers, is_direct_message};
+use crate::domain::recipients::{RecipientKey, RecipientList, UnnotifiedReviewers, is_direct_message};
 use crate::domain::request::{AccessRequest, RequestState};
 use crate::record::claim::{Claim, InDoubtPost};
 use crate::record::votes::Votes;
@@ -98,6 +98,15 @@ impl Record {
     /// Whether a recipient was notified under one of these names.
     pub fn is_delivered(&self, keys: &[RecipientKey]) -> bool {
         self.deliveries.iter().any(|d| d.key.as_ref().is_some_and(|key| keys.contains(key)))
+    }
+
+    /// Whether a channel has a message by an id that is none of these recipients: one of them may be its name.
+    pub fn has_channel_besides(&self, list: &RecipientList) -> bool {
+        self.deliveries.iter().any(|delivery| {
+            let id = delivery.channel.as_str();
+            let is_by_id = delivery.key.as_ref().is_some_and(|key| key.is_channel() && key.as_str() == id);
+            is_by_id && !list.recipients.iter().any(|recipient| recipient.key().as_str() == id)
+        })
     }
 
     /// Whether a channel has a message that was posted to it by its name or its id, or a person has one, by whatever name. One that

@@ -178,7 +178,7 @@ impl Record {
             Outcome::NoLongerOwed(settled) => {
                 self.owed.iter_mut().for_each(|owed| owed.retain(|name| !settled.contains(name)));
             }
-            Outcome::Deleted { channel, ts } => self.deliveries.retain(|d| !d.is_at(channel, ts)),
+            Outcome::Deleted { channel, ts } => self.remove_delivery(channel, ts),
             Outcome::Updated { channel, ts, displayed } => {
                 if let Some(delivery) = self.delivery_mut(channel, ts) {
                     delivery.displayed = Some(displayed.clone());
@@ -196,6 +196,19 @@ impl Record {
                     }
                 }
             }
+        }
+    }
+
+    /// The message that stays in a channel is from now on known by the name that led to the one that is gone: the
+    /// channel's id is known from the message itself, and its name is not.
+    fn remove_delivery(&mut self, channel: &ChannelId, ts: &MessageTs) {
+        let Some(gone) = self.deliveries.iter().position(|delivery| delivery.is_at(channel, ts)) else {
+            return;
+        };
+        let gone = self.deliveries.remove(gone);
+        let Some(name) = gone.key.as_ref().filter(|key| key.is_channel_name()) else { return };
+        if let Some(stays) = self.deliveries.iter_mut().find(|delivery| delivery.is_in_channel_of(&gone)) {
+            stays.key = Some(name.clone());
         }
     }
 

@@ -29,6 +29,8 @@ pub(super) struct RequestRecipients {
     undelivered: Vec<Recipient>,
     /// Of them, channels that may have been owed one under another name when the request was decided.
     to_identify: Vec<Recipient>,
+    /// Of them, channels' names that may be of one that has a message by its id: Slack says so before a post.
+    perhaps_there: Vec<Recipient>,
     should_notify: bool,
     is_decided: bool,
 }
@@ -42,10 +44,16 @@ impl RequestRecipients {
     ) -> Self {
         let Some(listed) = listed.filter(|_| !record.is_from_go_plugin()) else { return Self::default() };
         let list = recipients::recipients(listed, rules);
-        let undelivered =
+        let undelivered: Vec<_> =
             list.recipients.iter().filter(|r| !record.is_delivered(&[r.key()])).cloned().collect();
         let is_decided = listed.state != RequestState::Pending;
-        let mut of = Self { list, undelivered, to_identify: Vec::new(), should_notify: true, is_decided };
+        let perhaps_there = if record.has_channel_besides(&list) {
+            undelivered.iter().filter(|r| matches!(r, Recipient::ChannelName(_))).cloned().collect()
+        } else {
+            Vec::new()
+        };
+        let to_identify = Vec::new();
+        let mut of = Self { list, undelivered, to_identify, perhaps_there, should_notify: true, is_decided };
         let ids = of.known_ids(record, directory);
         if owed_elsewhere(record, &of.list, &ids).any(RecipientKey::is_channel) {
             let is_owed = |key: &RecipientKey| record.owed.iter().flatten().any(|owed| owed == key);
@@ -99,7 +107,8 @@ impl RequestRecipients {
     ) -> Vec<(Recipient, bool)> {
         let is_user = |r: &&Recipient| {
             let is_user = !matches!(r, Recipient::ChannelId(_) | Recipient::ChannelName(_));
-            (is_user || self.to_identify.contains(r)) && !retry_state.requester_keys.contains(&r.key())
+            let is_looked_up = is_user || self.to_identify.contains(r) || self.perhaps_there.contains(r);
+            is_looked_up && !retry_state.requester_keys.contains(&r.key())
         };
         if !self.undelivered.iter().filter(is_user).any(|r| due(&Operation::Post(r.key()))) {
             return Vec::new();
@@ -133,7 +142,7 @@ impl RequestRecipients {
         retry_state.unresolved.clone().into_iter().chain(requester).collect()
     }
 
-    /// The destinations: channels at once, users as far as they were found.
+    /// The destinations: channels at once, unless Slack must say first which one a name is; users as far as they were found.
     pub(super) fn destinations(
         &self,
         directory: &Directory,
@@ -143,7 +152,9 @@ impl RequestRecipients {
             Recipient::ChannelId(id) => Some(ResolvedTo::Channel(id.clone())),
             Recipient::ChannelName(name) => {
                 let known = directory.cached_channel_id(name).map(|id| id.to_string());
-                Some(ResolvedTo::Channel(known.unwrap_or_else(|| name.clone())))
+                let is_looked_up = || users.iter().any(|(r, _)| r == recipient);
+                let unknown = || !self.perhaps_there.contains(recipient) || is_looked_up();
+                known.or_else(|| unknown().then(|| name.clone())).map(ResolvedTo::Channel)
             }
             Recipient::Email(_)
             | Recipient::User(_)

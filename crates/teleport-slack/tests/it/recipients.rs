@@ -242,6 +242,54 @@ fn a_person_who_has_a_message_by_address_gets_no_second_one_by_id() {
 }
 
 #[test]
+fn a_channel_that_has_a_message_by_id_gets_no_second_one_by_name() {
+    run_in_process(async {
+        let bed = TestBed::new().await;
+        let daemon = bed.start(r#"recipients = ["C0DBA"]"#).await;
+        let id = bed.create_request();
+        bed.until_status(&daemon, "C0DBA", &id, "⏳ PENDING").await;
+        bed.until_recorded(&daemon, &id, |record| field(record, "messages").contains("C0DBA")).await;
+        daemon.stop().await;
+        let of = |bed: &TestBed, id: &str| {
+            bed.messages_about("C0DBA", id).into_iter().map(|message| message.ts).collect::<Vec<_>>()
+        };
+        let first = of(&bed, &id);
+        // The configuration has the name now, and Slack does not answer which channel that is.
+        let away = Fault::Status { status: 503, body: String::new() };
+        for method in ["conversations.list", "conversations.info"] {
+            bed.slack.faults().add(FaultRule::new(method, away.clone()));
+        }
+        let daemon = bed.start(r#"recipients = ["dba-approvers", "C0TEAM"]"#).await;
+        bed.until_recorded(&daemon, &id, |record| field(record, "messages").contains("C0TEAM")).await;
+        bed.slack.faults().clear();
+        bed.until_status(&daemon, "C0DBA", &bed.create_request(), "⏳ PENDING").await;
+        daemon.stop().await;
+        assert_eq!(of(&bed, &id), first);
+        // It may not say so: the answer to a post does, and the record keeps it.
+        bed.slack.remove_scope("channels:read");
+        bed.slack.remove_scope("groups:read");
+        let mut posts = Vec::new();
+        for user in ["U0BOB", "U0CAROL"] {
+            let before = bed.slack.calls_of(POST).len();
+            let daemon = bed.start(&format!(r#"recipients = ["dba-approvers", "{user}"]"#)).await;
+            bed.until_status(&daemon, user, &id, "⏳ PENDING").await;
+            bed.until_recorded(&daemon, &id, |record| {
+                let (messages, keys) = (field(record, "messages"), field(record, "x_delivery"));
+                messages.matches("C0DBA").count() == 1
+                    && keys.contains("#dba-approvers")
+                    && keys.contains(user)
+            })
+            .await;
+            daemon.stop().await;
+            assert_eq!(of(&bed, &id), first);
+            posts.push(bed.slack.calls_of(POST).len() - before);
+        }
+        // For both requests to the name and to bob, then to carol alone.
+        assert_eq!(posts, [3, 2]);
+    });
+}
+
+#[test]
 fn the_id_of_a_direct_message_stands_for_its_person() {
     run_in_process(async {
         let bed = TestBed::new().await;

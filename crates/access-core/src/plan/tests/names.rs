@@ -33,3 +33,44 @@ fn a_name_that_leads_elsewhere_by_now_makes_no_post_again() {
     posts.sort();
     assert_eq!(posts, [(post("U0BOB"), "W0BOB".to_owned()), (post("bob@example.com"), "U0BOB".to_owned())]);
 }
+
+/// What Slack answers to a post to a channel's name: the channel's id.
+fn posted(key: &str, ts: &str) -> Outcome {
+    let displayed = Some(DisplayedState { phase: Phase::Pending, digest: "0".into() });
+    let (channel, ts) = (ChannelId::new("C0DBA"), MessageTs::new(ts));
+    Outcome::Posted { key: RecipientKey::new(key), channel, ts, displayed, user: None }
+}
+
+fn lead_to(fixture: &mut Fixture, post_to: &str, key: &str) {
+    fixture.destinations =
+        vec![Destination { post_to: post_to.to_owned(), recipient_keys: vec![RecipientKey::new(key)] }];
+}
+
+#[test]
+fn a_channel_has_one_message_by_its_id_and_by_a_name_that_is_not_looked_up() {
+    let mut fixture = Fixture::new(&[]);
+    lead_to(&mut fixture, "C0DBA", "C0DBA");
+    fixture.record.apply(&posted("C0DBA", "1.0"));
+    fixture.assert_pass(&["update C0DBA: Pending"]);
+    // Slack does not say which channel the name is: a post does.
+    lead_to(&mut fixture, "dba", "#dba");
+    assert_eq!(fixture.plan().posts().collect::<Vec<_>>(), [(post("#dba"), "dba".to_owned())]);
+    fixture.record.apply(&posted("#dba", "2.0"));
+    fixture.assert_pass(&["update C0DBA: Pending", "delete 2.0 in C0DBA"]);
+    // The record knows the channel by either now, also where nothing else does.
+    fixture.assert_pass(&[]);
+    lead_to(&mut fixture, "C0DBA", "C0DBA");
+    fixture.assert_pass(&[]);
+    let left: Vec<_> = fixture.record.deliveries.iter().map(|d| (d.ts.as_str(), d.key.as_ref())).collect();
+    assert_eq!(left, [("1.0", Some(&RecipientKey::new("#dba")))]);
+}
+
+#[test]
+fn a_message_that_slack_placed_elsewhere_is_no_second_one() {
+    let mut fixture = Fixture::new(&[]);
+    fixture.destinations = Vec::new();
+    fixture.record.apply(&posted("C0OTHER", "1.0"));
+    fixture.record.apply(&posted("C0DBA", "2.0"));
+    fixture.record.apply(&posted("U0BOB", "3.0"));
+    fixture.assert_pass(&["update C0DBA: Pending"; 3]);
+}
