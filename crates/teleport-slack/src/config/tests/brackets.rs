@@ -79,4 +79,12 @@ fn what_is_written_in_the_wrong_brackets_loses_nothing() {
       /etc/slack.toml:7: users: there is no such key
           write [review.users]
     ");
+    for followed in [
+        "[network]\nno_proxy = \"a\"\n",
+        "[review.users]\nU0BOB = \"bob\"\nU0DAVE = \"dave\"\n",
+        "[role_to_recipients]\n\"*\" = \"a\"\n",
+        "[[review.rule]]\nroles = \"a\"\napprovers = [\"bob\"]\n",
+    ] {
+        assert!(parsed(&with(followed)).is_ok(), "{followed}");
+    }
 }
