@@ -275,9 +275,7 @@ impl SlackError {
             ErrorKind::Connect { source } if is_of_unknown_authority(source.as_ref()) => {
                 Some(UNKNOWN_AUTHORITY)
             }
-            ErrorKind::Connect { source } if is_authority_as_server(source.as_ref()) => {
-                Some(remedy::AUTHORITY_AS_SERVER)
-            }
+            ErrorKind::Connect { source } if remedy::is_authority(source.as_ref()) => Some(remedy::AUTHORITY),
             ErrorKind::Connect { source } if remedy::is_of_name(source.as_ref()) => Some(remedy::UNRESOLVED),
             ErrorKind::Connect { .. } | ErrorKind::TimedOut { begun: false, .. } => Some(Remedy::setting(
                 Setting::Connection,
@@ -396,14 +394,6 @@ pub(super) fn is_of_unknown_authority(error: &(dyn Error + 'static)) -> bool {
     use rustls::CertificateError::UnknownIssuer;
     let tls = find_cause::<rustls::Error>(error);
     matches!(tls, Some(rustls::Error::InvalidCertificate(UnknownIssuer)))
-}
-
-/// Whether the server's certificate is an authority's own. The library has no kind of its own for it.
-fn is_authority_as_server(error: &(dyn Error + 'static)) -> bool {
-    match find_cause::<rustls::Error>(error) {
-        Some(rustls::Error::InvalidCertificate(error)) => format!("{error:?}").contains("CaUsedAsEndEntity"),
-        _ => false,
-    }
 }
 
 /// The first error of this type among an error and its causes. What an I/O error wraps counts as its cause.

@@ -324,7 +324,7 @@ fn acceptor(certificate: &rcgen::Certificate, key: &rcgen::KeyPair) -> TlsAccept
 
 /// To name it in a file of authorities does not help, so that is not what is said.
 #[tokio::test]
-async fn an_authority_in_a_servers_place_is_told_from_an_unknown_one() {
+async fn an_authority_in_a_servers_place_is_no_unknown_one() {
     let mut params = rcgen::CertificateParams::new(["127.0.0.1".to_owned()]).unwrap();
     params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
     let key = rcgen::KeyPair::generate().unwrap();

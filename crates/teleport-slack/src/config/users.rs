@@ -108,7 +108,7 @@ pub(super) fn users(table: &mut TableReader<'_, '_>) -> BTreeMap<SlackUserId, St
         let line = Some(entry.texts.line);
         let key = &entry.texts.key;
         if let Some(id) = exchanged_id(&entry) {
-            let cause = "the Slack id stands on the left, and the Teleport user on the right";
+            let cause = "the two sides of this line are exchanged";
             report.error(line, key, cause, format!("write {id} = {}", quote(&entry.name)));
             users.insert(SlackUserId::new(id), as_seen(&entry.name));
             continue;
