@@ -357,8 +357,8 @@ pub(super) enum ErrorKind {
     },
     #[error("HTTP status {status}{}", if status.is_redirection() { " (redirects are not followed)" } else { "" })]
     Status { status: StatusCode },
-    #[error("no connection")]
-    Proxy(#[source] Box<TunnelError>),
+    #[error("{0}")]
+    Proxy(Box<TunnelError>),
     #[error("no connection: {}", broken::describe(source.as_ref()))]
     Connect { source: Arc<dyn Error + Send + Sync> },
     #[error("the connection broke: {}", broken::describe(source.as_ref()))]

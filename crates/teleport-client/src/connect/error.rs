@@ -262,7 +262,8 @@ pub enum ConnectErrorKind {
 }
 
 impl ConnectErrorKind {
-    /// Whether something else than an auth server answers, so that the operator must fix the address, not the identity.
+    /// Whether something else than an auth server answers, so that an operator must look at the address and at what stands
+    /// before it, not at the identity.
     pub fn is_wrong_address(self) -> bool {
         matches!(
             self,
