@@ -314,7 +314,7 @@ async fn reopen(bed: &TestBed, daemon: &Daemon, id: &str) {
     bed.until_status(daemon, "C0TEAM", id, "⏳ PENDING").await;
 }
 
-/// Slack takes replies again: what bob reads about his click on this request, after which click it was.
+/// Slack takes replies again: what bob reads about the click on this request, after which click it was.
 async fn late_reply_to_bob(bed: &TestBed, daemon: &Daemon, id: &str) -> String {
     bed.slack.faults().clear();
     let given = || {
