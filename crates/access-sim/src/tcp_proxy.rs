@@ -22,7 +22,7 @@ const CHUNK: usize = 16 * 1024;
 #[derive(Debug)]
 pub struct TcpProxy {
     addr: ReservedAddr,
-    target: SocketAddr,
+    target: Mutex<SocketAddr>,
     frozen: Arc<watch::Sender<bool>>,
     tasks: Tasks,
     listener: Mutex<Option<Tasks>>,
@@ -48,7 +48,7 @@ impl TcpProxy {
         let tasks = Tasks::default();
         let proxy = Self {
             addr,
-            target,
+            target: Mutex::new(target),
             frozen: Arc::new(watch::Sender::new(false)),
             _stop: tasks.cancel_on_drop(),
             tasks,
@@ -84,6 +84,16 @@ impl TcpProxy {
         Ok(())
     }
 
+    /// Closes every connection, and passes new ones on to another server.
+    ///
+    /// # Errors
+    /// When the system gives no socket.
+    pub async fn lead_to(&self, target: SocketAddr) -> io::Result<()> {
+        self.cut().await;
+        *self.target.lock() = target;
+        self.restore().await
+    }
+
     /// Keeps connections open and accepts new ones, but passes no byte, as a dead peer behind a firewall does.
     pub fn freeze(&self) {
         self.frozen.send_replace(true);
@@ -100,7 +110,7 @@ impl TcpProxy {
 
     fn serve(&self, listener: TcpListener) {
         let line = self.tasks.child();
-        line.spawn(accept(listener, self.target, Arc::clone(&self.frozen), line.clone()));
+        line.spawn(accept(listener, *self.target.lock(), Arc::clone(&self.frozen), line.clone()));
         *self.listener() = Some(line);
     }
 }
@@ -203,6 +213,19 @@ mod tests {
         proxy.restore().await.unwrap();
         let mut stream = TcpStream::connect(proxy.addr()).await.unwrap();
         assert_eq!(round_trip(&mut stream, b"three").await.unwrap(), b"three");
+    }
+
+    #[tokio::test]
+    async fn leads_to_another_server_from_then_on() {
+        let ((first, first_tasks), (second, _echo)) = (echo().await, echo().await);
+        let proxy = TcpProxy::start(first).await.unwrap();
+        let mut before = TcpStream::connect(proxy.addr()).await.unwrap();
+        assert_eq!(round_trip(&mut before, b"one").await.unwrap(), b"one");
+        proxy.lead_to(second).await.unwrap();
+        assert!(round_trip(&mut before, b"two").await.is_err(), "an open connection survived");
+        first_tasks.stop().await;
+        let mut after = TcpStream::connect(proxy.addr()).await.unwrap();
+        assert_eq!(round_trip(&mut after, b"three").await.unwrap(), b"three");
     }
 
     #[tokio::test]

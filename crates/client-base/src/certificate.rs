@@ -22,6 +22,13 @@ pub struct CertificateFacts {
     pub is_self_signed: bool,
 }
 
+/// Whether another one signed this certificate (DER), and it may sign none itself: a server's or a client's, which leads to no
+/// trust in any certificate. Of a damaged one `false`.
+pub fn is_signed_leaf(der: &[u8]) -> bool {
+    let Ok((_, parsed)) = X509Certificate::from_der(der) else { return false };
+    parsed.issuer() != parsed.subject() && !parsed.is_ca()
+}
+
 impl CertificateFacts {
     /// Reads a certificate in DER; `None` if it is damaged.
     pub fn read(der: &[u8]) -> Option<Self> {

@@ -11,6 +11,8 @@ use rustls::{ClientConfig, ConfigBuilder, RootCertStore};
 use rustls_native_certs::CertificateResult;
 use tracing::info;
 
+use crate::certificate::is_signed_leaf;
+
 /// The only provider of cryptography in the program.
 pub fn provider() -> Arc<CryptoProvider> {
     Arc::new(aws_lc_rs::default_provider())
@@ -110,6 +112,9 @@ pub enum UnusableRoots {
     /// The certificate of this number, from 1, is damaged.
     #[error("is damaged: its certificate number {0} cannot be read")]
     DamagedCertificate(usize),
+    /// None of its certificates could be trusted for another one.
+    #[error("holds no certificate of an authority, only of servers or clients")]
+    NoAuthority,
     /// It is something else, or empty.
     #[error("holds no certificate in PEM form")]
     NoCertificate,
@@ -129,7 +134,11 @@ pub fn roots_in(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, UnusableRoot
         let added = RootCertStore::empty().add(certificate.clone());
         added.map_err(|_| UnusableRoots::DamagedCertificate(number))?;
     }
-    if found.is_empty() { Err(UnusableRoots::NoCertificate) } else { Ok(found) }
+    match found.iter().all(|certificate| is_signed_leaf(certificate)) {
+        true if found.is_empty() => Err(UnusableRoots::NoCertificate),
+        true => Err(UnusableRoots::NoAuthority),
+        false => Ok(found),
+    }
 }
 
 /// What the machine has; `None` if it has none at all. Single unreadable certificates are skipped, as other programs do: most
@@ -158,6 +167,21 @@ mod tests {
     fn trust_error(file: &Path, is_named: bool) -> (String, Option<String>) {
         let error = usable_roots(load_certs_from_paths(Some(file), None), is_named).unwrap_err();
         (error.to_string(), error.source().map(ToString::to_string))
+    }
+
+    /// Neither leads to trust in any certificate; a certificate that signed itself leads to trust in itself.
+    #[test]
+    fn a_file_with_certificates_of_servers_alone_is_none_of_authorities() {
+        let mut params = rcgen::CertificateParams::new(Vec::new()).unwrap();
+        params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+        let key = rcgen::KeyPair::generate().unwrap();
+        let authority = params.self_signed(&key).unwrap();
+        let issuer = rcgen::Issuer::from_params(&params, &key);
+        let mut leaf = rcgen::CertificateParams::new(["a.example".to_owned()]).unwrap();
+        leaf.distinguished_name.push(rcgen::DnType::CommonName, "a.example");
+        let leaf = leaf.signed_by(&rcgen::KeyPair::generate().unwrap(), &issuer).unwrap().pem();
+        assert_eq!(roots_in(leaf.repeat(2).as_bytes()), Err(UnusableRoots::NoAuthority));
+        assert_eq!(roots_in((leaf + &authority.pem()).as_bytes()).unwrap().len(), 2);
     }
 
     #[test]

@@ -275,6 +275,7 @@ impl SlackError {
             ErrorKind::Connect { source } if is_of_unknown_authority(source.as_ref()) => {
                 Some(UNKNOWN_AUTHORITY)
             }
+            ErrorKind::Connect { source } if remedy::is_authority(source.as_ref()) => Some(remedy::AUTHORITY),
             ErrorKind::Connect { source } if remedy::is_of_name(source.as_ref()) => Some(remedy::UNRESOLVED),
             ErrorKind::Connect { .. } | ErrorKind::TimedOut { begun: false, .. } => Some(Remedy::setting(
                 Setting::Connection,
@@ -356,8 +357,8 @@ pub(super) enum ErrorKind {
     },
     #[error("HTTP status {status}{}", if status.is_redirection() { " (redirects are not followed)" } else { "" })]
     Status { status: StatusCode },
-    #[error("no connection")]
-    Proxy(#[source] Box<TunnelError>),
+    #[error("{0}")]
+    Proxy(Box<TunnelError>),
     #[error("no connection: {}", broken::describe(source.as_ref()))]
     Connect { source: Arc<dyn Error + Send + Sync> },
     #[error("the connection broke: {}", broken::describe(source.as_ref()))]

@@ -112,6 +112,19 @@ pub(super) const UNKNOWN_AUTHORITY: Remedy = Remedy::setting(
      leads",
 );
 
+/// What to do when a server shows the certificate of an authority as its own, which no list of trusted ones makes right.
+pub(super) const AUTHORITY: Remedy = Remedy::setting(
+    Setting::CaFile,
+    "let what opens TLS in between use a certificate that its CA signed, in place of the CA's own, and name a file with the CA; if \
+     there is nothing in between, check where the address leads",
+);
+
+/// Whether the server's certificate is an authority's own. The library has no kind of its own for it.
+pub(super) fn is_authority(error: &(dyn Error + 'static)) -> bool {
+    let mut tls = causes(error).filter_map(|error| error.downcast_ref::<rustls::Error>());
+    tls.any(|error| matches!(error, rustls::Error::InvalidCertificate(error) if format!("{error:?}").contains("CaUsedAsEndEntity")))
+}
+
 /// Whether the name is what failed, before anything was connected.
 pub(super) fn is_of_name(error: &(dyn Error + 'static)) -> bool {
     causes(error).filter_map(|error| error.downcast_ref()).any(TcpError::is_of_name)

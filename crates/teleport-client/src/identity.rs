@@ -25,7 +25,7 @@ use super::pem::{self, Bundle};
 use super::route::alpn_entries;
 use super::signer::Signer;
 use super::text::quote;
-use client_base::certificate::to_timestamp;
+use client_base::certificate::{is_signed_leaf, to_timestamp};
 use client_base::{files, tls};
 
 mod error;
@@ -69,12 +69,16 @@ impl Identity {
                 if crt.has_key() && crt.certificates.len() > 1 {
                     return Err(IdentityError::IdentityForCertificate { file: client_crt.clone() });
                 }
+                let roots = read(cas)?;
+                if let Some(held) = held_for_cas(&roots) {
+                    return Err(IdentityError::OtherForCas { file: cas.clone(), held });
+                }
                 let parts = IdentityParts {
                     key,
                     key_file: client_key,
                     certificates: crt.certificates,
                     crt_file: client_crt,
-                    cas: read(cas)?.certificates,
+                    cas: roots.certificates,
                     cas_file: cas,
                 };
                 parts.check(now)
@@ -296,6 +300,17 @@ fn usable_key(
             provider.key_provider.load_private_key(key).ok()
         })
         .ok_or_else(|| IdentityError::BadKey { file: file() })
+}
+
+/// What a file that must hold CAs holds in their place.
+fn held_for_cas(bundle: &Bundle) -> Option<&'static str> {
+    match bundle.certificates.as_slice() {
+        [] => bundle.has_key().then_some("a private key"),
+        found => {
+            let is_leaf = |certificate: &CertificateDer<'_>| is_signed_leaf(certificate);
+            found.iter().all(is_leaf).then_some("the certificate of a client or a server")
+        }
+    }
 }
 
 fn root_store(cas: Vec<CertificateDer<'static>>, file: &Path) -> Result<RootCertStore, IdentityError> {

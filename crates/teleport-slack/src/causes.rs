@@ -1,7 +1,8 @@
 //! Which causes end the program and for which the daemon waits. A test compares this table with `docs/operations.md`.
 //!
-//! The daemon waits for what an operator can fix from outside. A service manager would restart it every few seconds, or
-//! give up after five attempts. What needs another configuration or another program ends it.
+//! The daemon waits for what an operator can fix from outside, also where another machine answers in the place of Teleport or
+//! Slack: that can be put right there. A service manager would restart it every few seconds, or give up after five
+//! attempts. What needs another configuration or another program ends it.
 
 use std::process::ExitCode;
 
@@ -130,14 +131,17 @@ impl Cause {
     pub fn at_start(self) -> ErrorPolicy {
         match self {
             Self::Usage => ErrorPolicy::Ends(Exit::Usage),
-            Self::Configuration | Self::Address | Self::TwoApps => ErrorPolicy::Ends(Exit::Configuration),
+            Self::Configuration | Self::TwoApps => ErrorPolicy::Ends(Exit::Configuration),
             Self::UnreadableFile => ErrorPolicy::Ends(Exit::Credentials),
             Self::Unsupported | Self::Environment | Self::Bug | Self::SecondSignal => {
                 ErrorPolicy::Ends(Exit::Failed)
             }
-            Self::Unavailable | Self::Token | Self::Scope | Self::Certificate | Self::Permissions => {
-                ErrorPolicy::Retries
-            }
+            Self::Address
+            | Self::Unavailable
+            | Self::Token
+            | Self::Scope
+            | Self::Certificate
+            | Self::Permissions => ErrorPolicy::Retries,
         }
     }
 

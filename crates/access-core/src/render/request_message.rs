@@ -76,6 +76,16 @@ pub enum Controls<'a> {
     },
 }
 
+impl Controls<'_> {
+    /// One of each layout: what a link's reason says is a text in it.
+    pub(super) const ALL_KINDS: [Self; 4] = [
+        Self::Buttons { confirm: true },
+        Self::Buttons { confirm: false },
+        Self::Link(NoButtons::TeleportOnly),
+        Self::None,
+    ];
+}
+
 /// Why a pending request cannot be decided on this message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NoButtons<'a> {

@@ -310,18 +310,44 @@ async fn without_a_handshake_nothing_was_sent() {
     assert_no_handshake(long, short, "no full answer within 100ms").await;
 }
 
-#[tokio::test]
-async fn slacks_certificate_is_checked() {
-    let ours = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
-    let key = PrivatePkcs8KeyDer::from(ours.signing_key.serialize_der());
+fn acceptor(certificate: &rcgen::Certificate, key: &rcgen::KeyPair) -> TlsAcceptor {
+    let key = PrivatePkcs8KeyDer::from(key.serialize_der());
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let config = rustls::ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .unwrap()
         .with_no_client_auth()
-        .with_single_cert(vec![ours.cert.der().clone()], key.into())
+        .with_single_cert(vec![certificate.der().clone()], key.into())
         .unwrap();
-    let server = Server::listen([Reply::json(&posted())], Some(TlsAcceptor::from(Arc::new(config)))).await;
+    TlsAcceptor::from(Arc::new(config))
+}
+
+/// To name it in a file of authorities does not help, so that is not what is said.
+#[tokio::test]
+async fn an_authority_in_a_servers_place_is_no_unknown_one() {
+    let mut params = rcgen::CertificateParams::new(["127.0.0.1".to_owned()]).unwrap();
+    params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    let key = rcgen::KeyPair::generate().unwrap();
+    let authority = params.self_signed(&key).unwrap();
+    for is_trusted in [false, true] {
+        let server = Server::listen([Reply::json(&posted())], Some(acceptor(&authority, &key))).await;
+        let mut roots = RootCertStore::empty();
+        if is_trusted {
+            roots.add(authority.der().clone()).unwrap();
+        }
+        let client = client_with(options(format!("https://{}/api", server.address)), roots);
+        let error = client.post_message(post(&text_message())).await.unwrap_err();
+        let remedy = error.remedy().unwrap();
+        assert_eq!(remedy.setting, Some(Setting::CaFile));
+        assert!(remedy.text.contains("a certificate that its CA signed"), "{}", remedy.text);
+    }
+}
+
+#[tokio::test]
+async fn slacks_certificate_is_checked() {
+    let ours = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
+    let acceptor = acceptor(&ours.cert, &ours.signing_key);
+    let server = Server::listen([Reply::json(&posted())], Some(acceptor)).await;
     let client = |roots| client_with(options(format!("https://{}/api", server.address)), roots);
 
     let error = client(RootCertStore::empty()).post_message(post(&text_message())).await.unwrap_err();

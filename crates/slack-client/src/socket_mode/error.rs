@@ -4,7 +4,6 @@
 
 use std::time::Duration;
 
-use access_core::domain::error_chain::chain;
 use client_base::forward_proxy::TunnelError;
 
 use crate::broken::{describe, log_libraries_words};
@@ -22,7 +21,7 @@ pub(super) enum ConnectionError {
     Connect { host: String, cause: String },
     #[error("no connection to {host}: {cause}")]
     UnknownAuthority { host: String, cause: String },
-    #[error("no connection: {}", chain(.0))]
+    #[error("{0}")]
     Proxy(TunnelError),
     #[error("{what} was not done within {limit:?}")]
     Timeout { what: &'static str, limit: Duration },

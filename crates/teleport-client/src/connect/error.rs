@@ -25,7 +25,10 @@ pub(super) enum UpgradeError {
     TimedOut,
     #[error("{0}")]
     NoRoots(String),
-    #[error("its web certificate signed itself, and a connection upgrade needs one that this machine trusts")]
+    #[error(
+        "its web certificate signed itself and is one of a CA, which a server cannot use even if network.ca_file names it; give \
+         that server a certificate that a CA signed, and name a file with your own CA in network.ca_file"
+    )]
     SelfSigned,
     #[error(
         "its web certificate is not from an authority that this machine trusts; if the authority is your own, name a \
@@ -259,7 +262,8 @@ pub enum ConnectErrorKind {
 }
 
 impl ConnectErrorKind {
-    /// Whether something else than an auth server answers, so that the operator must fix the address, not the identity.
+    /// Whether something else than an auth server answers, so that an operator must look at the address and at what stands
+    /// before it, not at the identity.
     pub fn is_wrong_address(self) -> bool {
         matches!(
             self,

@@ -134,6 +134,19 @@ pub enum IdentityError {
         file: PathBuf,
     },
 
+    /// The file for the CAs is another one.
+    #[error(
+        "{} holds {held} and no certificate of a CA; name the file with the CAs: `tctl auth sign --format={FORMAT_TLS}` writes \
+         it as .cas, beside .key and .crt",
+        .file.display()
+    )]
+    OtherForCas {
+        /// The file that `root_cas` names.
+        file: PathBuf,
+        /// What it is.
+        held: &'static str,
+    },
+
     /// The certificate names no user.
     #[error(
         "the certificate in {} names no Teleport user (its subject has no CN); {}",

@@ -157,6 +157,13 @@ fn each_missing_part_is_named() {
     assert!(
         matches!(load_files(&pair.key, &pair.crt, "\n").unwrap_err(), E::NoCa { file } if file.ends_with("auth.cas"))
     );
+    let not_cas = |text: &str| load_files(&pair.key, &pair.crt, text).unwrap_err();
+    assert!(matches!(
+        not_cas(&pair.crt),
+        E::OtherForCas { held: "the certificate of a client or a server", .. }
+    ));
+    assert!(matches!(not_cas(&pair.key), E::OtherForCas { held: "a private key", .. }));
+    load_files(&pair.key, &pair.crt, &format!("{}{ca}", pair.crt)).unwrap();
     // Only a key, only key and certificate, only certificates.
     assert!(matches!(load_identity_file(&pair.key).unwrap_err(), E::NoCertificate { .. }));
     assert!(matches!(load_identity_file(format!("{}{}", pair.key, pair.crt)).unwrap_err(), E::NoCa { .. }));

@@ -97,7 +97,7 @@ impl App {
     /// Returns `None` if stopped meanwhile.
     ///
     /// # Errors
-    /// What no waiting fixes (`causes`): files that cannot be used, a server that is too old, a wrong address. The
+    /// What no waiting fixes (`causes`): files that cannot be used, a server that is too old. The
     /// failure's text names the thing and the remedy.
     pub async fn start(
         mut loaded: Loaded,

@@ -73,6 +73,7 @@ pub(crate) async fn wait_for_teleport(
             Cause::Permissions | Cause::Certificate => {
                 "Teleport does not let the plugin in, so the daemon waits"
             }
+            Cause::Address => "What answers is not Teleport's auth server, so the daemon waits",
             _ => "Teleport does not answer",
         };
         let words = format!("{what}: {}", chain(&error));
@@ -111,7 +112,7 @@ pub(crate) async fn wait_for_slack(
 /// Asks Slack until it answers. `token_reloader` logs that Slack refuses the token; this function only waits.
 ///
 /// # Errors
-/// A question that is refused, with `refused` as its cause, if that ends the start.
+/// A question that is refused, if its cause, which is `refused`, ends the start.
 pub(crate) async fn call_slack<T, F: Future<Output = Result<T, SlackError>>>(
     slack: &slack_client::Client,
     refused: Cause,
@@ -137,6 +138,9 @@ pub(crate) async fn call_slack<T, F: Future<Output = Result<T, SlackError>>>(
         let (cause, what) = match error.retry() {
             Retry::NeedsOperator => {
                 (Cause::Scope, "Slack refuses what the daemon needs, so the daemon waits")
+            }
+            Retry::Never if refused == Cause::Address => {
+                (refused, "What answers is not Slack, so the daemon waits")
             }
             Retry::Never => (refused, "Slack refuses what the daemon needs, so the daemon waits"),
             Retry::After(delay) => {
@@ -281,6 +285,10 @@ mod tests {
         retry.next_delay(Cause::Permissions, "denied", denied, denied).unwrap();
         retry.next_delay(Cause::Permissions, "denied", denied, denied).unwrap();
         assert_eq!(log.count(&format!("ERROR {denied}")), 1, "{}", log.text());
+        for _ in 0..2 {
+            retry.next_delay(Cause::Address, "a relay", "NotTls", "What answers is not Slack").unwrap();
+        }
+        assert_eq!(log.count("ERROR What answers is not Slack"), 1, "{}", log.text());
         retry.log_end("Teleport");
         assert_eq!(log.count(" INFO Teleport answers now: the daemon waited for 4"), 1, "{}", log.text());
     }

@@ -17,6 +17,9 @@ use super::toml_mistakes::report_mistakes;
 use super::unseen::report_unseen;
 use crate::secret_shape::secret_in;
 
+/// What a section must be.
+const TABLE: &str = "a table";
+
 /// Something from the file and where it stood.
 #[derive(Clone, Debug)]
 pub(super) struct Entry<T> {
@@ -126,7 +129,7 @@ impl<'a, 't> TableReader<'a, 't> {
     /// Unknown keys are mistakes, old names are warned of.
     fn check_names(&mut self) {
         let Some(table) = self.table else { return };
-        for key in table.keys() {
+        for (key, value) in table {
             let written: &str = key.get_ref();
             let line = Some(self.document.lines.line(key.span().start));
             match self.schema.find(written) {
@@ -143,7 +146,7 @@ impl<'a, 't> TableReader<'a, 't> {
                 None => {
                     let nearest = self.schema.nearest(written);
                     self.suggested.extend(nearest);
-                    let remedy = self.suggestion(written, nearest);
+                    let remedy = self.suggestion(written, value.get_ref(), nearest);
                     self.report.key_error(
                         line,
                         &self.name(&display_key(written)),
@@ -155,9 +158,18 @@ impl<'a, 't> TableReader<'a, 't> {
         }
     }
 
-    fn suggestion(&self, written: &str, nearest: Option<&str>) -> String {
+    fn suggestion(&self, written: &str, value: &DeValue<'_>, nearest: Option<&str>) -> String {
         let home = schema::table_of(written).filter(|home| *home != self.schema.path);
         match (home, nearest) {
+            // `[rule]` or `[[users]]`.
+            (Some(home), _) if value.is_table() || has_tables(value) => {
+                let path = format!("{home}.{written}");
+                if path == schema::RULE.path {
+                    format!("write [[{path}]]")
+                } else {
+                    format!("write [{path}]")
+                }
+            }
             // `slack.token` below `[slack]`.
             _ if written == self.schema.path => {
                 format!("under [{written}], write its keys without `{written}.`")
@@ -285,7 +297,7 @@ impl<'a, 't> TableReader<'a, 't> {
 
     /// A table below this one, to be read by its schema. An absent table reads as an empty one.
     pub(super) fn section(&mut self, schema: &'static Table, name: &'static str) -> TableReader<'_, 't> {
-        let (table, line, sound) = match self.read(name, "a table", |value| value.as_table()) {
+        let (table, line, sound) = match self.read(name, TABLE, |value| value.as_table()) {
             Field::Absent => (None, None, true),
             Field::Bad => (None, None, false),
             Field::Given(entry) => (Some(entry.value), Some(entry.line), true),
@@ -299,7 +311,7 @@ impl<'a, 't> TableReader<'a, 't> {
     /// A table whose keys are free, such as roles: each with its texts.
     pub(super) fn free_table(&mut self, name: &'static str) -> Field<Vec<FreeEntry>> {
         let document = self.document;
-        match self.read(name, "a table", |value| value.as_table()) {
+        match self.read(name, TABLE, |value| value.as_table()) {
             Field::Absent => Field::Absent,
             Field::Bad => Field::Bad,
             Field::Given(Entry { value: table, key: path, line }) => {
@@ -326,17 +338,21 @@ impl<'a, 't> TableReader<'a, 't> {
         }
     }
 
-    /// The tables of `[[name]]`, in order, each handed to `read`.
+    /// The tables of `[[name]]`, in order, each handed to `read`; `None` if it is not written so.
     pub(super) fn each<T>(
         &mut self,
         schema: &'static Table,
         name: &'static str,
         mut read: impl FnMut(&mut TableReader<'_, 't>) -> T,
-    ) -> Vec<T> {
+    ) -> Option<Vec<T>> {
         let tables = self.read(name, "a table in double brackets, [[review.rule]]", |value| {
             value.as_array()?.iter().map(table_with_span).collect::<Option<Vec<_>>>()
         });
-        let Some(Entry { value: tables, key: path, .. }) = tables.given() else { return Vec::new() };
+        let Entry { value: tables, key: path, .. } = match tables {
+            Field::Absent => return Some(Vec::new()),
+            Field::Bad => return None,
+            Field::Given(entry) => entry,
+        };
         let mut out = Vec::new();
         for (number, (table, offset)) in tables.into_iter().enumerate() {
             let line = self.document.lines.line(offset);
@@ -345,7 +361,7 @@ impl<'a, 't> TableReader<'a, 't> {
                 TableReader::new(schema, path, Some(line), Some(table), self.document, self.report);
             out.push(read(&mut reader));
         }
-        out
+        Some(out)
     }
 }
 
@@ -415,12 +431,24 @@ fn report_wrong_type(report: &mut Report, line: usize, key: &str, value: &DeValu
         DeValue::Float(_) => "a number with a fraction",
         DeValue::Boolean(_) => "true or false without quotes",
         DeValue::Datetime(_) => "a date or time without quotes",
+        DeValue::Array(_) if has_tables(value) => "a list of tables",
         DeValue::Array(_) => "a list",
         DeValue::Table(_) => "a table",
     };
     let is_bare = ["true", "a whole"].iter().any(|word| wanted.starts_with(word));
     let bare = if is_bare && matches!(value, DeValue::String(_)) { ", without quotes" } else { "" };
-    report.error(Some(line), key, format!("this is {found}"), format!("it must be {wanted}{bare}"));
+    let remedy = match value {
+        DeValue::Array(_) if wanted == TABLE && has_tables(value) => {
+            format!("write all its keys below one line [{key}], with single brackets")
+        }
+        _ => format!("it must be {wanted}{bare}"),
+    };
+    report.error(Some(line), key, format!("this is {found}"), remedy);
+}
+
+/// Whether it is what `[[…]]` makes.
+fn has_tables(value: &DeValue<'_>) -> bool {
+    value.as_array().is_some_and(|items| items.iter().any(|item| item.get_ref().is_table()))
 }
 
 /// A key that the operator chose, or that is not in the schema, for a message: short, on one line, and no secret that was

@@ -154,7 +154,7 @@ pub(super) fn review(
         slack_user_id_trait: mapping.id_trait,
         allow_email_username_match: email_match,
         ignore_email_case,
-        rules: Rules(rules.into_iter().collect::<Option<_>>()?),
+        rules: Rules(rules?.into_iter().collect::<Option<_>>()?),
         is_legacy: false,
     })
 }

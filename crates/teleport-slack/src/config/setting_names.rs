@@ -34,6 +34,7 @@ impl fmt::Display for ConfiguredIdentityError {
             IdentityError::CertificateForKey { .. } | IdentityError::KeyForCertificate { .. } => {
                 f.write_str(" (settings: teleport.client_key and teleport.client_crt)")
             }
+            IdentityError::OtherForCas { .. } => f.write_str(" (setting: teleport.root_cas)"),
             IdentityError::IdentityForCertificate { .. } => f.write_str(" (setting: teleport.identity)"),
             _ => Ok(()),
         }

@@ -10,6 +10,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::exit::{Exit, ExitError};
 
+mod brackets;
 mod diagnostics;
 mod go_files;
 mod meant;
@@ -425,7 +426,7 @@ fn broken_toml_is_located() {
     insta::assert_snapshot!(mistakes("[slack]\n[log]\n[slack]\n"), @r"
     the configuration is not valid:
       /etc/slack.toml:3: not valid TOML, column 2: duplicate key
-          the same key or table is in line 1; keep one of them
+          the same table begins in line 1; write all its keys below one line [slack]
     ");
     insta::assert_snapshot!(mistakes("[släck\n"), @r"
     the configuration is not valid:

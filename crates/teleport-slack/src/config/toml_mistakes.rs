@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use access_core::domain::unseen::Unseen;
 
-use super::duplicates::first_line_of;
+use super::duplicates;
 use super::lines::Lines;
 use super::report::Report;
 use crate::secret_shape::may_be_shown;
@@ -36,11 +36,10 @@ fn explain(message: &str, text: &str, lines: &Lines, offset: usize) -> (usize, S
         return (place, cause, remedy);
     }
     let shown = if may_be_shown(message) { message } else { "a mistake that is not shown" };
-    let first = message.contains("duplicate key").then(|| first_line_of(text, line)).flatten();
-    let remedy = match first {
-        Some(first) => format!("the same key or table is in line {first}; keep one of them"),
-        None => toml_remedy(message, whole, whole.get(offset - start..).unwrap_or_default()).to_owned(),
-    };
+    let remedy = message.contains("duplicate key").then(|| duplicates::remedy(text, line)).flatten();
+    let remedy = remedy.unwrap_or_else(|| {
+        toml_remedy(message, whole, whole.get(offset - start..).unwrap_or_default()).to_owned()
+    });
     (lines.column(text, offset), shown.to_owned(), remedy)
 }
 
@@ -84,7 +83,7 @@ fn toml_remedy(message: &str, line: &str, rest: &str) -> &'static str {
     {
         "put the text in double quotes"
     } else if message.contains("duplicate key") {
-        "the same key or table is written twice; keep one of them"
+        "the same key or table is written twice; write it once, with all that belongs to it"
     } else if message.contains("unquoted key") || message.contains("key with no value") && rest.contains('=')
     {
         "put the key in double quotes if it has other signs than letters, digits, - and _"

@@ -1,6 +1,7 @@
 //! How a Slack user is mapped to a Teleport user: `[review.users]`, the trait, the e-mail address.
 
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 
 use access_core::domain::ids::SlackUserId;
 use access_core::domain::look_alike::{LookAlike, is_of_one_other_script};
@@ -10,7 +11,7 @@ use super::names::{
     is_user_group_id, is_written_like_a_slack_id, looks_like_user_id, user_group_in_small_letters,
     user_name_problem,
 };
-use super::raw::{Field, TableReader};
+use super::raw::{Field, FreeEntry, TableReader};
 use super::recipient::is_user_id;
 use super::report::{Report, quote};
 use super::unseen::{report_unseen, warn_of_look_alike};
@@ -40,6 +41,18 @@ impl MappingConfig {
         self.explicit.get(&SlackUserId::new(slack_user)).map(String::as_str)
     }
 
+    /// The line of the table that names nearly the same Teleport user.
+    fn nearly_linked(&self, user: &str) -> Option<(&SlackUserId, &String)> {
+        /// A typing error or two, in a name that is much longer.
+        const MAX_ERRORS: usize = 2;
+        const LENGTHS: RangeInclusive<usize> = 6..=100;
+        self.explicit.iter().find(|(_, named)| {
+            LENGTHS.contains(&named.len())
+                && LENGTHS.contains(&user.len())
+                && strsim::osa_distance(named, user) <= MAX_ERRORS
+        })
+    }
+
     /// If no Slack user can ever be mapped to this Teleport user: that, and what to do. Which user a trait names only
     /// Teleport knows.
     pub(super) fn unmapped_problem(&self, user: &str) -> Option<(&'static str, String)> {
@@ -52,6 +65,10 @@ impl MappingConfig {
         let seen = |name: &str| LookAlike::first_in(name).map_or_else(|| name.to_owned(), |found| found.seen);
         let alike =
             self.explicit.values().find(|named| seen(named).to_lowercase() == seen(user).to_lowercase());
+        let nearly = self.nearly_linked(user).map_or_else(String::new, |(id, named)| {
+            let named = quote(named);
+            format!("if the line {id} = {named} of [review.users] is for this user, write the same name in both; else ")
+        });
         let remedy = match alike {
             Some(named) if seen(named) == seen(user) => match LookAlike::first_in(named) {
                 Some(found) => format!("write it in plain characters in [review.users], too: there, {found}"),
@@ -63,7 +80,7 @@ impl MappingConfig {
             },
             Some(named) => format!("write {}, as in [review.users]; capitals count", quote(named)),
             None if is_address => format!(
-                "add a line such as U012AB3CD = {} to [review.users], or allow_email_username_match = true to [review] if this \
+                "{nearly}add a line such as U012AB3CD = {} to [review.users], or allow_email_username_match = true to [review] if this \
                  is the address in Slack too",
                 quote(user)
             ),
@@ -75,7 +92,7 @@ impl MappingConfig {
                 None if is_written_like_a_slack_id(user) => {
                     "write the name of a Teleport user, as `tctl users ls` shows it, or the id of a Slack user group (S…)".to_owned()
                 }
-                None => format!("add a line such as U012AB3CD = {} to [review.users]", quote(user)),
+                None => format!("{nearly}add a line such as U012AB3CD = {} to [review.users]", quote(user)),
             },
         };
         Some((cause, remedy))
@@ -90,6 +107,12 @@ pub(super) fn users(table: &mut TableReader<'_, '_>) -> BTreeMap<SlackUserId, St
     for entry in entries {
         let line = Some(entry.texts.line);
         let key = &entry.texts.key;
+        if let Some(id) = exchanged_id(&entry) {
+            let cause = "the two sides of this line are exchanged";
+            report.error(line, key, cause, format!("write {id} = {}", quote(&entry.name)));
+            users.insert(SlackUserId::new(id), as_seen(&entry.name));
+            continue;
+        }
         if !report_unseen(report, entry.texts.line, key, &entry.name) && !is_user_id(&entry.name) {
             let remedy = "write the member ID from the person's Slack profile, such as U012AB3CD";
             report.error(line, key, "this is not the id of a Slack person", remedy);
@@ -107,6 +130,16 @@ pub(super) fn users(table: &mut TableReader<'_, '_>) -> BTreeMap<SlackUserId, St
         users.insert(SlackUserId::new(as_seen(&entry.name)), as_seen(user));
     }
     users
+}
+
+/// The Slack id on the right, if that of a Teleport user stands on the left.
+fn exchanged_id(entry: &FreeEntry) -> Option<&str> {
+    match entry.texts.value.as_slice() {
+        [id] if !entry.is_list && is_user_id(&id.value) && !is_user_id(&as_seen(&entry.name)) => {
+            Some(id.value.as_str()).filter(|_| user_name_problem(&entry.name).is_none())
+        }
+        _ => None,
+    }
 }
 
 /// Reports why no Teleport user is called so, or that a Slack account may be meant.

@@ -203,10 +203,10 @@ fn waits_that_slack_asks_for_are_kept() {
         bed.slack.faults().add(limited);
         let (status, text) = check(&bed.write_config(&bed.config(r#"recipients = ["C0TEAM"]"#)), &[]);
         assert_eq!(status, Some(0), "{text}");
-        assert!(text.contains("✓ slack-layouts: Slack would show each of 11 kinds"), "{text}");
+        assert!(text.contains("✓ slack-layouts: Slack would show each of 13 kinds"), "{text}");
         assert_eq!(
             bed.slack.calls_of("blocks.validate").len(),
-            11 + 1,
+            13 + 1,
             "each kind once, and the refused call again"
         );
     });

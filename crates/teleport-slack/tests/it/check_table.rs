@@ -119,9 +119,27 @@ const CASES: &[Case] = &[
     }),
     case("an unknown key", Offline, "config-keys", |_, config| config.replace("recipients", "recipient")),
     case("a key twice", Offline, "config-keys", |_, config| config + "recipients = []\n"),
+    case("a rule in single brackets among others in double ones", Offline, "config-keys", |bed, config| {
+        with_review(bed, config, "[review.rule]\nroles = \"dev\"\napprovers = [\"bob@example.com\"]\n")
+    }),
+    case("a table in two places", Offline, "config-keys", |_, config| {
+        config + "[teleport]\nrefresh_identity = true\n"
+    }),
     case("no address", Offline, "config-values", |_, config| config.replace("addr = ", "# ")),
     case("a web address for Teleport", Offline, "config-values", |bed, config| {
         config.replace(&bed.teleport.addr().to_string(), "https://teleport.corp.net")
+    }),
+    case("the only rule in single brackets", Offline, "config-values", |bed, config| {
+        with_review(bed, config, "").replace("[[review.rule]]", "[review.rule]")
+    }),
+    case("a table in double brackets", Offline, "config-values", |_, config| {
+        config.replace("[slack]", "[[slack]]")
+    }),
+    case("a link with its two sides exchanged", Offline, "config-values", |bed, config| {
+        with_review(bed, config, "").replace("U0BOB = \"bob@example.com\"", "\"bob@example.com\" = \"U0BOB\"")
+    }),
+    case("a link with a typing error", Offline, "config-values", |bed, config| {
+        with_review(bed, config, "").replace("U0BOB = \"bob@", "U0BOB = \"bobb@")
     }),
     case("two recipients in one", Offline, "config-values", |_, config| recipient(config, "team, devops")),
     case("an invisible character in a role's name", Offline, "config-values", |_, config| {
@@ -138,6 +156,11 @@ const CASES: &[Case] = &[
     }),
     case("a file of further authorities that is not there", Offline, "secret-files", |_, config| {
         config + "[network]\nca_file = \"/nowhere/cas.pem\"\n"
+    }),
+    case("a server's certificate in place of its authority's", Offline, "secret-files", |bed, config| {
+        let crt = std::fs::read(bed.dir.path().join("auth.crt")).unwrap();
+        let path = write(bed, "proxy.pem", crt);
+        format!("{config}[network]\nca_file = \"{path}\"\n")
     }),
     case("a token's file as for a shell", Offline, "secret-files", |bed, config| {
         let path = write(bed, "token", format!("SLACK_TOKEN=\"{}\"\n", bed.slack.token()));
@@ -186,6 +209,12 @@ const CASES: &[Case] = &[
     }),
     case("key and certificate exchanged", Offline, "identity", |_, config| {
         config.replace("auth.key", "auth.x").replace("auth.crt", "auth.key").replace("auth.x", "auth.crt")
+    }),
+    case("the client's certificate for the CAs", Offline, "identity", |_, config| {
+        config.replace("auth.cas", "auth.crt")
+    }),
+    case("the private key for the CAs", Offline, "identity", |_, config| {
+        config.replace("auth.cas", "auth.key")
     }),
     case("an identity file for the certificate", Offline, "identity", |bed, config| {
         let parts = ["auth.key", "auth.crt", "auth.cas"]

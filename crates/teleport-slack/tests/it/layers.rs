@@ -74,8 +74,8 @@ const LAYERS: &[(&str, &[&[&str]])] = &[
         "client-base",
         &[
             &["folders", "outbound"],
-            &["certificate", "files", "forward_proxy", "tls"],
-            &["broken"],
+            &["files", "forward_proxy", "tls"],
+            &["broken", "certificate"],
             &["tcp"],
             &["acl", "resolver"],
         ],

@@ -2,11 +2,14 @@
 //! runs it with the released program, and the same script with each package; `docs/installing.md` has the table.
 
 use std::any::Any;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use access_sim::demo_ui::{self, DemoSimulators};
-use access_sim::teleport::proxy::{Led, ProxyOptions, ProxySim};
+use access_sim::forward_proxy::ForwardProxy;
+use access_sim::teleport::proxy::{Led, ProxyOptions, ProxySim, WebCertificate};
+use access_sim::teleport::relay::{Relay, RelayKind};
 use access_sim::tls_front::TlsFront;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -125,30 +128,34 @@ fn through_balancers_that_pass_tls_on_and_that_end_it() {
 struct OneSide {
     bed: TestBed,
     path: PathBuf,
+    /// `host:port`, and where that leads.
+    target: (String, SocketAddr),
     _front: Box<dyn Any>,
 }
 
 const CREDENTIALS: &str = "bob:hunter2k9";
+const BASIC: &str = "Basic Ym9iOmh1bnRlcjJrOQ==";
 
-async fn slack_behind(proxy: &str) -> OneSide {
+/// `network` may name a proxy, and `authority` is trusted beside that of Slack's certificate.
+async fn slack_behind(network: &str, authority: &str) -> OneSide {
     let bed = TestBed::with_review().await;
     let front = TlsFront::start(&["slack.example"], bed.slack.addr()).await.unwrap();
     let target = format!("slack.example:{}", front.addr().port());
     bed.slack.set_public_url(&format!("https://{target}"));
-    std::fs::write(bed.dir.path().join("ca.pem"), front.ca_pem()).unwrap();
+    std::fs::write(bed.dir.path().join("ca.pem"), [front.ca_pem(), authority].concat()).unwrap();
     let config = config(&bed).replace(&bed.slack.api_url(), &format!("https://{target}/api/"));
-    let network = format!("proxy = \"http://{CREDENTIALS}@{proxy}\"\nca_file = \"ca.pem\"");
-    let path = bed.write_config(&format!("{config}\n[network]\n{network}\n"));
-    OneSide { bed, path, _front: Box::new(front) }
+    let path = bed.write_config(&format!("{config}\n[network]\nca_file = \"ca.pem\"\n{network}\n"));
+    OneSide { bed, path, target: (target, front.addr()), _front: Box::new(front) }
 }
 
 async fn teleport_behind(proxy: &str) -> OneSide {
     let bed = TestBed::with_review().await;
     let addr = bed.teleport.addr();
-    let config = config(&bed).replace(&addr.to_string(), &format!("teleport.corp:{}", addr.port()));
+    let target = format!("teleport.corp:{}", addr.port());
+    let config = config(&bed).replace(&addr.to_string(), &target);
     let network = format!("proxy = \"http://{CREDENTIALS}@{proxy}\"\nproxy_for_teleport = true");
     let path = bed.write_config(&format!("{config}\n[network]\n{network}\n"));
-    OneSide { bed, path, _front: Box::new(()) }
+    OneSide { bed, path, target: (target, addr), _front: Box::new(()) }
 }
 
 #[test]
@@ -165,12 +172,74 @@ fn through_forward_proxies_that_want_a_password() {
             return skip_rows(&ROWS, "needs Squid and tinyproxy (.ci/proxies)");
         }
         for ([to_slack, to_teleport], proxy) in ROWS.as_chunks().0.iter().zip(proxies) {
-            let there = slack_behind(&proxy).await;
+            let there = slack_behind(&format!("proxy = \"http://{CREDENTIALS}@{proxy}\""), "").await;
             let ran = "calls and WebSockets by `CONNECT`, with a password";
             run_scenario(to_slack, ran, &there.bed, command(&there.path)).await.stop().await;
             let there = teleport_behind(&proxy).await;
             let ran = "one TLS connection by `CONNECT`, with a password";
             run_scenario(to_teleport, ran, &there.bed, command(&there.path)).await.stop().await;
         }
+    });
+}
+
+/// Something before a Teleport proxy ends TLS, and nothing but the forward proxy knows where it is.
+async fn upgraded_behind(proxy: &ForwardProxy) -> (OneSide, ProxySim) {
+    let bed = TestBed::with_review().await;
+    let options = ProxyOptions {
+        certificate: WebCertificate::Bought,
+        public_host: Some("teleport.corp".to_owned()),
+        ..ProxyOptions::default()
+    };
+    let web = ProxySim::start(&bed.teleport, options).await.unwrap();
+    let pair = web.bought(&["teleport.corp"]).unwrap();
+    let kind = RelayKind::EndsTls { pair, alpn: Vec::new(), again: Some(web.authority_pem()) };
+    let relay = Relay::start(kind, web.web_addr()).await.unwrap();
+    std::fs::write(bed.dir.path().join("ca.pem"), web.authority_pem()).unwrap();
+    let config = config(&bed).replace(&bed.teleport.addr().to_string(), "teleport.corp:443");
+    let network = format!("proxy = \"http://{CREDENTIALS}@{}\"\nproxy_for_teleport = true", proxy.addr());
+    let path = bed.write_config(&format!("{config}\n[network]\nca_file = \"ca.pem\"\n{network}\n"));
+    let target = ("teleport.corp:443".to_owned(), relay.addr());
+    (OneSide { bed, path, target, _front: Box::new(relay) }, web)
+}
+
+#[test]
+fn through_a_forward_proxy_with_an_upgrade_from_the_environment_and_with_tls() {
+    run_test(async {
+        let proxy = ForwardProxy::start().await.unwrap();
+        proxy.demand(BASIC);
+        let lead = |proxy: &ForwardProxy, there: &OneSide| proxy.lead(&there.target.0, there.target.1);
+        let granted = |proxy: &ForwardProxy| proxy.asked().iter().filter(|asked| asked.is_granted).count();
+
+        let (there, web) = upgraded_behind(&proxy).await;
+        lead(&proxy, &there);
+        let row = "Teleport through a forward proxy and what ends TLS";
+        let ran = "a connection upgrade by `CONNECT`, with a password";
+        run_scenario(row, ran, &there.bed, command(&there.path)).await.stop().await;
+        assert!(web.count(Led::ThroughWebSocket) > 0, "{:?}", web.led());
+        let teleports = granted(&proxy);
+        assert!(teleports > 0, "{:?}", proxy.asked());
+
+        let there = slack_behind("", "").await;
+        lead(&proxy, &there);
+        let mut start = command(&there.path);
+        let address = format!("http://{CREDENTIALS}@{}", proxy.addr());
+        start.env_clear().env("HTTPS_PROXY", address);
+        let row = "Slack through the forward proxy of `HTTPS_PROXY`";
+        let ran = "calls and WebSockets by `CONNECT`, with a password";
+        run_scenario(row, ran, &there.bed, start).await.stop().await;
+        // Calls, and two WebSockets beside them.
+        assert!(granted(&proxy) >= teleports + 3, "{:?}", proxy.asked());
+
+        let proxy = ForwardProxy::start_tls().await.unwrap();
+        proxy.demand(BASIC);
+        let network = format!("proxy = \"https://{CREDENTIALS}@{}\"", proxy.addr());
+        let there = slack_behind(&network, proxy.ca_pem().unwrap()).await;
+        lead(&proxy, &there);
+        let ran = "the same in TLS with the proxy (`https://`)";
+        run_scenario("Slack through a forward proxy that does TLS", ran, &there.bed, command(&there.path))
+            .await
+            .stop()
+            .await;
+        assert!(granted(&proxy) >= 3, "{:?}", proxy.asked());
     });
 }

@@ -453,7 +453,7 @@ fn refused_blocks_are_replaced_by_a_plain_message() {
 }
 
 #[test]
-fn the_start_waits_for_slack_but_not_at_a_wrong_address() {
+fn the_start_waits_for_slack_and_for_what_else_answers_there() {
     run_in_process(async {
         let bed = TestBed::new().await;
         bed.slack.faults().add(FaultRule::new("auth.test", Fault::NotJson).times(1));
@@ -468,14 +468,16 @@ fn the_start_waits_for_slack_but_not_at_a_wrong_address() {
         daemon.stop().await;
 
         let elsewhere = Fault::Redirect("http://127.0.0.1:9/login".into());
-        bed.slack.faults().add(FaultRule::new("auth.test", elsewhere));
-        let (code, log) = bed.run_to_exit(&bed.config(TEAM)).await;
-        assert_eq!(code, Some(78), "{log}");
+        bed.slack.faults().add(FaultRule::new("auth.test", elsewhere).times(2));
+        let daemon = bed.launch(&bed.config(TEAM));
+        let line = bed.until_logged(&daemon, "What answers is not Slack, so the daemon waits").await;
         assert!(
-            log.contains("HTTP status 302")
-                && log.contains("no proxy stands in between (setting: slack.api_url)"),
-            "{log}"
+            line.contains("HTTP status 302")
+                && line.contains("no proxy stands in between (setting: slack.api_url)"),
+            "{line}"
         );
+        bed.until_logged(&daemon, "Ready").await;
+        daemon.stop().await;
     });
 }
 

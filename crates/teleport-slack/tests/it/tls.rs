@@ -1,7 +1,5 @@
 //! Unusable certificates, keys and servers: the start refuses each with the file or address, the cause and the remedy.
 
-use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 
 use access_sim::teleport::certs::{Authorities, CertOptions, KeyKind, Subject};
@@ -322,31 +320,4 @@ fn a_user_without_permissions_makes_the_log_name_the_rule_until_it_is_granted() 
         bed.until_status(&daemon, "C0TEAM", &id, "⏳ PENDING").await;
         daemon.stop().await;
     });
-}
-
-#[test]
-fn a_server_without_tls_is_reported_as_a_wrong_address() {
-    run_in_process(async {
-        let bed = TestBed::new().await;
-        let addr = plain_server();
-        let shown = addr.to_string();
-        let words = [shown.as_str(), "it does not speak TLS", "check host and port", "3025"];
-        assert_rejected(&bed, &bed.config_at(addr, TEAM), 78, &words).await;
-    });
-}
-
-/// A server that answers everything in plain HTTP until the test's process ends.
-fn plain_server() -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let addr = listener.local_addr().unwrap();
-    std::thread::spawn(move || {
-        for mut stream in listener.incoming().map_while(Result::ok) {
-            let mut heard = [0; 1_024];
-            if stream.read(&mut heard).is_ok() {
-                // The client may have hung up already.
-                let _ = stream.write_all(b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n");
-            }
-        }
-    });
-    addr
 }

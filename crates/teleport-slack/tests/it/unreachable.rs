@@ -7,6 +7,7 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::process::Command;
 
 use access_sim::name_table::SilentAddr;
+use access_sim::tcp_proxy::TcpProxy;
 use access_sim::teleport::certs::CertOptions;
 use access_sim::teleport::presets::PLUGIN_USER;
 use access_sim::teleport::proxy::{ProxyOptions, ProxySim, WebCertificate};
@@ -59,41 +60,38 @@ impl Scene {
         assert_eq!(i32::from(problem.exit.code()), said.exit, "{shown}");
     }
 
-    /// The start says the same in one line: and ends, or waits.
-    async fn assert_started(&self, said: &Said) -> Option<Daemon> {
+    /// The start says the same in one line, and waits.
+    async fn assert_started(&self, said: &Said) -> Daemon {
         let is_said = |log: &str| {
             log.lines().any(|line| {
                 let is_warning = line.contains(" WARN ") || line.contains(" ERROR ");
                 is_warning && line.contains(said.cause) && line.contains(said.remedy)
             })
         };
-        if !said.waits {
-            let (code, log) = self.bed.run_to_exit(&self.config).await;
-            assert_eq!(code, Some(said.exit), "{log}");
-            assert!(is_said(&log), "{:?}, {:?} are not in one line of {log}", said.cause, said.remedy);
-            return None;
-        }
         let daemon = self.bed.launch(&self.config);
         self.bed.until(&daemon, said.cause, || is_said(&daemon.log()).then_some(())).await;
         assert_eq!(daemon.exit_status(), None, "{}", daemon.log());
-        Some(daemon)
+        daemon
     }
 
-    async fn assert_both(&self, id: ItemId, said: &Said) -> Option<Daemon> {
+    async fn assert_both(&self, id: ItemId, said: &Said) -> Daemon {
         self.assert_checked(id, said).await;
         self.assert_started(said).await
     }
 
-    /// The same, where the start waits.
     async fn assert_waits(&self, id: ItemId, said: &Said) {
-        assert!(said.waits);
-        self.assert_both(id, said).await.unwrap().stop().await;
+        self.assert_both(id, said).await.stop().await;
+    }
+
+    /// The same, and it is ready once the line leads to this server.
+    async fn assert_waits_until_led(&self, id: ItemId, said: &Said, line: &TcpProxy, server: SocketAddr) {
+        let lead = async { line.lead_to(server).await.unwrap() };
+        self.assert_waits_for(id, said, lead).await;
     }
 
     /// The same, and it is ready once this is done.
     async fn assert_waits_for(&self, id: ItemId, said: &Said, cure: impl Future<Output = ()>) {
-        assert!(said.waits);
-        let daemon = self.assert_both(id, said).await.unwrap();
+        let daemon = self.assert_both(id, said).await;
         cure.await;
         self.bed.until_logged(&daemon, "Ready").await;
         daemon.stop().await;
@@ -104,17 +102,12 @@ impl Scene {
 struct Said {
     cause: &'static str,
     remedy: &'static str,
-    /// That of `check`, and of a start that ends.
+    /// That of `check`.
     exit: i32,
-    waits: bool,
 }
 
 const fn waits(cause: &'static str, remedy: &'static str, exit: i32) -> Said {
-    Said { cause, remedy, exit, waits: true }
-}
-
-const fn ends(cause: &'static str, remedy: &'static str, exit: i32) -> Said {
-    Said { cause, remedy, exit, waits: false }
+    Said { cause, remedy, exit }
 }
 
 use ItemId::{SlackBotToken as SLACK, TeleportServer as TELEPORT};
@@ -134,6 +127,14 @@ async fn ends_tls(proxy: &ProxySim, target: SocketAddr, again: bool) -> Relay {
     let again = again.then(|| proxy.authority_pem());
     let kind = RelayKind::EndsTls { pair: proxy.bought(&NAMES).unwrap(), alpn: Vec::new(), again };
     Relay::start(kind, target).await.unwrap()
+}
+
+/// The certificate of an authority that signed itself, and its key.
+fn authority() -> (String, String) {
+    let key = rcgen::KeyPair::generate().unwrap();
+    let mut params = rcgen::CertificateParams::new(NAMES.map(str::to_owned)).unwrap();
+    params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    (params.self_signed(&key).unwrap().pem(), key.serialize_pem())
 }
 
 /// A server that gives this answer to everything until the test's process ends.
@@ -164,9 +165,11 @@ fn an_address_that_is_not_teleports_is_named() {
         scene.assert_waits(TELEPORT, &said).await;
 
         let bed = TestBed::new().await;
-        let scene = Scene::at(bed, answering("HTTP/1.1 400 Bad Request\r\n\r\n"), None, ());
-        let said = ends("it does not speak TLS", "check host and port", 78);
-        assert!(scene.assert_both(TELEPORT, &said).await.is_none());
+        let line = TcpProxy::start(answering("HTTP/1.1 400 Bad Request\r\n\r\n")).await.unwrap();
+        let scene = Scene::at(bed, line.addr(), None, ());
+        let said = waits("it does not speak TLS", "check host and port", 78);
+        let auth = scene.bed.teleport.addr();
+        scene.assert_waits_until_led(TELEPORT, &said, &line, auth).await;
 
         let bed = TestBed::new().await;
         let front = TlsFront::start(&NAMES, bed.slack.addr()).await.unwrap();
@@ -186,16 +189,20 @@ fn what_a_proxy_cannot_lead_to_is_named() {
         let bed = TestBed::new().await;
         let options = ProxyOptions { has_separate_ports: true, ..ProxyOptions::default() };
         let proxy = ProxySim::start(&bed.teleport, options).await.unwrap();
-        let scene = Scene::at(bed, proxy.ssh_addr().unwrap(), None, proxy);
+        let line = TcpProxy::start(proxy.ssh_addr().unwrap()).await.unwrap();
+        let web = proxy.web_addr();
+        let scene = Scene::at(bed, line.addr(), None, proxy);
         let said =
-            ends("a Teleport proxy answered in the auth server's place", "name the proxy's web port", 78);
-        assert!(scene.assert_both(TELEPORT, &said).await.is_none());
+            waits("a Teleport proxy answered in the auth server's place", "name the proxy's web port", 78);
+        scene.assert_waits_until_led(TELEPORT, &said, &line, web).await;
 
         let bed = bed_of(&"x".repeat(110)).await;
         let proxy = ProxySim::start(&bed.teleport, ProxyOptions::default()).await.unwrap();
-        let scene = Scene::at(bed, proxy.web_addr(), None, proxy);
-        let said = ends("longer than 109 bytes", "name the auth server's own address (port 3025)", 78);
-        assert!(scene.assert_both(TELEPORT, &said).await.is_none());
+        let line = TcpProxy::start(proxy.web_addr()).await.unwrap();
+        let scene = Scene::at(bed, line.addr(), None, proxy);
+        let said = waits("longer than 109 bytes", "name the auth server's own address (port 3025)", 78);
+        let auth = scene.bed.teleport.addr();
+        scene.assert_waits_until_led(TELEPORT, &said, &line, auth).await;
 
         let bed = TestBed::new().await;
         let options = ProxyOptions { public_host: Some("proxy.example.com".to_owned()), ..bought() };
@@ -203,11 +210,13 @@ fn what_a_proxy_cannot_lead_to_is_named() {
         let pair = proxy.bought(&["localhost"]).unwrap();
         let kind = RelayKind::EndsTls { pair, alpn: Vec::new(), again: Some(proxy.authority_pem()) };
         let relay = Relay::start(kind, proxy.web_addr()).await.unwrap();
-        let addr = format!("LOCALHOST:{}", relay.addr().port());
+        let line = TcpProxy::start(relay.addr()).await.unwrap();
+        let addr = format!("LOCALHOST:{}", line.addr().port());
+        let web = proxy.web_addr();
         let scene = Scene::at(bed, addr, Some(proxy.authority_pem()), (proxy, relay));
         let said =
-            ends("the Teleport proxy there has another public address", "proxy_service.public_addr", 78);
-        assert!(scene.assert_both(TELEPORT, &said).await.is_none());
+            waits("the Teleport proxy there has another public address", "proxy_service.public_addr", 78);
+        scene.assert_waits_until_led(TELEPORT, &said, &line, web).await;
 
         // Its certificate signed itself, so it cannot be asked why; no clock is to blame.
         let bed = TestBed::new().await;
@@ -216,7 +225,7 @@ fn what_a_proxy_cannot_lead_to_is_named() {
         let scene = Scene::at(bed, proxy.web_addr(), None, proxy);
         let said =
             waits("it closed the connection during the TLS handshake", "when its auth server is down", 1);
-        let daemon = scene.assert_both(TELEPORT, &said).await.unwrap();
+        let daemon = scene.assert_both(TELEPORT, &said).await;
         let log = daemon.log();
         assert!(log.contains("its web certificate signed itself") && !log.contains("clock"), "{log}");
         scene.bed.teleport.restart().await.unwrap();
@@ -305,11 +314,64 @@ fn what_stands_before_a_proxy_and_stops_the_upgrade_is_named() {
         let file = scene.bed.dir.path().join("ca.pem");
         let trust = async { std::fs::write(file, theirs).unwrap() };
         scene.assert_waits_for(TELEPORT, &said, trust).await;
+    });
+}
 
-        // One that takes none of the protocols of the daemon's list.
-        let (scene, _) = relayed(vec![b"http/1.1".to_vec()]).await;
-        let said = ends("it does not offer HTTP/2", "in network.ca_file", 78);
-        assert!(scene.assert_both(TELEPORT, &said).await.is_none());
+/// What opens TLS before a proxy can be taken away there, and the daemon goes on without a hand on its own machine.
+#[test]
+fn what_opens_tls_before_a_proxy_is_waited_for_until_it_is_gone() {
+    run_in_process(async {
+        let stranger = async |bed: &TestBed| ProxySim::start(&bed.teleport, bought()).await.unwrap();
+        let http_1 = || vec![b"http/1.1".to_vec()];
+        for (signed_itself, alpn, cause, remedy, exit) in [
+            // Of an authority that is not trusted, whichever protocols it takes.
+            (
+                false,
+                Vec::new(),
+                "its certificate is not from a CA of our identity",
+                "that nothing before it opens TLS",
+                77,
+            ),
+            // Its certificate is an authority's.
+            (
+                true,
+                Vec::new(),
+                "its certificate is none that a Teleport auth server has",
+                "it must pass through unopened",
+                78,
+            ),
+            // It takes none of the protocols of the daemon's list.
+            (false, http_1(), "it does not offer HTTP/2", "that nothing before it opens TLS", 78),
+            (true, http_1(), "it does not offer HTTP/2", "that nothing before it opens TLS", 78),
+        ] {
+            let bed = TestBed::new().await;
+            let proxy = ProxySim::start(&bed.teleport, bought()).await.unwrap();
+            let stranger = stranger(&bed).await;
+            let pair = if signed_itself { authority() } else { stranger.bought(&NAMES).unwrap() };
+            let ours = proxy.authority_pem();
+            let kind = RelayKind::EndsTls { pair, alpn, again: Some(ours.clone()) };
+            let relay = Relay::start(kind, proxy.web_addr()).await.unwrap();
+            let line = TcpProxy::start(relay.addr()).await.unwrap();
+            let web = proxy.web_addr();
+            let scene = Scene::at(bed, line.addr(), Some(ours), (proxy, stranger, relay));
+            let said = waits(cause, remedy, exit);
+            scene.assert_waits_until_led(TELEPORT, &said, &line, web).await;
+        }
+
+        // It takes the daemon's list away, and its certificate is trusted; but it passes no upgrade on.
+        let bed = TestBed::new().await;
+        let proxy = ProxySim::start(&bed.teleport, bought()).await.unwrap();
+        let page = answering("HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n<html>Sign in</html>");
+        let relay = ends_tls(&proxy, page, false).await;
+        let line = TcpProxy::start(relay.addr()).await.unwrap();
+        let web = proxy.web_addr();
+        let scene = Scene::at(bed, line.addr(), Some(proxy.authority_pem()), (proxy, relay));
+        let said = waits(
+            "its certificate is not from a CA of our identity",
+            "it answers HTTP 200, as no Teleport proxy does",
+            77,
+        );
+        scene.assert_waits_until_led(TELEPORT, &said, &line, web).await;
     });
 }
 
@@ -342,17 +404,26 @@ fn an_address_that_is_not_slacks_is_named() {
     run_in_process(async {
         let html = answering("HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n<html>Sign in</html>");
         let moved = answering("HTTP/1.1 302 Found\r\nlocation: /login\r\nconnection: close\r\n\r\n");
+        let forbidden = answering("HTTP/1.1 403 Forbidden\r\nconnection: close\r\n\r\nask the service desk");
         for (api_url, said) in [
             ("https://gone.invalid/api/".to_owned(), waits("does not resolve", "slack.api_url", 1)),
             ("http://127.0.0.1:1/api/".to_owned(), waits("refused", "slack.api_url", 1)),
             (format!("https://{html}/api/"), waits("TLS", "slack.api_url", 1)),
-            (format!("http://{html}/api/"), waits("the answer is not Slack's", "slack.api_url", 1)),
-            (format!("http://{moved}/api/"), ends("HTTP status 302", "slack.api_url", 78)),
         ] {
             let scene = Scene::with_slack_at(TestBed::new().await, &api_url, ());
-            if let Some(daemon) = scene.assert_both(SLACK, &said).await {
-                daemon.stop().await;
-            }
+            scene.assert_waits(SLACK, &said).await;
+        }
+        // A page to sign in at, or a filter, that lets the daemon through later.
+        for (page, said) in [
+            (html, waits("the answer is not Slack's", "slack.api_url", 1)),
+            (moved, waits("HTTP status 302", "slack.api_url", 78)),
+            (forbidden, waits("HTTP status 403", "slack.api_url", 78)),
+        ] {
+            let line = TcpProxy::start(page).await.unwrap();
+            let scene =
+                Scene::with_slack_at(TestBed::new().await, &format!("http://{}/api/", line.addr()), ());
+            let slack = scene.bed.slack.addr();
+            scene.assert_waits_until_led(SLACK, &said, &line, slack).await;
         }
         for (names, cause) in [
             (&NAMES[..], "certificate is of no authority that is trusted"),
@@ -398,15 +469,15 @@ fn a_trust_store_that_is_named_and_not_there_is_named_by_both() {
 #[test]
 fn a_forward_proxy_that_is_not_there_is_named() {
     run_in_process(async {
-        let said =
-            waits("no connection to the proxy 127.0.0.1:1", "check the proxy's address, that it runs", 1);
+        let cause = "auth.test failed: no connection to the proxy 127.0.0.1:1";
+        let remedy = "check the proxy's address, that it runs";
         let network = "\n[network]\nproxy = \"http://127.0.0.1:1\"\n";
         let mut scene = Scene::with_slack_at(TestBed::new().await, "https://slack.example/api/", ());
         scene.config += network;
-        scene.assert_waits(SLACK, &said).await;
+        scene.assert_waits(SLACK, &waits(cause, remedy, 1)).await;
 
         let mut scene = Scene::at(TestBed::new().await, "teleport.corp:3025", None, ());
         scene.config += &format!("{network}proxy_for_teleport = true\n");
-        scene.assert_waits(TELEPORT, &said).await;
+        scene.assert_waits(TELEPORT, &waits("no connection to the proxy 127.0.0.1:1", remedy, 1)).await;
     });
 }
