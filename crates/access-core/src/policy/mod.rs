@@ -14,17 +14,19 @@ pub mod refusal;
 pub mod voters;
 pub mod tally;
 pub mod casting;
+pub mod current_state;
 pub mod vote_status;
 
 use jiff::{SignedDuration, Timestamp};
 
 pub use casting::{NextEvaluation, VoteResult, add_vote, next_evaluation, reevaluate};
+pub use current_state::{CurrentState, OwnVote, current_state};
 pub use rules::{Approver, ReasonPolicy, Rule, Rules};
 pub use tally::{Resolution, Tally, VoteEvaluation, evaluate_votes, tally_votes};
 pub use voters::{Voter, Voters};
 
 use crate::domain::decision::Decision;
-use crate::domain::ids::{ChannelId, MessageTs, SlackUserId};
+use crate::domain::ids::{ChannelId, MessageTs};
 use crate::domain::lifecycle::{Phase, phase};
 use crate::domain::request::{AccessRequest, RequestKind, RequestState};
 use crate::domain::text::is_seen;
@@ -252,38 +254,6 @@ pub fn open_request<'a>(
             _ => Newer::State(0),
         })),
         (Phase::Deleted | Phase::Pending, _) => Err(Refusal::Deleted),
-    }
-}
-
-/// How a request stands by now, for a person who clicked before.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum CurrentState {
-    /// The request waits, and nothing in its record is of this person.
-    Open,
-    /// Why a click of this person would change nothing now.
-    Closed(Refusal),
-    /// Teleport could not be asked.
-    Unknown,
-}
-
-/// How a request stands for a person who clicked before. Nothing is asked about the person, and it says no more than the
-/// request's message does.
-pub fn current_state(
-    current: Option<&AccessRequest>,
-    record: &Record,
-    slack_user: &SlackUserId,
-    now: Timestamp,
-) -> CurrentState {
-    let request = match open_request(current, record, now) {
-        Ok(request) => request,
-        Err(refusal) => return CurrentState::Closed(refusal),
-    };
-    let own = record.votes.open().iter().find(|vote| vote.slack_user == *slack_user);
-    match own {
-        Some(vote) if !record.votes.are_outlived(request) => {
-            CurrentState::Closed(Refusal::AlreadyVoted { decision: vote.decision, in_slack: true })
-        }
-        Some(_) | None => CurrentState::Open,
     }
 }
 

@@ -332,8 +332,8 @@ pub(super) struct Wording {
     /// The request is …
     pub(super) done: &'static str,
     /// At the start of a sentence.
-    yours_first: &'static str,
-    yours: &'static str,
+    pub(super) yours_first: &'static str,
+    pub(super) yours: &'static str,
     /// After a number, with the space before it.
     many: &'static str,
 }

@@ -7,10 +7,12 @@ use super::blocks::Message;
 use super::ephemeral::{Accepted, NAMES, accepted, refused, wording};
 use super::mrkdwn::Mrkdwn;
 use crate::domain::ids::RequestId;
-use crate::policy::CurrentState;
 use crate::policy::refusal::Refusal;
+use crate::policy::vote_status::VoteStatus;
+use crate::policy::{CurrentState, OwnVote};
 
 const MAX_ID: usize = 128;
+const CANNOT_ASK: &str = " I cannot ask Teleport whether that still holds; the request's message shows it.";
 
 /// What a click came to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,7 +57,7 @@ impl Answer {
         matches!((self, later), (Self::Accepted(_), Self::Refused(refusal)) if refusal.is_of_the_moment())
     }
 
-    /// The answer at a later time: which click it is about, and what holds now.
+    /// The answer at a later time: which click it is about, what it did, and what is so now.
     pub fn message_later(&self, click: Click<'_>, state: &CurrentState) -> Message {
         let mut text = Mrkdwn::default();
         text.trusted("About your click of ").date_to_the_second(click.at);
@@ -67,30 +69,117 @@ impl Answer {
             false => ", which I could not answer then: ",
         });
         match (self, state) {
-            (Self::Accepted(what), CurrentState::Closed(Refusal::AlreadyDecided { decision, .. }))
-                if *decision == what.decision() =>
-            {
-                text.finished(accepted(Accepted::Resolved(*decision)).markup());
+            (_, CurrentState::Unread) => {
+                text.finished(self.message().markup());
             }
-            (Self::Accepted(what), CurrentState::Closed(refusal)) => {
-                text.finished(accepted(*what).markup());
-                add_change(&mut text, refusal);
-            }
+            (Self::Accepted(what), state) => add_accepted(&mut text, *what, state),
             (Self::Refused(_), CurrentState::Closed(refusal)) => {
                 text.finished(refused(refusal).markup());
             }
-            (_, CurrentState::Open) => {
-                text.finished(self.message().markup());
+            (Self::Refused(_), CurrentState::Voted(own)) if own.status != VoteStatus::Past => {
+                let voted = Refusal::AlreadyVoted { decision: own.decision, in_slack: true };
+                text.finished(refused(&voted).markup());
             }
-            (_, CurrentState::Unknown) => {
-                text.finished(self.message().markup());
-                text.trusted(
-                    " I cannot ask Teleport whether that still holds; the request's message shows it.",
-                );
+            (Self::Refused(refusal), CurrentState::Open | CurrentState::Voted(_)) => {
+                text.finished(refused(refusal).markup());
+            }
+            (Self::Refused(refusal), CurrentState::Unknown) => {
+                text.finished(refused(refusal).markup());
+                text.trusted(CANNOT_ASK);
             }
         }
         Message::plain(text)
     }
+}
+
+/// What a click that counted did, and what is so now. In the present tense is only what was just read.
+fn add_accepted(text: &mut Mrkdwn, what: Accepted, state: &CurrentState) {
+    let decision = what.decision();
+    let counts = |own: &OwnVote| own.decision == decision && own.status == VoteStatus::Counts;
+    match (what, state) {
+        (_, CurrentState::Closed(Refusal::AlreadyDecided { decision: by_now, .. }))
+            if *by_now == decision =>
+        {
+            text.finished(accepted(Accepted::Resolved(decision)).markup());
+        }
+        (Accepted::Counted(..), CurrentState::Voted(own)) if counts(own) => {
+            text.finished(accepted(Accepted::Counted(decision, own.tally)).markup());
+        }
+        (_, CurrentState::Closed(refusal)) => {
+            add_effect(text, what);
+            add_change(text, refusal);
+        }
+        (Accepted::Resolved(_), CurrentState::Voted(own))
+            if own.decision == decision && own.status == VoteStatus::Past =>
+        {
+            add_effect(text, what);
+            text.trusted(" Since then it was opened again, and ").trusted(wording(decision).yours);
+            text.trusted(" does not count any more.");
+        }
+        (Accepted::Resolved(_), CurrentState::Voted(_) | CurrentState::Open) => {
+            add_effect(text, what);
+            text.trusted(" Since then it was opened again.");
+        }
+        (Accepted::Reviewed(_), CurrentState::Voted(_)) | (_, CurrentState::Open) => {
+            add_effect(text, what);
+            text.trusted(" The request waits for a decision; its message shows what counts.");
+        }
+        (_, CurrentState::Voted(own)) if counts(own) => {
+            add_effect(text, what);
+            text.trusted(" ").finished(accepted(Accepted::Counted(decision, own.tally)).markup());
+            text.trusted(" The request still waits.");
+        }
+        (_, CurrentState::Voted(own)) => {
+            add_effect(text, what);
+            add_worthless(text, what, own);
+        }
+        (_, CurrentState::Unread | CurrentState::Unknown) => {
+            add_effect(text, what);
+            text.trusted(CANNOT_ASK);
+        }
+    }
+}
+
+/// What the click did then.
+fn add_effect(text: &mut Mrkdwn, what: Accepted) {
+    let words = wording(what.decision());
+    match what {
+        Accepted::Reviewed(_) => text.trusted(words.yours_first).trusted(" was recorded in Teleport."),
+        Accepted::Counted(..) => text.trusted(words.yours_first).trusted(" counted."),
+        Accepted::Resolved(_) => text.trusted("The request was ").trusted(words.done).trusted("."),
+        Accepted::Pending(_) => {
+            text.trusted(words.yours_first).trusted(" was recorded, but Teleport did not answer.")
+        }
+        Accepted::NotApplied(_) => text.trusted(words.yours_first).trusted(
+            " was recorded, but Teleport did not let me carry it out: an administrator had to allow it, or to decide the request in Teleport.",
+        ),
+        Accepted::LacksSecondFactor(_) => text.trusted(words.yours_first).trusted(
+            " was recorded, but Teleport asked me for a second factor (WebAuthn), which no program has: an administrator had to change that, or to decide the request in Teleport.",
+        ),
+        Accepted::Unconfirmed(_) => {
+            text.trusted("Teleport did not confirm ").trusted(words.yours).trusted(" in time.")
+        }
+    };
+}
+
+/// Why the vote does not count, on a request that waits.
+fn add_worthless(text: &mut Mrkdwn, what: Accepted, own: &OwnVote) {
+    let words = wording(what.decision());
+    let why = match own.status {
+        VoteStatus::Past => {
+            text.trusted(" Since then the request was decided and opened again, and ").trusted(words.yours);
+            text.trusted(" does not count any more.");
+            return;
+        }
+        VoteStatus::NotAnApprover => "the rules do not name you for this request",
+        VoteStatus::SelfReview => "the request is your own",
+        VoteStatus::Unverifiable | VoteStatus::Ineligible => {
+            "your Slack account may not decide any more, or is linked to another Teleport user"
+        }
+        VoteStatus::Counts | VoteStatus::Superseded => "there is another decision in your name",
+    };
+    let vote = if matches!(what, Accepted::Counted(..)) { "It" } else { words.yours_first };
+    text.trusted(" ").trusted(vote).trusted(" does not count now: ").trusted(why).trusted(".");
 }
 
 /// What became of the request after a click that counted.
@@ -112,7 +201,7 @@ fn add_change(text: &mut Mrkdwn, refusal: &Refusal) {
         Refusal::Promoted => {
             text.trusted(" Since then the request became membership of an access list.");
         }
-        // The person's own vote is what counted.
+        // The request's message shows what it is.
         _ => {}
     }
 }
@@ -164,23 +253,49 @@ mod tests {
             Accepted::Resolved(Approve),
         ]
         .map(Answer::Accepted);
+        let [reviewed, not_applied, second_factor] =
+            [Accepted::Reviewed(Approve), Accepted::NotApplied(Approve), Accepted::LacksSecondFactor(Deny)]
+                .map(Answer::Accepted);
         let closed = |refusal| CurrentState::Closed(refusal);
-        let voted = || closed(Refusal::AlreadyVoted { decision: Approve, in_slack: true });
+        let tally = Tally { approvals: 2, approvals_needed: 3, ..TALLY };
+        let of = |decision, status| CurrentState::Voted(OwnVote { decision, status, tally });
+        let voted = |status| of(Approve, status);
+        use VoteStatus::*;
         let lines = [
             (&moment, decided(Deny)),
-            (&moment, voted()),
+            (&moment, voted(Counts)),
+            (&moment, voted(NotAnApprover)),
+            (&moment, voted(Past)),
             (&moment, closed(Refusal::Deleted)),
             (&moment, CurrentState::Unknown),
+            (&counted, CurrentState::Unread),
             (&counted, CurrentState::Open),
-            (&counted, voted()),
+            (&counted, CurrentState::Unknown),
+            (&counted, voted(Counts)),
+            (&counted, of(Deny, Counts)),
+            (&counted, voted(Past)),
+            (&counted, voted(NotAnApprover)),
+            (&counted, voted(Ineligible)),
+            (&counted, voted(SelfReview)),
+            (&counted, voted(Superseded)),
             (&counted, decided(Approve)),
             (&counted, decided(Deny)),
             (&counted, closed(Refusal::Expired)),
+            (&pending, voted(Counts)),
             (&pending, decided(Approve)),
+            (&not_applied, voted(Counts)),
+            (&second_factor, voted(Counts)),
+            (&second_factor, CurrentState::Unknown),
             (&unconfirmed, decided(Deny)),
+            (&unconfirmed, CurrentState::Open),
             (&unconfirmed, closed(Refusal::Promoted)),
+            (&reviewed, CurrentState::Open),
             (&resolved, decided(Approve)),
             (&resolved, closed(Refusal::Deleted)),
+            (&resolved, voted(Past)),
+            (&resolved, voted(Counts)),
+            (&resolved, CurrentState::Open),
+            (&resolved, CurrentState::Unknown),
         ]
         .map(|(answer, state)| {
             let message = answer.message_later(click(&id), &state);
@@ -189,18 +304,38 @@ mod tests {
         insta::assert_snapshot!(lines.join("\n"), @r"
         This request was already denied by carol@example.com (no); nothing was changed.
         You already approved this request in Slack; that cannot be changed.
+        You already approved this request in Slack; that cannot be changed.
+        Slack does not tell who you are, so nothing was decided; try again in a minute.
         This request no longer exists in Teleport; nothing was changed.
         Slack does not tell who you are, so nothing was decided; try again in a minute. I cannot ask Teleport whether that still holds; the request's message shows it.
         Your approval counts: 1 of 2 approvals.
-        Your approval counts: 1 of 2 approvals.
+        Your approval counted. The request waits for a decision; its message shows what counts.
+        Your approval counted. I cannot ask Teleport whether that still holds; the request's message shows it.
+        Your approval counts: 2 of 3 approvals.
+        Your approval counted. It does not count now: there is another decision in your name.
+        Your approval counted. Since then the request was decided and opened again, and your approval does not count any more.
+        Your approval counted. It does not count now: the rules do not name you for this request.
+        Your approval counted. It does not count now: your Slack account may not decide any more, or is linked to another Teleport user.
+        Your approval counted. It does not count now: the request is your own.
+        Your approval counted. It does not count now: there is another decision in your name.
         The request is approved.
-        Your approval counts: 1 of 2 approvals. Since then the request was denied by carol@example.com.
-        Your approval counts: 1 of 2 approvals. Since then the request has expired.
+        Your approval counted. Since then the request was denied by carol@example.com.
+        Your approval counted. Since then the request has expired.
+        Your approval was recorded, but Teleport did not answer. Your approval counts: 2 of 3 approvals. The request still waits.
         The request is approved.
+        Your approval was recorded, but Teleport did not let me carry it out: an administrator had to allow it, or to decide the request in Teleport. Your approval counts: 2 of 3 approvals. The request still waits.
+        Your denial was recorded, but Teleport asked me for a second factor (WebAuthn), which no program has: an administrator had to change that, or to decide the request in Teleport. Your denial does not count now: there is another decision in your name.
+        Your denial was recorded, but Teleport asked me for a second factor (WebAuthn), which no program has: an administrator had to change that, or to decide the request in Teleport. I cannot ask Teleport whether that still holds; the request's message shows it.
         The request is denied.
-        Teleport did not confirm your denial in time; watch the message, it shows what counted. Since then the request became membership of an access list.
+        Teleport did not confirm your denial in time. The request waits for a decision; its message shows what counts.
+        Teleport did not confirm your denial in time. Since then the request became membership of an access list.
+        Your approval was recorded in Teleport. The request waits for a decision; its message shows what counts.
         The request is approved.
-        The request is approved. Since then the request was deleted in Teleport.
+        The request was approved. Since then the request was deleted in Teleport.
+        The request was approved. Since then it was opened again, and your approval does not count any more.
+        The request was approved. Since then it was opened again.
+        The request was approved. Since then it was opened again.
+        The request was approved. I cannot ask Teleport whether that still holds; the request's message shows it.
         ");
     }
 
@@ -239,7 +374,9 @@ mod tests {
             let id = RequestId::new(&*text);
             let refusals = all_refusals(&names);
             let closed = refusals.iter().cloned().map(CurrentState::Closed);
-            for state in closed.chain([CurrentState::Open, CurrentState::Unknown]) {
+            let own = OwnVote { decision: Deny, status: VoteStatus::Past, tally: TALLY };
+            let open = [CurrentState::Open, CurrentState::Voted(own), CurrentState::Unread, CurrentState::Unknown];
+            for state in closed.chain(open) {
                 for answer in all_accepted(TALLY).into_iter().map(Answer::Accepted) {
                     let judged = validate(&answer.message_later(click(&id), &state));
                     assert!(judged.blocks.is_empty() && !judged.text.contains('\n'), "{}", judged.text);

@@ -70,12 +70,14 @@ impl FactsLoader {
     pub(crate) async fn current_state(&self, command: &DecisionCommand) -> CurrentState {
         let reading = async {
             let failed = |error: TeleportError| teleport_refusal(&error);
-            let current = self.teleport.get_request(&command.request).await.map_err(failed)?;
-            Ok((current, self.load_matching_record(command).await.map_err(failed)?))
+            // The record first: what it says was decided was so before the request was read.
+            let record = self.load_matching_record(command).await.map_err(failed)?;
+            Ok((self.teleport.get_request(&command.request).await.map_err(failed)?, record))
         };
         match self.resolver.voters.in_time(reading).await {
             Ok((current, Ok(record))) => {
-                current_state(current.as_ref(), &record, &command.user, Timestamp::now())
+                let rules = &self.resolver.voters.rules;
+                current_state(current.as_ref(), &record, rules, &command.user, Timestamp::now())
             }
             Ok((_, Err(mismatch))) => CurrentState::Closed(mismatch),
             Err(_) => CurrentState::Unknown,

@@ -75,7 +75,7 @@ async fn try_to_give(
     let handler = handler.get();
     let state = match &reply.command {
         Some(command) if reply.answer.may_be_outdated() => handler.facts.current_state(command).await,
-        Some(_) | None => CurrentState::Open,
+        Some(_) | None => CurrentState::Unread,
     };
     let (slack, author) = (&handler.slack, &handler.responder.author);
     if !waiting.has(&reply) {

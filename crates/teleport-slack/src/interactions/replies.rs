@@ -72,7 +72,7 @@ impl Reply {
         let click = Click { request, at: self.began.0, may_be_answered };
         match state {
             // The user must be able to distinguish it from an answer to another click.
-            None if self.may_be_shown => self.answer.message_later(click, &CurrentState::Open),
+            None if self.may_be_shown => self.answer.message_later(click, &CurrentState::Unread),
             None => self.answer.message(),
             Some(state) => self.answer.message_later(click, state),
         }

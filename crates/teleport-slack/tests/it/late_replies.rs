@@ -3,6 +3,8 @@
 use access_sim::slack::faults::{Fault, FaultRule};
 use access_sim::slack::snapshot::MessageView;
 use access_sim::slack::users::submit::SubmitResult;
+use access_sim::teleport::presets::TCTL;
+use access_sim::teleport::request::RequestState;
 
 use crate::harness::deciding::*;
 use crate::harness::*;
@@ -295,5 +297,77 @@ fn a_late_reply_says_that_teleport_cannot_be_asked() {
         let words = "try again in a minute. I cannot ask Teleport whether that still holds; the request's message shows it.";
         assert!(replies.len() == 1 && replies[0].ends_with(words), "{replies:?}");
         daemon.stop().await;
+    });
+}
+
+/// Slack takes no replies and new messages, and answers everything else.
+fn refuse_replies(bed: &TestBed) {
+    for method in ["response_url", "chat.postEphemeral", "chat.postMessage"] {
+        bed.slack.faults().add(FaultRule::new(method, Fault::RateLimited { retry_after: 1 }));
+    }
+}
+
+/// An administrator opens the approved request again, and its message shows it.
+async fn reopen(bed: &TestBed, daemon: &Daemon, id: &str) {
+    bed.until_status(daemon, "C0TEAM", id, "✅ APPROVED").await;
+    bed.teleport.set_state(TCTL, id, RequestState::Pending, "", "").unwrap();
+    bed.until_status(daemon, "C0TEAM", id, "⏳ PENDING").await;
+}
+
+/// Slack takes replies again: what bob reads about the click on this request, after which click it was.
+async fn late_reply_to_bob(bed: &TestBed, daemon: &Daemon, id: &str) -> String {
+    bed.slack.faults().clear();
+    let given = || {
+        let about = |text: &String| text.starts_with("About your click") && text.contains(id);
+        direct_replies(bed, "U0BOB").into_iter().find(about)
+    };
+    let text = bed.until(daemon, "the late reply", given).await;
+    text.split_once(", which I could not answer then: ").unwrap_or_else(|| panic!("{text}")).1.to_owned()
+}
+
+#[test]
+fn a_late_reply_says_that_the_request_was_opened_again() {
+    run_in_process(async {
+        let (bed, daemon, id, message) = start_with_pending(Transport::Http, ANY_OF_THREE).await;
+        refuse_replies(&bed);
+        press_without_reply(&bed, &daemon, "U0BOB", &message, "approve").await;
+        assert_eq!(bed.teleport.request(&id).unwrap().state, RequestState::Approved);
+        reopen(&bed, &daemon, &id).await;
+        assert_eq!(
+            late_reply_to_bob(&bed, &daemon, &id).await,
+            "The request was approved. Since then it was opened again, and your approval does not count any more."
+        );
+        bed.stop_and_check_secrets(daemon).await;
+    });
+}
+
+#[test]
+fn a_late_reply_says_that_the_vote_does_not_count_any_more() {
+    run_in_process(async {
+        let two = ANY_OF_THREE.replace("reason = \"off\"", "reason = \"off\"\napprovals = 2");
+        let (bed, daemon, id, message) = start_with_pending(Transport::Http, &two).await;
+        refuse_replies(&bed);
+        press_without_reply(&bed, &daemon, "U0BOB", &message, "approve").await;
+        bed.teleport.set_state(TCTL, &id, RequestState::Approved, "", "").unwrap();
+        reopen(&bed, &daemon, &id).await;
+        assert_eq!(
+            late_reply_to_bob(&bed, &daemon, &id).await,
+            "Your approval counted. Since then the request was decided and opened again, and your approval does not count any more."
+        );
+        // Nothing becomes of another request, but the rule names bob no more.
+        let other = bed.create_request();
+        let message = bed.until_clickable(&daemon, "C0TEAM", &other).await;
+        refuse_replies(&bed);
+        press_without_reply(&bed, &daemon, "U0BOB", &message, "approve").await;
+        let without_bob = two.replace("approvers = [\"bob@example.com\", ", "approvers = [");
+        assert_ne!(without_bob, two);
+        bed.write_config(&bed.review_config(Transport::Http, &without_bob));
+        daemon.signal("HUP");
+        bed.until_logged(&daemon, "The new configuration is in use").await;
+        assert_eq!(
+            late_reply_to_bob(&bed, &daemon, &other).await,
+            "Your approval counted. It does not count now: the rules do not name you for this request."
+        );
+        bed.stop_and_check_secrets(daemon).await;
     });
 }
