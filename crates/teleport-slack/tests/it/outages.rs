@@ -261,7 +261,9 @@ fn a_rate_limit_has_one_line_for_all_destinations() {
 fn a_refused_token_has_one_error_also_for_those_who_click() {
     use crate::harness::deciding::*;
     run_in_process(async {
-        let (bed, daemon, _, message) = start_with_pending(Transport::Http, ANY_OF_THREE).await;
+        let (bed, daemon, id, message) = start_with_pending(Transport::Http, ANY_OF_THREE).await;
+        // No other call shows that Slack takes the token.
+        bed.until_clickable(&daemon, "U0BOB", &id).await;
         for method in ["users.info", "auth.test"] {
             bed.slack.faults().add(FaultRule::new(method, Fault::Error("token_revoked".to_owned())));
         }

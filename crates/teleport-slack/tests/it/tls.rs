@@ -155,7 +155,13 @@ fn swapped_files_in_the_configuration_are_reported_as_swapped() {
         let words = ["DIR/auth.key holds no certificate but a private key", exchanged];
         assert_rejected(&bed, &crt_is_key, 77, &words).await;
         let cas_are_key = config.replace("root_cas = \"auth.cas\"", "root_cas = \"auth.key\"");
-        assert_rejected(&bed, &cas_are_key, 77, &["DIR/auth.key holds no CA certificate"]).await;
+        assert_rejected(
+            &bed,
+            &cas_are_key,
+            77,
+            &["DIR/auth.key holds a private key and no certificate of a CA"],
+        )
+        .await;
     });
 }
 
