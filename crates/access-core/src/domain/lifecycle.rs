@@ -151,6 +151,13 @@ mod tests {
         AccessRequest { state, expires: expires.map(at), ..sample() }
     }
 
+    #[test]
+    fn the_word_of_a_phase_is_that_of_the_record() {
+        for phase in Phase::ALL {
+            assert_eq!(serde_json::to_value(phase).unwrap(), phase.as_str());
+        }
+    }
+
     #[track_caller]
     fn assert_phase(
         listed: Option<AccessRequest>,

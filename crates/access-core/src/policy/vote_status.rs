@@ -212,6 +212,17 @@ mod tests {
                 in_groups(DAVE)
             ]
         );
+        let review = Review {
+            author: BOB.into(),
+            proposed: RequestState::Approved,
+            reason: String::new(),
+            created: None,
+        };
+        let reviewed = AccessRequest { reviews: vec![review], ..sample() };
+        assert_eq!(
+            candidates(&rules, &reviewed, &votes),
+            [in_groups(CAROL), Candidate::Group("S0DBA".into()), in_groups(DAVE)]
+        );
         cast(&mut votes, vote(BOB, Decision::Approve));
         cast(&mut votes, vote(DAVE, Decision::Approve));
         assert_eq!(

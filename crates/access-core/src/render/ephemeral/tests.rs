@@ -105,6 +105,24 @@ fn each_refusal_has_one_sentence_of_its_own() {
 }
 
 #[test]
+fn only_what_could_not_be_asked_says_nothing_of_the_person() {
+    let refusals = every_refusal("x");
+    let indeterminate = refusals.iter().filter(|refusal| refusal.is_indeterminate()).map(Refusal::kind);
+    let expected = [
+        "groups_unreadable",
+        "scope_missing",
+        "slack_forbids",
+        "slack_unreachable",
+        "teleport_forbids",
+        "teleport_unreachable",
+        "timeout",
+        "users_unreadable",
+        "voters_unreadable",
+    ];
+    assert_eq!(indeterminate.collect::<std::collections::BTreeSet<_>>(), expected.into());
+}
+
+#[test]
 fn hostile_names_stay_on_their_line_and_within_the_limits() {
     for text in [
         "<!channel>\n*You are root*",
