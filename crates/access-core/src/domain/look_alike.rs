@@ -163,6 +163,7 @@ fn look(c: char) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::ordinary_names::ORDINARY_NAMES;
 
     #[test]
     fn a_letter_of_another_alphabet_is_found_in_a_latin_word() {
@@ -246,36 +247,8 @@ mod tests {
 
     #[test]
     fn honest_names_have_none() {
-        for text in [
-            "dba",
-            "prod-база",
-            "доступ к БД",
-            "VPNдоступ",
-            "SQLбаза",
-            "роса-ок",
-            "ΑΒΓ",
-            "μService",
-            "Δt-λ",
-            "zugänge",
-            "straße",
-            "rôle-アクセス",
-            "アクセス：prod",
-            "한국어 team",
-            "日本語db",
-            "équipe",
-            "１번",
-            "læge",
-            "cœur",
-            "đội-vận-hành",
-            "łódź",
-            "kapış",
-            "हिन्दी",
-            "دسترسی\u{200c}ها-۱",
-            "a×b",
-            "m²",
-            "👍",
-            "",
-        ] {
+        let signs = ["SQLбаза", "роса-ок", "アクセス：prod", "１번", "a×b", "m²", "👍"];
+        for text in ORDINARY_NAMES.into_iter().chain(signs) {
             assert_eq!(LookAlike::first_in(text), None, "{text}");
         }
     }

@@ -8,6 +8,8 @@ pub mod known_ids;
 pub mod lifecycle;
 pub mod log_once;
 pub mod look_alike;
+#[cfg(test)]
+mod ordinary_names;
 pub mod outage;
 mod re2_syntax;
 pub mod recipients;

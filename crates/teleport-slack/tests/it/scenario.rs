@@ -8,8 +8,7 @@ use std::process::Command;
 
 use access_sim::demo_ui::{self, DemoSimulators};
 use access_sim::forward_proxy::ForwardProxy;
-use access_sim::teleport::proxy::{Led, ProxyOptions, ProxySim, WebCertificate};
-use access_sim::teleport::relay::{Relay, RelayKind};
+use access_sim::teleport::proxy::{Led, ProxyOptions, ProxySim};
 use access_sim::tls_front::TlsFront;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -21,6 +20,7 @@ use crate::harness::*;
 use crate::ipv6::bed_without_ipv4;
 use crate::reach::trusting;
 use crate::rules::repository_root;
+use crate::teleport_behind::ends_tls_before;
 
 /// Buttons over Socket Mode, and a reason that may be given: what the script does.
 fn config(bed: &TestBed) -> String {
@@ -185,16 +185,7 @@ fn through_forward_proxies_that_want_a_password() {
 /// Something before a Teleport proxy ends TLS, and nothing but the forward proxy knows where it is.
 async fn upgraded_behind(proxy: &ForwardProxy) -> (OneSide, ProxySim) {
     let bed = TestBed::with_review().await;
-    let options = ProxyOptions {
-        certificate: WebCertificate::Bought,
-        public_host: Some("teleport.corp".to_owned()),
-        ..ProxyOptions::default()
-    };
-    let web = ProxySim::start(&bed.teleport, options).await.unwrap();
-    let pair = web.bought(&["teleport.corp"]).unwrap();
-    let kind = RelayKind::EndsTls { pair, alpn: Vec::new(), again: Some(web.authority_pem()) };
-    let relay = Relay::start(kind, web.web_addr()).await.unwrap();
-    std::fs::write(bed.dir.path().join("ca.pem"), web.authority_pem()).unwrap();
+    let (web, relay) = ends_tls_before(&bed).await;
     let config = config(&bed).replace(&bed.teleport.addr().to_string(), "teleport.corp:443");
     let network = format!("proxy = \"http://{CREDENTIALS}@{}\"\nproxy_for_teleport = true", proxy.addr());
     let path = bed.write_config(&format!("{config}\n[network]\nca_file = \"ca.pem\"\n{network}\n"));

@@ -109,22 +109,28 @@ fn real_forward_proxies_carry_the_watch_as_the_simulated_one_does() {
     });
 }
 
+/// A Teleport proxy that is called `teleport.corp`, and what ends TLS before it. The authority of both certificates is in `ca.pem`.
+pub(crate) async fn ends_tls_before(bed: &TestBed) -> (ProxySim, Relay) {
+    let options = ProxyOptions {
+        certificate: WebCertificate::Bought,
+        public_host: Some("teleport.corp".to_owned()),
+        ..ProxyOptions::default()
+    };
+    let web = ProxySim::start(&bed.teleport, options).await.unwrap();
+    let pair = web.bought(&["teleport.corp"]).unwrap();
+    let kind = RelayKind::EndsTls { pair, alpn: Vec::new(), again: Some(web.authority_pem()) };
+    let relay = Relay::start(kind, web.web_addr()).await.unwrap();
+    std::fs::write(bed.dir.path().join("ca.pem"), web.authority_pem()).unwrap();
+    (web, relay)
+}
+
 #[test]
 fn a_connection_upgrade_goes_through_it_too_and_trusts_the_configured_authorities() {
     run_test(async {
         let behind = BehindBed::new().await;
         let bed = &behind.bed;
-        let options = ProxyOptions {
-            certificate: WebCertificate::Bought,
-            public_host: Some("teleport.corp".to_owned()),
-            ..ProxyOptions::default()
-        };
-        let web = ProxySim::start(&bed.teleport, options).await.unwrap();
-        let pair = web.bought(&["teleport.corp"]).unwrap();
-        let kind = RelayKind::EndsTls { pair, alpn: Vec::new(), again: Some(web.authority_pem()) };
-        let relay = Relay::start(kind, web.web_addr()).await.unwrap();
+        let (web, relay) = ends_tls_before(bed).await;
         behind.proxy.lead("teleport.corp:443", relay.addr());
-        std::fs::write(bed.dir.path().join("ca.pem"), web.authority_pem()).unwrap();
         let network = network(&behind.proxy);
         let config = behind.config_at("teleport.corp:443", &format!("{network}\nca_file = \"ca.pem\""));
         let daemon = bed.launch(&config);

@@ -11,7 +11,7 @@ use drawn::{Line, Span, plain_of, render_lines};
 pub(crate) mod drawn;
 
 /// What we set in bold, at the start of a line only.
-const BOLD: [&str; 15] = [
+pub(crate) const BOLD: [&str; 15] = [
     "ID",
     "Cluster",
     "User",
